@@ -1,0 +1,15 @@
+"""The one family of errors: each message is a sentence that names the thing and the next step."""
+
+from __future__ import annotations
+
+
+class MaskgenError(Exception):
+    """The work failed. The command line prints the message and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(MaskgenError):
+    """The call was wrong. The command line prints the message and exits with 2."""
+
+    exit_code = 2

@@ -27,7 +27,14 @@ def setting(
     `low` and `high` bound a number, both ends included. `run_only` marks a setting that changes how the work
     runs and never what it writes, such as the number of workers: it stays out of fingerprints.
     """
-    metadata = {"help": help, "choices": choices, "low": low, "high": high, "metavar": metavar, "run_only": run_only}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "metavar": metavar,
+        "run_only": run_only,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -74,7 +81,9 @@ def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
     values = {name.replace("-", "_"): value for name, value in table.items()}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UsageError(f"{path} sets {unknown[0]!r}, which is no option of this command; see --help for the names.")
+        raise UsageError(
+            f"{path} sets {unknown[0]!r}, which is no option of this command; see --help for the names."
+        )
     return values
 
 

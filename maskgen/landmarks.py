@@ -1,0 +1,117 @@
+"""Photograph -> face box + 68 landmarks, coarse to fine: the usual face is found on a small copy, the hard one later."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import dlib
+import numpy as np
+import numpy.typing as npt
+
+from .errors import MaskgenError, UsageError
+
+FIRST_SIDE = 144
+"""Longer side, in pixels, of the copy that is searched first: a face of 55 % of it or more is found there."""
+
+SMALLEST_LAST_SIDE = 448
+"""Even a tiny photograph is searched once at this size: dlib's detector needs faces of about 80 pixels."""
+
+LARGEST_UPSAMPLED_SIDE = 3000
+"""Photographs are searched at twice their size, but not beyond this longer side; larger ones at their own size."""
+
+SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+
+
+class Face(NamedTuple):
+    """A face in a photograph: `box` float32 (4,) x0, y0, x1, y1 and `landmarks` float32 (68, 2), in its pixels."""
+
+    box: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32]
+
+
+class Landmarker:
+    """dlib's frontal face detector and 68-point predictor, loaded once (100 MB) and used for many photographs."""
+
+    def __init__(self, predictor: Path | str | None = None) -> None:
+        """Loads the models. `predictor` is a dlib shape predictor of 68 points; default: the packaged one.
+
+        Raises `UsageError` for a file that is no such model, `MaskgenError` where the packaged one is missing.
+        """
+        path = Path(predictor) if predictor else model_path(SHAPE_PREDICTOR)
+        if not path.is_file():
+            raise UsageError(
+                f"there is no landmark model {path}; give --predictor a dlib shape predictor file."
+            )
+        self._detect = dlib.get_frontal_face_detector()
+        try:
+            self._predict = dlib.shape_predictor(str(path))
+        except RuntimeError:
+            raise UsageError(f"{path} is not a dlib shape predictor; give --predictor such a file.") from None
+
+    def find(self, image: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None) -> Face | None:
+        """The largest face of a photograph, uint8 (h, w) grey or (h, w, 3) RGB; None where there is none.
+
+        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face.
+        """
+        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        found = self.detect(grey) if box is None else np.asarray(box, dtype=np.float32)
+        if found is None:
+            return None
+        return Face(found, self.predict(grey, found))
+
+    def detect(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+        """The box of the largest face: float32 (4,) x0, y0, x1, y1 in pixels, which may reach beyond the frame."""
+        for side in search_sides(max(grey.shape)):
+            copy = _resized(grey, side)
+            faces = self._detect(copy, 0)
+            if faces:
+                face = max(faces, key=lambda rectangle: rectangle.area())
+                scale = np.array([grey.shape[1] / copy.shape[1], grey.shape[0] / copy.shape[0]] * 2)
+                corners = np.array([face.left(), face.top(), face.right(), face.bottom()])
+                return ((corners + 0.5) * scale - 0.5).astype(np.float32)
+        return None
+
+    def predict(self, grey: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The 68 landmarks, float32 (68, 2) pixels, of the face in a box. dlib answers in whole pixels."""
+        shape = self._predict(grey, dlib.rectangle(*np.rint(np.asarray(box)).astype(int).tolist()))
+        if shape.num_parts != 68:
+            raise UsageError(
+                f"the landmark model gives {shape.num_parts} points; --predictor needs one of 68 points."
+            )
+        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
+
+
+def search_sides(longer_side: int) -> list[int]:
+    """The longer sides, in pixels, of the copies of a photograph that are searched in turn until a face is found."""
+    last = max(longer_side, min(2 * longer_side, LARGEST_UPSAMPLED_SIDE), SMALLEST_LAST_SIDE)
+    sides = []
+    side = FIRST_SIDE
+    while side < last:
+        sides.append(side)
+        side *= 2
+    return [*sides, last]
+
+
+def model_path(name: str) -> Path:
+    """A model file that the package face_recognition_models carries, found without importing it.
+
+    (Importing it needs pkg_resources, which new Pythons lack.) Raises `MaskgenError` where it is missing.
+    """
+    spec = importlib.util.find_spec("face_recognition_models")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "models" / name
+        if path.is_file():
+            return path
+    raise MaskgenError(f"the model {name} is missing; install it with: pip install face_recognition_models")
+
+
+def _resized(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    height, width = grey.shape
+    scale = side / max(height, width)
+    if scale == 1:
+        return grey
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -1,0 +1,363 @@
+"""Sources + settings -> a plan: the split, label, key and shard of every photograph, and the seeds of its masks.
+
+A plan is a pure function of the sorted listing and of the settings that shape bytes; workers, order, time and
+machine have no part in it. So the same plan gives the same data set, however often it is interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from . import settings
+from .errors import UsageError
+from .outline import VARIANTS
+from .settings import setting
+from .shards import schema
+from .sources import Photograph, box_name, photographs, read_boxes
+
+VAL_SHARE = 0.2
+"""Share of each training identity's photographs that is kept for validation (the paper's 80 / 20)."""
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What `maskgen build` is told. Everything but the run-only settings shapes the bytes of the data set."""
+
+    src: Path = setting(help="Folder of identity folders, or a VGGFace2 tree.", metavar="DIR", run_only=True)
+    out: Path = setting(
+        help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True
+    )
+    format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
+    variants: str = setting(
+        "all",
+        help="Masks of each photograph: all six, random (one drawn, as in the paper), or a list such as "
+        "wide_high,round_low.",
+        metavar="all|random|LIST",
+    )
+    store: str = setting(
+        "rendered",
+        help="Store masked pictures, or the recipe (landmarks and colours) by which readers draw the same pixels.",
+        choices=("rendered", "recipe"),
+    )
+    size: int = setting(
+        224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0
+    )
+    fit: str = setting(
+        "stretch",
+        help="How a photograph becomes square: stretch it, crop it around the face, or pad it with black.",
+        choices=("stretch", "crop", "pad"),
+    )
+    quality: int = setting(95, help="JPEG quality of every stored picture.", low=1, high=100)
+    colors: str = setting(
+        "random",
+        help="Mask colours: random RGB, nist (light blue, black, white, red), or a list such as #ffffff,#000000.",
+        metavar="random|nist|LIST",
+    )
+    seed: int = setting(0, help="Seed of the colours, the splits and the order.")
+    boxes: tuple[Path, ...] = setting(
+        (),
+        help="VGGFace2 boxes file (NAME_ID,X,Y,W,H) that replaces detection; may be repeated.",
+        metavar="CSV",
+    )
+    predictor: Path | None = setting(
+        None, help="dlib shape predictor of 68 points to use instead.", metavar="FILE"
+    )
+    test_identities: float = setting(
+        0.1,
+        help="Share of the identities kept for tests, where the source has no test/ folder.",
+        low=0,
+        high=1,
+    )
+    limit: int | None = setting(
+        None, help="Take only the first N photographs of the listing.", low=1, metavar="N"
+    )
+    shard_size: int | None = setting(
+        None,
+        help="Photographs in a shard; by default about a 64th of them, from 32 to 1,000.",
+        low=1,
+        metavar="N",
+    )
+    follow_links: bool = setting(False, help="Follow symbolic links in --src.")
+    workers: int | None = setting(None, help="Worker processes; by default one a core.", low=1, run_only=True)
+    engine: str = setting("joblib", help="Where shards run.", choices=("joblib", "serial"), run_only=True)
+    overwrite: bool = setting(False, help="Remove an earlier build in --out first.", run_only=True)
+
+
+def check(build: BuildSettings) -> None:
+    """Raises `UsageError` for a setting that cannot be, in one sentence that names the option."""
+    settings.check(build)
+    if build.variants != "random":
+        names = schema.masked_names(build.variants)
+        for name in names:
+            if name not in VARIANTS:
+                raise UsageError(
+                    f"--variants has no {name!r}; choose all, random, or from {', '.join(VARIANTS)}."
+                )
+        if len(set(names)) != len(names):
+            raise UsageError("--variants names a variant twice; give each once.")
+    palette(build.colors)
+
+
+NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
+"""Light blue, black, white, red: the colours NISTIR 8311 and 8331 test. NIST prints no RGB; these values are ours."""
+
+
+def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
+    """The colours, RGB, that the setting `--colors` allows; empty for `random`. Raises `UsageError`."""
+    if colors == "random":
+        return ()
+    if colors == "nist":
+        return NIST_COLORS
+    chosen = []
+    for text in colors.split(","):
+        digits = text.strip().removeprefix("#")
+        if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
+            raise UsageError(
+                f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000."
+            )
+        chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
+    return tuple(chosen)
+
+
+def color_of(
+    seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]
+) -> tuple[int, int, int]:
+    """The colour (RGB) of one photograph's mask: a pure function of the seed, the source's name and the variant."""
+    digest = _digest(seed, "color", variant, source)
+    if colors:
+        return colors[int.from_bytes(digest[:8], "big") % len(colors)]
+    return digest[0], digest[1], digest[2]
+
+
+def variant_of(seed: int, source: str) -> str:
+    """The one variant that `--variants random` draws for a photograph, each of the six alike."""
+    return VARIANTS[int.from_bytes(_digest(seed, "variant", source)[:8], "big") % len(VARIANTS)]
+
+
+def make_plan(
+    build: BuildSettings, listing: Iterable[Photograph] | None = None
+) -> tuple[pa.Table, list[str]]:
+    """Plans a data set: the plan table (`schema.PLAN`) in key order, and the identity that each label means.
+
+    Train and val are shuffled by the seed; test is ordered by identity. `listing` defaults to that of `build.src`.
+    Raises `UsageError` where there is no photograph.
+    """
+    listing = photographs(build.src, build.follow_links) if listing is None else listing
+    table = _listed(islice(listing, build.limit), build.seed)
+    if not table.num_rows:
+        raise UsageError(f"--src {build.src} has no photograph in it; it needs identity folders of images.")
+    split, label, identities = _split(table, build)
+    order = _order(table, split)
+    size = build.shard_size or default_shard_size(table.num_rows)
+    planned = table.select(["source", "identity", "bytes", "problem"]).take(order)
+    split, label = split[order], label[order]
+    within = np.arange(len(order)) - np.searchsorted(split, split)
+    key = pc.utf8_lpad(pa.array(np.arange(len(order))).cast(pa.string()), 9, "0")
+    columns = {
+        "key": key,
+        "source": planned["source"],
+        "identity": planned["identity"],
+        "label": pa.array(label[:], pa.int32()),
+        "split": pa.DictionaryArray.from_arrays(split, list(schema.SPLITS)).cast(pa.string()),
+        "shard": pa.array(within // size, pa.int32()),
+        "bytes": planned["bytes"],
+        "problem": planned["problem"],
+        "face": pa.nulls(len(order), schema.BOX),
+    }
+    if build.boxes:
+        columns["problem"], columns["face"] = _boxed(planned, build.boxes)
+    return pa.table(columns, schema=schema.PLAN), identities
+
+
+def default_shard_size(photographs: int) -> int:
+    """About a 64th of the photographs, from 32 to 1,000: a small set runs in parallel too."""
+    return min(max(-(-photographs // 64), 32), 1000)
+
+
+def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
+    """(split, shard, first row, rows) of every shard of a plan, in key order."""
+    split = table["split"].combine_chunks().dictionary_encode()
+    code, shard = split.indices.to_numpy(), table["shard"].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(code) != 0) | (np.diff(shard) != 0)]))
+    ends = np.append(starts[1:], len(code))
+    names = split.dictionary.to_pylist()
+    return [
+        (names[code[first]], int(shard[first]), int(first), int(end - first))
+        for first, end in zip(starts, ends, strict=True)
+    ]
+
+
+def write_plan(table: pa.Table, path: Path) -> None:
+    """Writes a plan as Parquet, one row group a shard, so that a worker reads its own rows only."""
+    with pq.ParquetWriter(path, schema.PLAN, compression="zstd") as writer:
+        for _, _, first, rows in shard_slices(table):
+            writer.write_table(table.slice(first, rows))
+
+
+def description(build: BuildSettings, table: pa.Table) -> dict[str, Any]:
+    """What shaped the data set: settings, versions, and a hash of the sources. Its hash is the fingerprint."""
+    shaping = settings.jsonable(build, run_only=False)
+    for name in (
+        "boxes",
+        "predictor",
+    ):  # their content counts, through the plan or a hash, and not where they lie
+        shaping.pop(name)
+    shaping["boxes"] = bool(build.boxes)
+    shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
+    packages = ("dlib-bin", "face_recognition_models", "numpy", "opencv-python-headless", "pillow", "pyarrow")
+    return {
+        "schema_version": schema.SCHEMA_VERSION,
+        "settings": shaping,
+        "versions": {name: _version(name) for name in ("maskgen", *packages)},
+        "sources_sha256": _table_sha256(table),
+    }
+
+
+def fingerprint(described: dict[str, Any]) -> str:
+    """The hash by which shards, markers and caches know the data set they belong to."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
+    """The listing as a table, in its order, with two hashes of each photograph: for its split and for the shuffle."""
+    tables = []
+    listing = iter(listing)
+    while chunk := list(islice(listing, _CHUNK)):
+        source, identity, official, size, problem = zip(*chunk, strict=True)
+        digests = b"".join(_digest(seed, "order", name) for name in source)
+        hashes = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
+        tables.append(
+            pa.table(
+                {
+                    "source": pa.array(source, pa.string()),
+                    "identity": pa.array(identity, pa.string()),
+                    "official": pa.array(official, pa.string()),
+                    "bytes": pa.array(size, pa.int64()),
+                    "problem": pa.array(problem, pa.string()),
+                    "val_hash": hashes[:, 0],
+                    "shuffle_hash": hashes[:, 1],
+                }
+            )
+        )
+    return pa.concat_tables(tables) if tables else pa.table({"source": pa.array([], pa.string())})
+
+
+_TRAIN, _VAL, _TEST = range(3)
+
+
+def _split(
+    table: pa.Table, build: BuildSettings
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32], list[str]]:
+    """Split (index into `schema.SPLITS`) and label of each photograph, and the training identities by label."""
+    encoded = table["identity"].combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    identity = encoded.indices.to_numpy().astype(np.int64)
+    official = table["official"].combine_chunks()
+    has_official = pc.any(pc.not_equal(official, "")).as_py()
+    if has_official:
+        in_test = pc.equal(official, "test").to_numpy(zero_copy_only=False)
+    else:
+        in_test = np.isin(identity, _test_identities(names, build))
+
+    # Within each training identity the photographs of the smallest hashes are for validation. An entry that can
+    # only be rejected takes no part, or it would take a usable photograph's place.
+    split = np.where(in_test, _TEST, _TRAIN).astype(np.int8)
+    usable = np.flatnonzero(~in_test & pc.equal(table["problem"], "").to_numpy())
+    order = usable[np.lexsort((table["val_hash"].to_numpy()[usable], identity[usable]))]
+    ordered = identity[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    count = np.bincount(identity[usable], minlength=len(names))
+    split[order[rank < np.floor(VAL_SHARE * count + 0.5)[ordered]]] = _VAL
+
+    training = sorted({names[code] for code in np.unique(identity[~in_test])} - {""})
+    label_of = {name: label for label, name in enumerate(training)}
+    labels = np.array([label_of.get(name, -1) for name in names], dtype=np.int32)[identity]
+    labels[in_test] = -1
+    return split, labels, training
+
+
+def _test_identities(names: npt.NDArray[np.object_], build: BuildSettings) -> npt.NDArray[np.int64]:
+    """Codes of the identities kept for tests: those of the smallest hashes, and two at least where there are four
+    (one identity has no impostors)."""
+    real = [code for code, name in enumerate(names) if name]
+    wanted = round(build.test_identities * len(real))
+    if build.test_identities > 0 and len(real) >= 4:
+        wanted = max(wanted, 2)
+    ranked = sorted(real, key=lambda code: _digest(build.seed, "identity", names[code]))
+    return np.array(ranked[:wanted], dtype=np.int64)
+
+
+def _order(table: pa.Table, split: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """Train, then val, both by their shuffle hash, then test by identity and listing order."""
+    listed = np.arange(len(split), dtype=np.uint64)
+    second = np.where(split == _TEST, listed, table["shuffle_hash"].to_numpy())
+    rank = np.zeros(len(split), dtype=np.int64)
+    test = split == _TEST
+    identity = table["identity"].combine_chunks().filter(pa.array(test)).dictionary_encode()
+    by_name = np.argsort(np.array(identity.dictionary.to_pylist(), dtype=object)).argsort()
+    rank[test] = by_name[identity.indices.to_numpy()] if len(by_name) else 0
+    return np.lexsort((listed, second, rank, split))
+
+
+def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Array]:
+    """The problem and face columns where boxes files replace detection."""
+    names, boxes = read_boxes(paths)
+    sources, identities = planned["source"].to_pylist(), planned["identity"].to_pylist()
+    wanted = pa.array(
+        [box_name(source, identity) for source, identity in zip(sources, identities, strict=True)]
+    )
+    place = pc.index_in(wanted, names)
+    missing = place.is_null()
+    unboxed = pc.and_(missing, pc.equal(planned["problem"], ""))
+    problem = pc.if_else(unboxed, "no_box: the boxes files do not name it", planned["problem"])
+    chosen = boxes[place.fill_null(0).to_numpy()] if len(boxes) else np.zeros((len(place), 4), np.float32)
+    face = pa.FixedSizeListArray.from_arrays(pa.array(chosen.ravel()), 4, mask=missing)
+    return problem, face
+
+
+def _digest(seed: int, purpose: str, *names: str) -> bytes:
+    text = "\0".join((str(seed), purpose, *names))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _table_sha256(table: pa.Table) -> str:
+    """A hash of a table's values, whatever its chunks and offsets."""
+    digest = hashlib.sha256()
+    for batch in table.combine_chunks().to_batches(max_chunksize=_CHUNK):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read --predictor {path}: {error.strerror}; give a dlib shape predictor."
+        ) from None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"

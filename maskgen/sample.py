@@ -1,0 +1,109 @@
+"""One photograph through decoding, landmarks, outlines, rendering and encoding: a sample, or a reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from . import plan
+from .decode import Rejected, decode
+from .fit import fit
+from .landmarks import Landmarker
+from .outline import Undrawable, outline
+from .plan import BuildSettings
+from .render import Image, coverage, paint
+from .shards.schema import masked_names
+
+INNER_FACE = slice(27, 68)
+"""Landmarks of nose, eyes and mouth: all must lie in the frame. The jaw may leave it; its mask is cut off there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row of the data set before it is written. Coordinates are pixels of the stored picture."""
+
+    key: str
+    source: str
+    identity: str
+    split: str
+    label: int
+    width: int
+    height: int
+    box: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32]
+    variant: str | None
+    colors: dict[str, tuple[int, int, int]]
+    pictures: dict[str, bytes]
+
+
+def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Sample:
+    """Makes the sample of one photograph from its file's bytes and its row of the plan.
+
+    Raises `Rejected` with a reason of `decode`, or `no_face`, `cut_by_frame`, `not_frontal`, `too_large`.
+
+    Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
+    from those pixels too. So `recipe`, which stores that first JPEG, renders the very pixels that `rendered`
+    encodes, and masked and unmasked pictures have the same number of encodings behind them.
+    """
+    image = decode(data)
+    face = landmarker.find(image, planned["face"])
+    height, width = image.shape[:2]
+    if face is None:
+        raise Rejected("no_face", f"no frontal face found in {width} x {height} pixels")
+    inner = face.landmarks[INNER_FACE]
+    if inner.min() < 0 or (inner >= (width, height)).any():
+        raise Rejected("cut_by_frame", "eyes, nose or mouth lie outside the photograph")
+
+    fitted = fit(image, build.size, build.fit, face.box)
+    box, landmarks = fitted.points(face.box.reshape(2, 2)).ravel(), fitted.points(face.landmarks)
+    height, width = fitted.image.shape[:2]
+    drawn = plan.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
+    masks = {name: drawn or name for name in masked_names(build.variants)}
+    palette = plan.palette(build.colors)
+    colors = {
+        name: plan.color_of(build.seed, planned["source"], variant, palette)
+        for name, variant in masks.items()
+    }
+    try:
+        outlines = [outline(landmarks, variant) for variant in masks.values()]
+    except Undrawable as error:
+        raise Rejected("not_frontal", str(error)) from None
+
+    photograph = _encode(cv2.cvtColor(fitted.image, cv2.COLOR_RGB2BGR), build.quality)
+    pictures = {"unmasked": photograph}
+    if build.store == "rendered":
+        bgr: Image = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR_BGR)
+        pictures["unmasked"] = _encode(bgr, build.quality)
+        for name, cover in zip(masks, coverage(outlines, width, height), strict=True):
+            pictures[name] = _encode(paint(bgr, cover, colors[name][::-1]), build.quality)
+    return Sample(
+        planned["key"],
+        planned["source"],
+        planned["identity"],
+        planned["split"],
+        planned["label"],
+        width,
+        height,
+        box,
+        landmarks,
+        drawn,
+        colors,
+        pictures,
+    )
+
+
+def _encode(bgr: Image, quality: int) -> bytes:
+    done, data = (
+        cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if max(bgr.shape) < 65_500
+        else (0, None)
+    )
+    if not done:
+        raise Rejected(
+            "too_large", f"{bgr.shape[1]} x {bgr.shape[0]} pixels do not fit into a JPEG; set --size"
+        )
+    return bytes(data)

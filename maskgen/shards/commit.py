@@ -1,0 +1,88 @@
+"""What makes a file count: written to a temporary name, flushed to the disk, renamed; a shard's marker comes last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .schema import SPLITS
+
+_TEMPORARY = re.compile(r"^\.maskgen-[0-9a-f]{16}\..*\.tmp$")
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """A new name beside `path`, unlike any other process's; removed on the way out if it is still there."""
+    name = path.with_name(f".maskgen-{secrets.token_hex(8)}.{path.name}.tmp")
+    try:
+        yield name
+    finally:
+        name.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name is one that `temporary` makes: a killed process leaves such files behind."""
+    return bool(_TEMPORARY.match(name))
+
+
+def leftovers(out: Path) -> list[Path]:
+    """Temporary files in a data set: those of a build at work, or of one that was killed."""
+    folders = [out, *(out / split for split in SPLITS)]
+    found = [
+        path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_temporary(path.name)
+    ]
+    return sorted(found, key=lambda path: path.name.split(".", 2)[2])
+
+
+def publish(written: Path, path: Path) -> None:
+    """Moves a closed file to its final name, with its bytes and its name on the disk before this returns."""
+    with written.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(written, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a small file whole or not at all."""
+    with temporary(path) as name:
+        name.write_bytes(data)
+        publish(name, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all; equal values give equal bytes."""
+    write(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes as they are read back."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shard_path(out: Path, split: str, shard: int, ending: str) -> Path:
+    """Where a shard's file lies; the ending `json` is its marker."""
+    return out / split / f"{shard:05d}.{ending}"
+
+
+def read_marker(out: Path, split: str, shard: int, fingerprint: str) -> dict[str, Any] | None:
+    """A shard's marker if the shard is done: the marker is of this data set and the files have its sizes."""
+    try:
+        marker: dict[str, Any] = json.loads(shard_path(out, split, shard, "json").read_bytes())
+        if marker["fingerprint"] != fingerprint:
+            return None
+        sizes = {name: (out / split / name).stat().st_size for name in marker["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return marker if all(sizes[name] == file["bytes"] for name, file in marker["files"].items()) else None

@@ -1,0 +1,126 @@
+"""Samples -> the bytes of a shard: Parquet, and WebDataset tar. Both write the same bytes for the same samples."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..sample import Sample
+from . import schema
+
+ROW_GROUP = 64
+"""Rows of a Parquet row group: what a writer holds in memory, and what a reader reads at once."""
+
+
+class ShardWriter(Protocol):
+    """Writes samples to one file. Leaving the context closes the file; only a marker says that it is whole."""
+
+    def add(self, sample: Sample) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
+
+
+class ParquetShard:
+    """A Parquet shard with images in `datasets`' struct<bytes, path>, written a row group at a time."""
+
+    def __init__(self, path: Path, variants: str, store: str) -> None:
+        self._schema = schema.row_schema(variants, store)
+        self._rows: list[dict[str, Any]] = []
+        names = [name for name in self._schema.names if self._schema.field(name).type != schema.IMAGE]
+        leaves = {field.name: "none" for field in self._schema} | {
+            f"{name}.{leaf}": "none"
+            for name in schema.picture_names(variants, store)
+            for leaf in ("bytes", "path")
+        }
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression={**leaves, **dict.fromkeys(names, "zstd")},  # JPEG does not compress
+            use_dictionary=["source", "identity", "split"],
+            write_statistics=["key", "source", "identity", "split", "label"],
+        )
+
+    def add(self, sample: Sample) -> None:
+        row = _metadata(sample)
+        for name, data in sample.pictures.items():
+            row[name] = {"bytes": data, "path": f"{sample.key}.{name}.jpg"}
+        self._rows.append(row)
+        if len(self._rows) == ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+
+class TarShard:
+    """A WebDataset shard: KEY.unmasked.jpg, KEY.<mask>.jpg ... and KEY.json, in uncompressed tar.
+
+    The standard library writes it: importing the webdataset library imports torch, which a generator has no use for.
+    """
+
+    def __init__(self, path: Path, variants: str, store: str) -> None:
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)
+
+    def add(self, sample: Sample) -> None:
+        for name, data in sample.pictures.items():
+            self._member(f"{sample.key}.{name}.jpg", data)
+        self._member(f"{sample.key}.json", json.dumps(_metadata(sample), ensure_ascii=False).encode())
+
+    def _member(self, name: str, data: bytes) -> None:
+        header = tarfile.TarInfo(name)  # time 0, owner 0: the same bytes on every machine and day
+        header.size = len(data)
+        self._tar.addfile(header, io.BytesIO(data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tar.close()
+
+
+WRITERS = {"parquet": ParquetShard, "tar": TarShard}
+"""Writer of each file ending."""
+
+
+def endings(format: str) -> tuple[str, ...]:
+    """The endings of a shard's files for the setting `--format`."""
+    return {"parquet": ("parquet",), "webdataset": ("tar",), "both": ("parquet", "tar")}[format]
+
+
+def _metadata(sample: Sample) -> dict[str, Any]:
+    """Everything of a row but its pictures, as plain values."""
+    row: dict[str, Any] = {
+        "key": sample.key,
+        "source": sample.source,
+        "identity": sample.identity,
+        "split": sample.split,
+        "label": sample.label,
+        "width": sample.width,
+        "height": sample.height,
+        "box": sample.box.tolist(),
+        "landmarks": sample.landmarks.ravel().tolist(),
+    }
+    if sample.variant is not None:
+        row["variant"] = sample.variant
+    return row | {f"{name}_color": list(color) for name, color in sample.colors.items()}

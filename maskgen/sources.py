@@ -1,0 +1,162 @@
+"""Where photographs come from: identity folders, the VGGFace2 tree, and boxes files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from .decode import Rejected
+from .errors import UsageError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm")
+
+OFFICIAL_SPLITS = ("train", "test")
+"""A source whose folders are these is a VGGFace2 tree: the identities lie one level down and the split is given."""
+
+
+class Photograph(NamedTuple):
+    """One entry of a listing. `problem` is empty, or "reason: detail" where the entry can only be rejected."""
+
+    source: str
+    identity: str
+    official_split: str
+    bytes: int
+    problem: str
+
+
+def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
+    """Lists a source tree in a fixed order (names sorted folder by folder), without holding it in memory.
+
+    Files with other endings than `EXTENSIONS` are passed over. A symbolic link, a folder that cannot be read, a
+    file outside any identity folder: each is one entry with a problem, so that nothing disappears. Raises
+    `UsageError` where `src` is no readable folder.
+    """
+    try:
+        top = _sorted(src)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read --src {src}: {error.strerror}; give a folder of identity folders."
+        ) from None
+    folders = {entry.name for entry in top if entry.is_dir(follow_symlinks=follow_links)}
+    official = bool(folders) and folders <= set(OFFICIAL_SPLITS)
+    for entry in top:
+        if official and entry.name in folders:
+            for found in _walk_children(entry, entry.name, follow_links, ()):
+                yield found._replace(official_split=entry.name)
+        else:
+            yield from _walk(entry, entry.name, "", follow_links, ())
+
+
+def read(src: Path, source: str, expected_bytes: int) -> bytes:
+    """The bytes of one photograph. Raises `Rejected` (`unreadable`) where it cannot be read.
+
+    A file whose size is no longer that of the plan means that the source changed after planning: `UsageError`.
+    """
+    try:
+        data = (src / source).read_bytes()
+    except OSError as error:
+        raise Rejected("unreadable", error.strerror or str(error)) from None
+    if len(data) != expected_bytes:
+        raise UsageError(
+            f"{source} has {len(data)} bytes but had {expected_bytes} when the build was planned; "
+            "put the old file back, or start anew with --overwrite."
+        )
+    return data
+
+
+_Above = tuple[tuple[int, int], ...]
+
+
+def _walk(
+    entry: os.DirEntry[str], source: str, identity: str, follow: bool, above: _Above
+) -> Iterator[Photograph]:
+    """The photographs at or below an entry. `identity` is empty at the level of the identity folders themselves."""
+    problem, size = "", 0
+    try:
+        folder, link = entry.is_dir(), entry.is_symlink()
+        if not folder and not entry.name.lower().endswith(EXTENSIONS):
+            return
+        if link and not follow:
+            problem = "link: a symbolic link is not followed; --follow-links does"
+        elif folder:
+            yield from _walk_children(entry, source, follow, above, identity or entry.name)
+            return
+        elif not identity:
+            problem = "no_identity: the file lies in no identity folder"
+        elif not entry.is_file():
+            problem = "unreadable: neither a file nor a folder, or a link to nothing"
+        else:
+            size = entry.stat().st_size
+    except OSError as error:
+        problem = f"unreadable: {error.strerror}"
+    text = source if source.isascii() else _utf8(source)
+    if text != source:
+        problem = problem or "bad_name: the file's name is not UTF-8; rename it"
+    yield Photograph(text, _utf8(identity or (entry.name if folder else "")), "", size, problem)
+
+
+def _walk_children(
+    folder: os.DirEntry[str], source: str, follow: bool, above: _Above, identity: str = ""
+) -> Iterator[Photograph]:
+    status = folder.stat()
+    place = (status.st_dev, status.st_ino)
+    if place in above:
+        yield Photograph(
+            _utf8(source), _utf8(identity), "", 0, "link: the link leads back to a folder above it"
+        )
+        return
+    for entry in _sorted(folder):
+        yield from _walk(entry, f"{source}/{entry.name}", identity, follow, (*above, place))
+
+
+def _sorted(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _utf8(name: str) -> str:
+    """A name as valid UTF-8: bytes that are none are written as backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def read_boxes(paths: tuple[Path, ...]) -> tuple[pa.Array, npt.NDArray[np.float32]]:
+    """Reads boxes files in VGGFace2's layout: NAME_ID, X, Y, W, H with NAME_ID as "n000002/0001_01".
+
+    Returns the names, sorted, and float32 (n, 4) x0, y0, x1, y1 in pixels. Raises `UsageError` that names the file.
+    """
+    tables = []
+    for path in paths:
+        try:
+            table = pyarrow.csv.read_csv(path)
+            number = [table[name].cast(pa.float64()).to_numpy() for name in ("X", "Y", "W", "H")]
+            names = pc.utf8_trim(table["NAME_ID"].cast(pa.string()), ' "')
+        except (OSError, KeyError, pa.ArrowException) as error:
+            said = re.sub(r"\s+", " ", str(error)).rstrip(".")
+            raise UsageError(f"cannot read --boxes {path}: {said}; it needs NAME_ID,X,Y,W,H.") from None
+        x, y, w, h = number
+        if not (
+            np.isfinite(number).all()
+            and (w > 0).all()
+            and (h > 0).all()
+            and np.abs(number).max(initial=0) < 1e6
+        ):
+            raise UsageError(f"--boxes {path} has a box without size or out of range; mend that line.")
+        tables.append((names.combine_chunks(), np.stack([x, y, x + w, y + h], axis=1)))
+    names = pa.concat_arrays([table[0] for table in tables])
+    boxes = np.concatenate([table[1] for table in tables]).astype(np.float32)
+    order = pc.sort_indices(names)
+    return names.take(order), boxes[order.to_numpy()]
+
+
+def box_name(source: str, identity: str) -> str:
+    """The name a boxes file has for a photograph: identity and file name without its ending."""
+    return f"{identity}/{source.rpartition('/')[2].rpartition('.')[0]}"

@@ -1,0 +1,118 @@
+"""One shard from its slice of the plan to its committed files: the task that every engine runs."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .decode import Rejected
+from .errors import MaskgenError
+from .landmarks import Landmarker
+from .plan import BuildSettings
+from .sample import make_sample
+from .shards import commit, writers
+from .sources import read
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What a worker is told: where the plan lies and which shard of it to make. Photographs never travel."""
+
+    build: BuildSettings
+    fingerprint: str
+    row_group: int
+    split: str
+    shard: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}/{self.shard:05d}"
+
+
+def make_shard(task: ShardTask) -> dict[str, Any]:
+    """Makes and commits one shard; returns its marker.
+
+    Rows + rejects = plan is checked here. Raises `MaskgenError` where the disk is full or a file cannot be written.
+    """
+    try:
+        return _make_shard(task)
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
+            "make room or mend the folder and run the same command again: it goes on from here."
+        ) from None
+
+
+def in_worker_process() -> None:
+    """Sets up a worker process: one thread each, and Ctrl-C is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    pa.set_cpu_count(1)
+
+
+def _make_shard(task: ShardTask) -> dict[str, Any]:
+    build = task.build
+    planned = pq.ParquetFile(build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
+    paths = [
+        commit.shard_path(build.out, task.split, task.shard, ending)
+        for ending in writers.endings(build.format)
+    ]
+    paths[0].parent.mkdir(exist_ok=True)
+    rejects, rows = [], 0
+    with ExitStack() as stack:
+        names = [stack.enter_context(commit.temporary(path)) for path in paths]
+        with ExitStack() as open_files:
+            files = [
+                open_files.enter_context(writers.WRITERS[path.suffix[1:]](name, build.variants, build.store))
+                for path, name in zip(paths, names, strict=True)
+            ]
+            for row in planned:
+                try:
+                    sample = _sample(row, build)
+                except Rejected as rejected:
+                    rejects.append(_reject(row, rejected))
+                    continue
+                for file in files:
+                    file.add(sample)
+                rows += 1
+        if rows + len(rejects) != len(planned):
+            raise MaskgenError(
+                f"shard {task.name} lost photographs: {rows} + {len(rejects)} of {len(planned)}; report this."
+            )
+        marker: dict[str, Any] = {
+            "fingerprint": task.fingerprint,
+            "photographs": len(planned),
+            "rows": rows,
+            "rejects": rejects,
+            "files": {},
+        }
+        if rows:  # readers choke on empty shards, so a shard of rejects only is a marker without files
+            for path, name in zip(paths, names, strict=True):
+                commit.publish(name, path)
+                marker["files"][path.name] = {"bytes": path.stat().st_size, "sha256": commit.sha256(path)}
+        commit.write_json(commit.shard_path(build.out, task.split, task.shard, "json"), marker)
+    return marker
+
+
+def _sample(row: dict[str, Any], build: BuildSettings) -> Any:
+    if row["problem"]:
+        raise Rejected(*row["problem"].split(": ", 1))
+    return make_sample(read(build.src, row["source"], row["bytes"]), row, build, _landmarker(build.predictor))
+
+
+def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:
+    place = {name: row[name] for name in ("key", "source", "identity", "split")}
+    return {**place, "reason": rejected.reason, "detail": rejected.detail}
+
+
+@lru_cache(maxsize=1)
+def _landmarker(predictor: Path | None) -> Landmarker:
+    return Landmarker(predictor)

@@ -86,10 +86,7 @@ def _build(build: BuildSettings, began: float, progress: Progress | None, planne
         commit.publish(name, out / "plan.parquet")
     del table
 
-    tasks = [
-        ShardTask(build, fingerprint, group, split, shard)
-        for group, (split, shard, _, _) in enumerate(slices)
-    ]
+    tasks = [ShardTask(build, fingerprint, group, split, shard) for group, (split, shard, _, _) in enumerate(slices)]
     missing = []
     for task in tasks:
         marker = commit.read_marker(out, task.split, task.shard, fingerprint)
@@ -138,16 +135,11 @@ def _finish(
     for split, shard, _, photographs in slices:
         marker = commit.read_marker(out, split, shard, fingerprint)
         if marker is None or marker["rows"] + len(marker["rejects"]) != photographs:
-            raise MaskgenError(
-                f"shard {split}/{shard:05d} in {out} is not whole; run the same command again."
-            )
+            raise MaskgenError(f"shard {split}/{shard:05d} in {out} is not whole; run the same command again.")
         rows[split] += marker["rows"]
         rejects += marker["rejects"]
         reasons.setdefault(split, Counter()).update(reject["reason"] for reject in marker["rejects"])
-    counts = {
-        split: {"rows": rows[split], "rejects": dict(sorted(found.items()))}
-        for split, found in reasons.items()
-    }
+    counts = {split: {"rows": rows[split], "rejects": dict(sorted(found.items()))} for split, found in reasons.items()}
     with commit.temporary(out / "rejects.parquet") as name:
         pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), name, compression="zstd")
         commit.publish(name, out / "rejects.parquet")
@@ -165,9 +157,7 @@ def _checked_out(build: BuildSettings) -> Path:
         raise UsageError(f"there is no folder --src {src}; give a folder of identity folders.")
     real_src, real_out = src.resolve(), out.resolve()
     if real_out.is_relative_to(real_src) or real_src.is_relative_to(real_out):
-        raise UsageError(
-            f"--out {out} and --src {src} lie inside each other; give --out a folder of its own."
-        )
+        raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder.")
     if out.is_dir() and not (out / "dataset.json").exists():

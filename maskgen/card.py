@@ -32,18 +32,11 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         f"Face photographs with synthetic masks ({masks}; colours: {made['colors']}), drawn by NIST's method from 68 "
         "landmarks with maskgen.",
         f"One row is one photograph; pictures are {_size(made)} JPEG of quality {made['quality']}"
-        + (
-            "."
-            if facts["store"] == "rendered"
-            else ", and readers draw the masks from landmarks and colours."
-        ),
+        + ("." if facts["store"] == "rendered" else ", and readers draw the masks from landmarks and colours."),
         "",
         "| split | rows | rejected |",
         "|---|---:|---:|",
-        *(
-            f"| {split} | {count['rows']:,} | {sum(count['rejects'].values()):,} |"
-            for split, count in counts.items()
-        ),
+        *(f"| {split} | {count['rows']:,} | {sum(count['rejects'].values()):,} |" for split, count in counts.items()),
         "",
         f"Training identities: {len(facts['identities']):,}. Every rejected photograph is in `rejects.parquet` with its "
         "reason; `plan.parquet` lists all of them.",

@@ -47,9 +47,7 @@ def decode(data: bytes) -> Image:
         try:
             with PillowImage.open(io.BytesIO(data), formats=FORMATS) as header:
                 if header.width * header.height > MAX_PIXELS:
-                    raise Rejected(
-                        "too_large", f"{header.width} x {header.height} pixels; the limit is {MAX_PIXELS}"
-                    )
+                    raise Rejected("too_large", f"{header.width} x {header.height} pixels; the limit is {MAX_PIXELS}")
                 return _fast(data, header) if _is_plain_jpeg(data, header) else _thorough(header)
         except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
             raise Rejected("too_large", f"{error} (the limit is {MAX_PIXELS} pixels)") from None

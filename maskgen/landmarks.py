@@ -42,9 +42,7 @@ class Landmarker:
         """
         path = Path(predictor) if predictor else model_path(SHAPE_PREDICTOR)
         if not path.is_file():
-            raise UsageError(
-                f"there is no landmark model {path}; give --predictor a dlib shape predictor file."
-            )
+            raise UsageError(f"there is no landmark model {path}; give --predictor a dlib shape predictor file.")
         self._detect = dlib.get_frontal_face_detector()
         try:
             self._predict = dlib.shape_predictor(str(path))
@@ -78,9 +76,7 @@ class Landmarker:
         """The 68 landmarks, float32 (68, 2) pixels, of the face in a box. dlib answers in whole pixels."""
         shape = self._predict(grey, dlib.rectangle(*np.rint(np.asarray(box)).astype(int).tolist()))
         if shape.num_parts != 68:
-            raise UsageError(
-                f"the landmark model gives {shape.num_parts} points; --predictor needs one of 68 points."
-            )
+            raise UsageError(f"the landmark model gives {shape.num_parts} points; --predictor needs one of 68 points.")
         return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
 
 

@@ -59,9 +59,7 @@ def ellipse(landmarks: npt.ArrayLike, variant: str) -> tuple[float, float, float
             raise ValueError(f"no round variant {variant!r}")
     width, height = 0.8 * (x[13] - x[3]), y[8] - top
     if width <= 0:
-        raise Undrawable(
-            f"{variant}: the jaw's right side (x13 = {x[13]:.1f}) is not right of its left ({x[3]:.1f})"
-        )
+        raise Undrawable(f"{variant}: the jaw's right side (x13 = {x[13]:.1f}) is not right of its left ({x[3]:.1f})")
     if height <= 0:
         raise Undrawable(f"{variant}: the chin (y8 = {y[8]:.1f}) is above the mask's upper end ({top:.1f})")
     return float(x[28]), float((y[8] + top) / 2), float(width / 2), float(height / 2)

@@ -39,9 +39,7 @@ class BuildSettings:
     """What `maskgen build` is told. Everything but the run-only settings shapes the bytes of the data set."""
 
     src: Path = setting(help="Folder of identity folders, or a VGGFace2 tree.", metavar="DIR", run_only=True)
-    out: Path = setting(
-        help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True
-    )
+    out: Path = setting(help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True)
     format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
         "all",
@@ -54,9 +52,7 @@ class BuildSettings:
         help="Store masked pictures, or the recipe (landmarks and colours) by which readers draw the same pixels.",
         choices=("rendered", "recipe"),
     )
-    size: int = setting(
-        224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0
-    )
+    size: int = setting(224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0)
     fit: str = setting(
         "stretch",
         help="How a photograph becomes square: stretch it, crop it around the face, or pad it with black.",
@@ -74,18 +70,14 @@ class BuildSettings:
         help="VGGFace2 boxes file (NAME_ID,X,Y,W,H) that replaces detection; may be repeated.",
         metavar="CSV",
     )
-    predictor: Path | None = setting(
-        None, help="dlib shape predictor of 68 points to use instead.", metavar="FILE"
-    )
+    predictor: Path | None = setting(None, help="dlib shape predictor of 68 points to use instead.", metavar="FILE")
     test_identities: float = setting(
         0.1,
         help="Share of the identities kept for tests, where the source has no test/ folder.",
         low=0,
         high=1,
     )
-    limit: int | None = setting(
-        None, help="Take only the first N photographs of the listing.", low=1, metavar="N"
-    )
+    limit: int | None = setting(None, help="Take only the first N photographs of the listing.", low=1, metavar="N")
     shard_size: int | None = setting(
         None,
         help="Photographs in a shard; by default about a 64th of them, from 32 to 1,000.",
@@ -105,9 +97,7 @@ def check(build: BuildSettings) -> None:
         names = schema.masked_names(build.variants)
         for name in names:
             if name not in VARIANTS:
-                raise UsageError(
-                    f"--variants has no {name!r}; choose all, random, or from {', '.join(VARIANTS)}."
-                )
+                raise UsageError(f"--variants has no {name!r}; choose all, random, or from {', '.join(VARIANTS)}.")
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
     palette(build.colors)
@@ -127,16 +117,12 @@ def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
     for text in colors.split(","):
         digits = text.strip().removeprefix("#")
         if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
-            raise UsageError(
-                f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000."
-            )
+            raise UsageError(f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000.")
         chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
     return tuple(chosen)
 
 
-def color_of(
-    seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]
-) -> tuple[int, int, int]:
+def color_of(seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
     """The colour (RGB) of one photograph's mask: a pure function of the seed, the source's name and the variant."""
     digest = _digest(seed, "color", variant, source)
     if colors:
@@ -149,9 +135,7 @@ def variant_of(seed: int, source: str) -> str:
     return VARIANTS[int.from_bytes(_digest(seed, "variant", source)[:8], "big") % len(VARIANTS)]
 
 
-def make_plan(
-    build: BuildSettings, listing: Iterable[Photograph] | None = None
-) -> tuple[pa.Table, list[str]]:
+def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None) -> tuple[pa.Table, list[str]]:
     """Plans a data set: the plan table (`schema.PLAN`) in key order, and the identity that each label means.
 
     Train and val are shuffled by the seed; test is ordered by identity. `listing` defaults to that of `build.src`.
@@ -260,9 +244,7 @@ def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
 _TRAIN, _VAL, _TEST = range(3)
 
 
-def _split(
-    table: pa.Table, build: BuildSettings
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32], list[str]]:
+def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32], list[str]]:
     """Split (index into `schema.SPLITS`) and label of each photograph, and the training identities by label."""
     encoded = table["identity"].combine_chunks().dictionary_encode()
     names = np.array(encoded.dictionary.to_pylist(), dtype=object)
@@ -318,9 +300,7 @@ def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Arr
     """The problem and face columns where boxes files replace detection."""
     names, boxes = read_boxes(paths)
     sources, identities = planned["source"].to_pylist(), planned["identity"].to_pylist()
-    wanted = pa.array(
-        [box_name(source, identity) for source, identity in zip(sources, identities, strict=True)]
-    )
+    wanted = pa.array([box_name(source, identity) for source, identity in zip(sources, identities, strict=True)])
     place = pc.index_in(wanted, names)
     missing = place.is_null()
     unboxed = pc.and_(missing, pc.equal(planned["problem"], ""))
@@ -351,9 +331,7 @@ def _file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(
-            f"cannot read --predictor {path}: {error.strerror}; give a dlib shape predictor."
-        ) from None
+        raise UsageError(f"cannot read --predictor {path}: {error.strerror}; give a dlib shape predictor.") from None
 
 
 def _version(package: str) -> str:

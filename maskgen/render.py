@@ -112,9 +112,7 @@ def _box(polygon: Points, width: int, height: int) -> tuple[int, int, int, int]:
     return (left, top, w, h) if w > 0 and h > 0 else (0, 0, 0, 0)
 
 
-def _cut(
-    a: Array, da: Array, b: Array, db: Array, which: Indices
-) -> tuple[Array, Array, Array, Array, Indices]:
+def _cut(a: Array, da: Array, b: Array, db: Array, which: Indices) -> tuple[Array, Array, Array, Array, Indices]:
     """Cuts segments, from (a, b) to (a + da, b + db), where they cross whole numbers of `a`."""
     end = a + da
     down = da < 0

@@ -64,10 +64,7 @@ def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, land
     drawn = plan.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
     masks = {name: drawn or name for name in masked_names(build.variants)}
     palette = plan.palette(build.colors)
-    colors = {
-        name: plan.color_of(build.seed, planned["source"], variant, palette)
-        for name, variant in masks.items()
-    }
+    colors = {name: plan.color_of(build.seed, planned["source"], variant, palette) for name, variant in masks.items()}
     try:
         outlines = [outline(landmarks, variant) for variant in masks.values()]
     except Undrawable as error:
@@ -98,12 +95,8 @@ def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, land
 
 def _encode(bgr: Image, quality: int) -> bytes:
     done, data = (
-        cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if max(bgr.shape) < 65_500
-        else (0, None)
+        cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]) if max(bgr.shape) < 65_500 else (0, None)
     )
     if not done:
-        raise Rejected(
-            "too_large", f"{bgr.shape[1]} x {bgr.shape[0]} pixels do not fit into a JPEG; set --size"
-        )
+        raise Rejected("too_large", f"{bgr.shape[1]} x {bgr.shape[0]} pixels do not fit into a JPEG; set --size")
     return bytes(data)

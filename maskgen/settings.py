@@ -81,9 +81,7 @@ def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
     values = {name.replace("-", "_"): value for name, value in table.items()}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UsageError(
-            f"{path} sets {unknown[0]!r}, which is no option of this command; see --help for the names."
-        )
+        raise UsageError(f"{path} sets {unknown[0]!r}, which is no option of this command; see --help for the names.")
     return values
 
 

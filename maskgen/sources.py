@@ -43,9 +43,7 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
     try:
         top = _sorted(src)
     except OSError as error:
-        raise UsageError(
-            f"cannot read --src {src}: {error.strerror}; give a folder of identity folders."
-        ) from None
+        raise UsageError(f"cannot read --src {src}: {error.strerror}; give a folder of identity folders.") from None
     folders = {entry.name for entry in top if entry.is_dir(follow_symlinks=follow_links)}
     official = bool(folders) and folders <= set(OFFICIAL_SPLITS)
     for entry in top:
@@ -76,9 +74,7 @@ def read(src: Path, source: str, expected_bytes: int) -> bytes:
 _Above = tuple[tuple[int, int], ...]
 
 
-def _walk(
-    entry: os.DirEntry[str], source: str, identity: str, follow: bool, above: _Above
-) -> Iterator[Photograph]:
+def _walk(entry: os.DirEntry[str], source: str, identity: str, follow: bool, above: _Above) -> Iterator[Photograph]:
     """The photographs at or below an entry. `identity` is empty at the level of the identity folders themselves."""
     problem, size = "", 0
     try:
@@ -110,9 +106,7 @@ def _walk_children(
     status = folder.stat()
     place = (status.st_dev, status.st_ino)
     if place in above:
-        yield Photograph(
-            _utf8(source), _utf8(identity), "", 0, "link: the link leads back to a folder above it"
-        )
+        yield Photograph(_utf8(source), _utf8(identity), "", 0, "link: the link leads back to a folder above it")
         return
     for entry in _sorted(folder):
         yield from _walk(entry, f"{source}/{entry.name}", identity, follow, (*above, place))
@@ -143,12 +137,7 @@ def read_boxes(paths: tuple[Path, ...]) -> tuple[pa.Array, npt.NDArray[np.float3
             said = re.sub(r"\s+", " ", str(error)).rstrip(".")
             raise UsageError(f"cannot read --boxes {path}: {said}; it needs NAME_ID,X,Y,W,H.") from None
         x, y, w, h = number
-        if not (
-            np.isfinite(number).all()
-            and (w > 0).all()
-            and (h > 0).all()
-            and np.abs(number).max(initial=0) < 1e6
-        ):
+        if not (np.isfinite(number).all() and (w > 0).all() and (h > 0).all() and np.abs(number).max(initial=0) < 1e6):
             raise UsageError(f"--boxes {path} has a box without size or out of range; mend that line.")
         tables.append((names.combine_chunks(), np.stack([x, y, x + w, y + h], axis=1)))
     names = pa.concat_arrays([table[0] for table in tables])

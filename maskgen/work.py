@@ -61,10 +61,7 @@ def in_worker_process() -> None:
 def _make_shard(task: ShardTask) -> dict[str, Any]:
     build = task.build
     planned = pq.ParquetFile(build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
-    paths = [
-        commit.shard_path(build.out, task.split, task.shard, ending)
-        for ending in writers.endings(build.format)
-    ]
+    paths = [commit.shard_path(build.out, task.split, task.shard, ending) for ending in writers.endings(build.format)]
     paths[0].parent.mkdir(exist_ok=True)
     rejects, rows = [], 0
     with ExitStack() as stack:

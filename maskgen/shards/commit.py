@@ -35,9 +35,7 @@ def is_temporary(name: str) -> bool:
 def leftovers(out: Path) -> list[Path]:
     """Temporary files in a data set: those of a build at work, or of one that was killed."""
     folders = [out, *(out / split for split in SPLITS)]
-    found = [
-        path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_temporary(path.name)
-    ]
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_temporary(path.name)]
     return sorted(found, key=lambda path: path.name.split(".", 2)[2])
 
 

@@ -138,9 +138,7 @@ class Dataset:
         """The shards of a split that have rows, in key order. Raises `MaskgenError` where a marker is missing."""
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
         selector = pa.fs.FileSelector(f"{self.root}/{split}", allow_not_found=True)
-        markers = sorted(
-            info.base_name for info in self.filesystem.get_file_info(selector) if info.extension == "json"
-        )
+        markers = sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.extension == "json")
         shards = []
         for name in markers:
             marker = self._json(f"{split}/{name}")
@@ -170,9 +168,7 @@ class Dataset:
             return stored
         for name in images:
             if name not in ("unmasked", *self.variants):
-                raise UsageError(
-                    f"{self.root} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}."
-                )
+                raise UsageError(f"{self.root} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}.")
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
 
@@ -202,9 +198,7 @@ def open(path: Any) -> Dataset:
         else:
             filesystem, root = pa.fs.LocalFileSystem(), text
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UsageError(
-            f"cannot open {text}: {' '.join(str(error).split())}; give a folder or a URI."
-        ) from None
+        raise UsageError(f"cannot open {text}: {' '.join(str(error).split())}; give a folder or a URI.") from None
     return Dataset(filesystem, root.rstrip("/") or "/")
 
 

@@ -33,9 +33,7 @@ PLAN = pa.schema(
 """Every source photograph. `bytes` is its file size; `problem` is why it can only be rejected ("reason: detail"),
 or empty; `face` is its box from a boxes file, in pixels of the source, or null."""
 
-REJECTS = pa.schema(
-    [(name, pa.string()) for name in ("key", "source", "identity", "split", "reason", "detail")]
-)
+REJECTS = pa.schema([(name, pa.string()) for name in ("key", "source", "identity", "split", "reason", "detail")])
 """Every photograph not used, and why."""
 
 _ROW_HEAD = [

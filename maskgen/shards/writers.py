@@ -35,9 +35,7 @@ class ParquetShard:
         self._rows: list[dict[str, Any]] = []
         names = [name for name in self._schema.names if self._schema.field(name).type != schema.IMAGE]
         leaves = {field.name: "none" for field in self._schema} | {
-            f"{name}.{leaf}": "none"
-            for name in schema.picture_names(variants, store)
-            for leaf in ("bytes", "path")
+            f"{name}.{leaf}": "none" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")
         }
         self._writer = pq.ParquetWriter(
             path,

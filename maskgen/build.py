@@ -229,5 +229,6 @@ def _disk_errors(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise MaskgenError(
-            f"cannot write to {out}: {error.strerror or error}; make room or mend the folder and run the same command again."
+            f"cannot write to {out}: {error.strerror or error}; "
+            "make room or mend the folder and run the same command again."
         ) from None

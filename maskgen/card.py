@@ -38,8 +38,8 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "|---|---:|---:|",
         *(f"| {split} | {count['rows']:,} | {sum(count['rejects'].values()):,} |" for split, count in counts.items()),
         "",
-        f"Training identities: {len(facts['identities']):,}. Every rejected photograph is in `rejects.parquet` with its "
-        "reason; `plan.parquet` lists all of them.",
+        f"Training identities: {len(facts['identities']):,}. Every rejected photograph is in `rejects.parquet` with "
+        "its reason; `plan.parquet` lists all of them.",
         "",
         "```python",
         "import maskgen",

@@ -1,4 +1,4 @@
-"""Photograph -> face box + 68 landmarks, coarse to fine: the usual face is found on a small copy, the hard one later."""
+"""Photograph -> face box + 68 landmarks, coarse to fine: the usual face is found on a small copy."""
 
 from __future__ import annotations
 

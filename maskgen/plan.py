@@ -280,7 +280,7 @@ def _test_identities(names: npt.NDArray[np.object_], build: BuildSettings) -> np
     wanted = round(build.test_identities * len(real))
     if build.test_identities > 0 and len(real) >= 4:
         wanted = max(wanted, 2)
-    ranked = sorted(real, key=lambda code: _digest(build.seed, "identity", names[code]))
+    ranked = sorted(real, key=lambda code: _digest(build.seed, "identity", str(names[code])))
     return np.array(ranked[:wanted], dtype=np.int64)
 
 

@@ -97,6 +97,6 @@ def _encode(bgr: Image, quality: int) -> bytes:
     done, data = (
         cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]) if max(bgr.shape) < 65_500 else (0, None)
     )
-    if not done:
+    if data is None or not done:
         raise Rejected("too_large", f"{bgr.shape[1]} x {bgr.shape[0]} pixels do not fit into a JPEG; set --size")
     return bytes(data)

@@ -67,7 +67,7 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
     with ExitStack() as stack:
         names = [stack.enter_context(commit.temporary(path)) for path in paths]
         with ExitStack() as open_files:
-            files = [
+            files: list[writers.ShardWriter] = [
                 open_files.enter_context(writers.WRITERS[path.suffix[1:]](name, build.variants, build.store))
                 for path, name in zip(paths, names, strict=True)
             ]

@@ -1,4 +1,4 @@
-"""Reads a data set back: rows with decoded pictures, from either format and either store, here or on any file system."""
+"""Reads a data set back: rows with decoded pictures, from either format, either store and any file system."""
 
 from __future__ import annotations
 
@@ -202,27 +202,29 @@ def open(path: Any) -> Dataset:
     return Dataset(filesystem, root.rstrip("/") or "/")
 
 
+_HEAD = ("key", "source", "identity", "split", "label", "width", "height")
+
+
 def _parquet_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Iterator[Row]:
     source = pq.ParquetFile(file)
     colors = [f"{name}_color" for name in dataset.variants]
     drawn = ["variant"] if "variant" in source.schema_arrow.names else []
-    head = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
-    columns = head + drawn + colors + [f"{name}.bytes" for name in pictures]
+    columns = [*_HEAD, "box", "landmarks", *drawn, *colors, *(f"{name}.bytes" for name in pictures)]
     for batch in source.iter_batches(ROW_GROUP, columns=columns, use_threads=False):
-        plain = [batch.column(name).to_pylist() for name in head[:7]]
+        plain = [batch.column(name).to_pylist() for name in _HEAD]
         boxes = _floats(batch.column("box"), 4)
         landmarks = _floats(batch.column("landmarks"), 136).reshape(-1, 68, 2)
         variants = batch.column("variant").to_pylist() if drawn else [None] * batch.num_rows
         shades = [batch.column(name).to_pylist() for name in colors]
         data = [batch.column(name).field("bytes").to_pylist() for name in pictures]
-        for i in range(batch.num_rows):
+        for i, place in enumerate(zip(*plain, strict=True)):
             yield Row(
-                *(values[i] for values in plain),
-                boxes[i],
-                landmarks[i],
-                {name: tuple(shade[i]) for name, shade in zip(dataset.variants, shades, strict=True)},
-                variants[i],
-                {name: values[i] for name, values in zip(pictures, data, strict=True)},
+                *place,
+                box=boxes[i],
+                landmarks=landmarks[i],
+                colors={name: tuple(shade[i]) for name, shade in zip(dataset.variants, shades, strict=True)},
+                variant=variants[i],
+                pictures={name: values[i] for name, values in zip(pictures, data, strict=True)},
             )
 
 
@@ -252,11 +254,11 @@ def _tar_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Iterato
             if row["key"] != key or len(found) != len(pictures):
                 raise tarfile.TarError(f"{key} is incomplete")
             yield Row(
-                *(row[name] for name in ("key", "source", "identity", "split", "label", "width", "height")),
-                np.array(row["box"], dtype=np.float32),
-                np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
-                {name: tuple(row[f"{name}_color"]) for name in dataset.variants},
-                row.get("variant"),
-                found,
+                *(row[name] for name in _HEAD),
+                box=np.array(row["box"], dtype=np.float32),
+                landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
+                colors={name: tuple(row[f"{name}_color"]) for name in dataset.variants},
+                variant=row.get("variant"),
+                pictures=found,
             )
             found = {}

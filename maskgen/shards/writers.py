@@ -76,7 +76,7 @@ class TarShard:
     """
 
     def __init__(self, path: Path, variants: str, store: str) -> None:
-        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)
+        self._tar = tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT)
 
     def add(self, sample: Sample) -> None:
         for name, data in sample.pictures.items():
@@ -97,7 +97,7 @@ class TarShard:
         self._tar.close()
 
 
-WRITERS = {"parquet": ParquetShard, "tar": TarShard}
+WRITERS: dict[str, type[ParquetShard] | type[TarShard]] = {"parquet": ParquetShard, "tar": TarShard}
 """Writer of each file ending."""
 
 

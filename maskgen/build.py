@@ -70,21 +70,20 @@ def build(
 def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Any) -> Summary:
     out = build.out
     table, identities = plan.make_plan(build)
-    described = plan.description(build, table)
-    fingerprint = plan.fingerprint(described)
-    _refuse_other(out, described)
-    facts = {**described, "fingerprint": fingerprint, "identities": identities}
-    facts["variants"] = list(schema.masked_names(build.variants))
-    facts["store"] = build.store
     slices = plan.shard_slices(table)
     if planned:
         planned(table.num_rows)
-    if not (out / "dataset.json").exists():
-        commit.write_json(out / "dataset.json", {**facts, "complete": False})
     with commit.temporary(out / "plan.parquet") as name:
         plan.write_plan(table, name)
+        del table
+        described = plan.description(build, commit.sha256(name))
+        fingerprint = plan.fingerprint(described)
+        _refuse_other(out, described)
+        facts = {**described, "fingerprint": fingerprint, "identities": identities, "store": build.store}
+        facts["variants"] = list(schema.masked_names(build.variants))
+        if not (out / "dataset.json").exists():
+            commit.write_json(out / "dataset.json", {**facts, "complete": False})
         commit.publish(name, out / "plan.parquet")
-    del table
 
     tasks = [ShardTask(build, fingerprint, group, split, shard) for group, (split, shard, _, _) in enumerate(slices)]
     missing = []
@@ -192,7 +191,7 @@ def _refuse_other(out: Path, described: dict[str, Any]) -> None:
         ]
         if different:
             raise UsageError(f"--out {out} was built with other {part} ({'; '.join(different)}): {advice}")
-    if there.get("sources_sha256") != described["sources_sha256"]:
+    if there.get("plan_sha256") != described["plan_sha256"]:
         raise UsageError(f"--out {out} was planned from other photographs than --src holds now: {advice}")
 
 

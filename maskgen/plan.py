@@ -193,8 +193,8 @@ def write_plan(table: pa.Table, path: Path) -> None:
             writer.write_table(table.slice(first, rows))
 
 
-def description(build: BuildSettings, table: pa.Table) -> dict[str, Any]:
-    """What shaped the data set: settings, versions, and a hash of the sources. Its hash is the fingerprint."""
+def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
+    """What shaped the data set: settings, versions, and the hash of the plan file. Its hash is the fingerprint."""
     shaping = settings.jsonable(build, run_only=False)
     for name in (
         "boxes",
@@ -208,7 +208,7 @@ def description(build: BuildSettings, table: pa.Table) -> dict[str, Any]:
         "schema_version": schema.SCHEMA_VERSION,
         "settings": shaping,
         "versions": {name: _version(name) for name in ("maskgen", *packages)},
-        "sources_sha256": _table_sha256(table),
+        "plan_sha256": plan_sha256,
     }
 
 
@@ -313,17 +313,6 @@ def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Arr
 def _digest(seed: int, purpose: str, *names: str) -> bytes:
     text = "\0".join((str(seed), purpose, *names))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _table_sha256(table: pa.Table) -> str:
-    """A hash of a table's values, whatever its chunks and offsets."""
-    digest = hashlib.sha256()
-    for batch in table.combine_chunks().to_batches(max_chunksize=_CHUNK):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
 
 
 def _file_sha256(path: Path) -> str:

@@ -219,7 +219,7 @@ def _parquet_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Ite
         data = [batch.column(name).field("bytes").to_pylist() for name in pictures]
         for i, place in enumerate(zip(*plain, strict=True)):
             yield Row(
-                *place,
+                **dict(zip(_HEAD, place, strict=True)),
                 box=boxes[i],
                 landmarks=landmarks[i],
                 colors={name: tuple(shade[i]) for name, shade in zip(dataset.variants, shades, strict=True)},
@@ -254,7 +254,7 @@ def _tar_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Iterato
             if row["key"] != key or len(found) != len(pictures):
                 raise tarfile.TarError(f"{key} is incomplete")
             yield Row(
-                *(row[name] for name in _HEAD),
+                **{name: row[name] for name in _HEAD},
                 box=np.array(row["box"], dtype=np.float32),
                 landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
                 colors={name: tuple(row[f"{name}_color"]) for name in dataset.variants},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -97,7 +98,7 @@ class TarShard:
         self._tar.close()
 
 
-WRITERS: dict[str, type[ParquetShard] | type[TarShard]] = {"parquet": ParquetShard, "tar": TarShard}
+WRITERS: dict[str, Callable[[Path, str, str], ShardWriter]] = {"parquet": ParquetShard, "tar": TarShard}
 """Writer of each file ending."""
 
 

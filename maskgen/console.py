@@ -1,0 +1,109 @@
+"""What the maskgen command shows: progress bars (quiet where there is no terminal) and tables at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .build import Summary, build
+from .plan import BuildSettings
+from .shards.reader import Dataset
+from .shards.reader import open as open_dataset
+from .table import table
+from .verify import verify
+
+
+def build_with_progress(settings: BuildSettings) -> str:
+    """Builds with a progress bar of photographs, masked pictures and rejects; returns the summary."""
+    bar: tqdm[Any] = tqdm(unit=" photographs", desc="planning", disable=None, dynamic_ncols=True, smoothing=0.1)
+    masks = (
+        1 if settings.variants == "random" else len(settings.variants.split(",")) if settings.variants != "all" else 6
+    )
+    rows = rejects = 0
+
+    def planned(photographs: int) -> None:
+        bar.reset(total=photographs)
+        bar.set_description("building")
+
+    def progress(marker: dict[str, Any], earlier: bool) -> None:
+        nonlocal rows, rejects
+        rejects += len(marker["rejects"])
+        if earlier:  # what stands already counts as done, but not towards the speed
+            bar.initial += marker["photographs"]
+            bar.n += marker["photographs"]
+        else:
+            rows += marker["rows"]
+            bar.update(marker["photographs"])
+        seconds = bar.format_dict["elapsed"]
+        bar.set_postfix_str(f"{rows * masks / max(seconds, 1e-3):,.0f} masked/s, {rejects:,} rejects")
+
+    with bar:
+        summary = build(settings, progress, planned)
+    return _summary_text(summary, settings)
+
+
+def _summary_text(summary: Summary, settings: BuildSettings) -> str:
+    lines = [f"{summary.out} holds {sum(summary.rows.values()):,} of {summary.photographs:,} photographs", ""]
+    rows = [
+        [split, summary.rows[split], summary.rows[split] * summary.masked_per_row, sum(summary.rejects[split].values())]
+        for split in summary.rows
+    ]
+    lines.append(table(["split", "photographs", "masked pictures", "rejected"], rows))
+    reasons = sum((Counter(found) for found in summary.rejects.values()), Counter[str]())
+    if reasons:
+        lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
+        lines += ["", f"  Each one is listed in {summary.out}/rejects.parquet."]
+    if summary.made:
+        rate = summary.made / summary.seconds
+        lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
+    else:
+        lines += ["", "  Everything was there already."]
+    lines += ["", f"Next: maskgen inspect {settings.out}, or mfr train --data {settings.out}"]
+    return "\n".join(lines)
+
+
+def inspection(path: str) -> str:
+    """What a data set holds, as text: settings, counts by split, rejects by reason."""
+    dataset = open_dataset(path)
+    info = dataset.info
+    counts = info["counts"]
+    rows = [
+        [split, count["rows"], _identities(dataset, split), sum(count["rejects"].values()), _shards(dataset, split)]
+        for split, count in counts.items()
+    ]
+    lines = [
+        f"{path}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
+        "",
+        table(["split", "photographs", "identities", "rejected", "shards"], rows),
+    ]
+    reasons = sum((Counter(count["rejects"]) for count in counts.values()), Counter[str]())
+    if reasons:
+        lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
+    lines += ["", table(["setting", "value"], sorted([name, str(value)] for name, value in info["settings"].items()))]
+    lines += ["", table(["made with", "version"], sorted([name, value] for name, value in info["versions"].items()))]
+    lines += ["", f"  fingerprint {dataset.fingerprint}"]
+    return "\n".join(lines)
+
+
+def _identities(dataset: Dataset, split: str) -> int:
+    return len({row.identity for row in dataset.rows(split, images=())}) if dataset.count(split) else 0
+
+
+def _shards(dataset: Dataset, split: str) -> int:
+    return len(dataset.shards(split))
+
+
+def verify_with_progress(out: Path) -> str:
+    """Verifies with a progress bar; returns a sentence."""
+    total = sum(
+        count["rows"] + sum(count["rejects"].values()) for count in (open_dataset(out).info["counts"] or {}).values()
+    )
+    with tqdm(total=total, unit=" photographs", desc="verifying", disable=None, dynamic_ncols=True) as bar:
+        counts = verify(out, bar.update)
+    return (
+        f"{out} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = {counts['photographs']:,} "
+        f"photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, every byte as its marker says."
+    )

@@ -64,7 +64,7 @@ def options_from(settings: type[Any], arguments: tuple[str, ...] = ()) -> Callab
                 multiple=typing.get_origin(kind) is tuple,
                 metavar=field.metadata["metavar"],
                 help=field.metadata["help"],
-                show_default=not required and field.default not in (None, (), False),
+                show_default=not required and field.default not in (None, ()) and field.default is not False,
             )(command)
         return click.option(
             "--config",

@@ -85,7 +85,9 @@ def _build(build: BuildSettings, began: float, progress: Progress | None, planne
             commit.write_json(out / "dataset.json", {**facts, "complete": False})
         commit.publish(name, out / "plan.parquet")
 
-    tasks = [ShardTask(build, fingerprint, group, split, shard) for group, (split, shard, _, _) in enumerate(slices)]
+    tasks = [
+        ShardTask(build, fingerprint, group, split, shard, rows) for group, (split, shard, _, rows) in enumerate(slices)
+    ]
     missing = []
     for task in tasks:
         marker = commit.read_marker(out, task.split, task.shard, fingerprint)

@@ -12,13 +12,18 @@ from .work import ShardTask, in_worker_process, make_shard
 
 Marker = dict[str, Any]
 
+WORTH_A_WORKER = 256
+"""Photographs that one process makes in about the time in which another one starts and loads its model."""
+
 
 def run(tasks: list[ShardTask], engine: str, workers: int | None) -> Iterator[tuple[ShardTask, Marker]]:
     """Makes every shard and yields each as it is committed, in any order.
 
-    `workers` defaults to one a core. Raises `MaskgenError` that names the unfinished shards where a worker dies.
+    `workers` defaults to one a core, or fewer for a small set, which is made before a worker has started. Raises `MaskgenError` that names the unfinished shards where a worker dies.
     """
-    workers = min(workers or os.cpu_count() or 1, max(len(tasks), 1))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
+    workers = min(workers, max(len(tasks), 1))
     if engine == "serial" or workers == 1:
         return ((task, make_shard(task)) for task in tasks)
     return _joblib(tasks, workers)

@@ -36,10 +36,10 @@ def write_sheet(images: Sequence[Path], out: Path, predictor: Path | None = None
     problems: list[str] = []
     for path in images:
         try:
-            rows.append((path.name, _panels(path, landmarker, shade[0])))
+            rows.append((str(Path(*path.parts[-2:])), _panels(path, landmarker, shade[0])))
         except (Rejected, Undrawable) as error:
             problems.append(f"{path}: {error}")
-            rows.append((path.name, [str(error)]))
+            rows.append((str(Path(*path.parts[-2:])), [str(error)]))
     if len(problems) == len(rows):
         raise MaskgenError(f"no mask could be drawn ({problems[0]}); give photographs of frontal faces.")
     try:

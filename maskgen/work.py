@@ -31,6 +31,7 @@ class ShardTask:
     row_group: int
     split: str
     shard: int
+    photographs: int
 
     @property
     def name(self) -> str:

@@ -21,8 +21,11 @@ from .plan import BuildSettings
 from .shards import commit, schema
 from .work import ShardTask
 
-Progress = Callable[[dict[str, Any], bool], None]
-"""Called with each shard's marker, and whether it was made by an earlier run."""
+Planned = Callable[[int, int], None]
+"""Called once the plan stands, with its photographs and how many of them an earlier run has done."""
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called with each shard's marker as this run commits it."""
 
 _LOCK = ".maskgen-lock"
 _OURS = re.compile(r"README\.md|dataset\.json|plan\.parquet|rejects\.parquet|run\.json|\.maskgen-lock")
@@ -46,12 +49,10 @@ class Summary:
         return sum(self.rows.values()) + sum(sum(reasons.values()) for reasons in self.rejects.values())
 
 
-def build(
-    build: BuildSettings, progress: Progress | None = None, planned: Callable[[int], None] | None = None
-) -> Summary:
+def build(build: BuildSettings, progress: Progress | None = None, planned: Planned | None = None) -> Summary:
     """Builds the data set that `build` describes, or goes on with it.
 
-    `planned` is called with the number of photographs once the plan stands, `progress` after every shard.
+    `planned` is called once the plan stands, `progress` after every shard.
     Raises `UsageError` where --out holds something else, or a data set of other settings; `MaskgenError` where the
     work cannot go on. Whatever happens, the same call goes on from there and ends in the same bytes.
     """
@@ -67,12 +68,10 @@ def build(
             return _build(build, began, progress, planned)
 
 
-def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Any) -> Summary:
+def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Planned | None) -> Summary:
     out = build.out
     table, identities = plan.make_plan(build)
     slices = plan.shard_slices(table)
-    if planned:
-        planned(table.num_rows)
     with commit.temporary(out / "plan.parquet") as name:
         plan.write_plan(table, name)
         del table
@@ -88,18 +87,14 @@ def _build(build: BuildSettings, began: float, progress: Progress | None, planne
     tasks = [
         ShardTask(build, fingerprint, group, split, shard, rows) for group, (split, shard, _, rows) in enumerate(slices)
     ]
-    missing = []
-    for task in tasks:
-        marker = commit.read_marker(out, task.split, task.shard, fingerprint)
-        if marker is None:
-            missing.append(task)
-        elif progress:
-            progress(marker, True)
-    made = 0
+    missing = [task for task in tasks if commit.read_marker(out, task.split, task.shard, fingerprint) is None]
+    photographs, made = sum(task.photographs for task in tasks), 0
+    if planned:
+        planned(photographs, photographs - sum(task.photographs for task in missing))
     for _, marker in engine.run(missing, build.engine, build.workers):
         made += marker["photographs"]
         if progress:
-            progress(marker, False)
+            progress(marker)
 
     counts = _finish(build, facts, slices, fingerprint)
     summary = Summary(out, counts[0], counts[1], len(facts["variants"]), made, time.perf_counter() - began)

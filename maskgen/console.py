@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,36 +14,38 @@ from .build import Summary, build
 from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
+from .shards.schema import masked_names
 from .table import table
 from .verify import verify
 
 
 def build_with_progress(settings: BuildSettings) -> str:
     """Builds with a progress bar of photographs, masked pictures and rejects; returns the summary."""
-    bar: tqdm[Any] = tqdm(unit=" photographs", desc="planning", disable=None, dynamic_ncols=True, smoothing=0.1)
-    masks = (
-        1 if settings.variants == "random" else len(settings.variants.split(",")) if settings.variants != "all" else 6
-    )
-    rows = rejects = 0
+    bar: tqdm[Any] | None = None
+    began, masked, rejects = 0.0, 0, 0
 
-    def planned(photographs: int) -> None:
-        bar.reset(total=photographs)
-        bar.set_description("building")
+    def planned(photographs: int, done: int) -> None:
+        nonlocal bar, began
+        began = time.perf_counter()
+        bar = tqdm(total=photographs, initial=done, unit=" photographs", desc="building", disable=None, smoothing=0.1)
 
-    def progress(marker: dict[str, Any], earlier: bool) -> None:
-        nonlocal rows, rejects
+    def progress(marker: dict[str, Any]) -> None:
+        nonlocal masked, rejects
+        assert bar is not None
+        masked += marker["rows"] * len(masked_names(settings.variants))
         rejects += len(marker["rejects"])
-        if earlier:  # what stands already counts as done, but not towards the speed
-            bar.initial += marker["photographs"]
-            bar.n += marker["photographs"]
-        else:
-            rows += marker["rows"]
-            bar.update(marker["photographs"])
-        seconds = bar.format_dict["elapsed"]
-        bar.set_postfix_str(f"{rows * masks / max(seconds, 1e-3):,.0f} masked/s, {rejects:,} rejects")
+        bar.set_postfix_str(
+            f"{masked / (time.perf_counter() - began):,.0f} masked/s, {rejects:,} rejects", refresh=False
+        )
+        bar.update(marker["photographs"])
 
-    with bar:
+    if sys.stderr.isatty():
+        print(f"listing {settings.src} ...", file=sys.stderr)
+    try:
         summary = build(settings, progress, planned)
+    finally:
+        if bar is not None:
+            bar.close()
     return _summary_text(summary, settings)
 
 

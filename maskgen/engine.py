@@ -19,7 +19,8 @@ WORTH_A_WORKER = 256
 def run(tasks: list[ShardTask], engine: str, workers: int | None) -> Iterator[tuple[ShardTask, Marker]]:
     """Makes every shard and yields each as it is committed, in any order.
 
-    `workers` defaults to one a core, or fewer for a small set, which is made before a worker has started. Raises `MaskgenError` that names the unfinished shards where a worker dies.
+    `workers` defaults to one a core, or fewer for a small set, which is made before a worker has
+    started. Raises `MaskgenError` that names the unfinished shards where a worker dies.
     """
     if workers is None:
         workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)

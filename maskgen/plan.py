@@ -101,6 +101,8 @@ def check(build: BuildSettings) -> None:
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
     palette(build.colors)
+    if build.predictor and not build.predictor.is_file():
+        raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")
 
 
 NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
@@ -316,11 +318,8 @@ def _digest(seed: int, purpose: str, *names: str) -> bytes:
 
 
 def _file_sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"cannot read --predictor {path}: {error.strerror}; give a dlib shape predictor.") from None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+READY := .venv/.ready
+SHARED := $(wildcard ../shared/data/faces)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[train,demo]' --group test --group lint
+	@touch $(READY)
+
+demo: $(READY) ## Set up, build a masked data set from real photographs, train, measure; ends in pictures and figures
+	rm -rf demo
+	$(BIN)/maskgen demo demo/photographs
+	$(BIN)/maskgen preview demo/photographs/collins/0001_01.jpg demo/photographs/hopper/0003_01.jpg -o demo/preview.png
+	$(BIN)/maskgen build --src demo/photographs --out demo/smfd --test-identities 0.5
+	$(BIN)/maskgen verify demo/smfd
+	$(BIN)/mfr train --data demo/smfd --recipe small --out demo/run
+	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval
+	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
+
+test: $(READY) ## Set up and run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY) ## Measure speed; prints ratios
+	for name in build landmarks plan memory; do $(BIN)/python benchmarks/$$name.py; done
+
+docs: $(READY) ## Write the command reference anew from the code
+	$(BIN)/python docs/make_reference.py
+
+clean: ## Remove the demo and the caches (.venv stays)
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,41 @@
+"""Writes docs/commands.md from the commands themselves; `--check` fails where it is stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import cli
+
+PAGE = Path(__file__).with_name("commands.md")
+
+
+def reference() -> str:
+    """The help of every command as one Markdown page."""
+    parts = [
+        "# Command reference",
+        "",
+        "Generated from the code by `make docs`; a test fails where it is stale.",
+        "",
+        "Exit codes: 0 done; 1 the work failed; 2 the call was wrong; 130 stopped by Ctrl-C or SIGTERM. A failure is",
+        "one sentence that says what to do next. Every option can also stand in a TOML file given by `--config`.",
+    ]
+    for group in (cli.maskgen, cli.mfr):
+        parts += ["", f"## {group.name}", "", _help(group, str(group.name))]
+        for name, command in group.commands.items():
+            parts += ["", f"### {group.name} {name}", "", _help(command, f"{group.name} {name}")]
+    return "\n".join(parts) + "\n"
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    return f"```text\n{command.get_help(context).rstrip()}\n```"
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv:
+        PAGE.write_text(reference())
+    elif PAGE.read_text() != reference():
+        sys.exit("docs/commands.md is stale; run `make docs`.")

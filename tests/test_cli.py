@@ -1,0 +1,140 @@
+"""The commands as a user types them: help, one-sentence errors, exit codes, settings files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+import maskgen
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.maskgen, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "photographs"
+    assert run("demo", folder).exit_code == 0
+    return folder
+
+
+def test_reference_is_what_the_code_says() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    import make_reference
+
+    assert make_reference.PAGE.read_text() == make_reference.reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("group", [cli.maskgen, cli.mfr])
+def test_every_command_teaches_by_example(group: cli.OneSentence) -> None:
+    for name, command in group.commands.items():
+        assert command.help, name
+        assert f"{group.name} {name}" in command.help, f"{name} shows no example"
+
+
+def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "smfd"
+    built = run("build", "--src", photographs, "--out", out, "--test-identities", "0.5")
+    assert built.exit_code == 0, built.output
+    assert "holds 96 of 96 photographs" in built.output
+    assert (
+        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("there already") == 1
+    )
+    inspected = run("inspect", out).output
+    assert "test-identities  0.5" in inspected
+    assert len(maskgen.open(out)) == 96
+    verified = run("verify", out)
+    assert verified.exit_code == 0
+    assert "96 rows + 0 rejects = 96 photographs" in verified.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--src", "{}/none", "--out", "{}/smfd"], 2, "no folder --src"),
+        (["--src", "{}", "--out", "{}/smfd"], 2, "inside each other"),
+        (["--src", "{}", "--out", "{}-smfd", "--variants", "all,huge"], 2, "--variants has no 'all'"),
+        (["--src", "{}", "--out", "{}-smfd", "--colors", "green"], 2, "--colors has 'green'"),
+        (["--src", "{}", "--out", "{}-smfd", "--quality", "101"], 2, "at most 100"),
+        (["--src", "{}", "--out", "{}-smfd"], 2, "has no photograph in it"),
+        (["--src", "{}", "--out", "{}-smfd", "--predictor", "{}/x.dat"], 2, "no file --predictor"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    result = run("build", *(argument.format(tmp_path) for argument in arguments))
+    assert (result.exit_code, result.exception.__class__) == (code, SystemExit)
+    assert words in result.output
+    assert result.output.count("\n") == 1, result.output
+    assert result.output.rstrip().endswith(".")
+
+
+def test_settings_file_is_the_default_and_the_command_line_wins(photographs: Path, tmp_path: Path) -> None:
+    config = tmp_path / "build.toml"
+    config.write_text(f'src = "{photographs}"\nsize = 96\nvariants = "wide_low"\nquality = 80\n')
+    result = run("build", "--config", config, "--out", tmp_path / "smfd", "--size", 64, "--limit", 8)
+    assert result.exit_code == 0, result.output
+    settings = maskgen.open(tmp_path / "smfd").info["settings"]
+    assert (settings["size"], settings["variants"], settings["quality"]) == (64, "wide_low", 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("siez = 96", "sets 'siez'"), ("size = = 9", "not a TOML file"), (None, "cannot read")]
+)
+def test_a_bad_settings_file_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
+    config = tmp_path / "build.toml"
+    if text is not None:
+        config.write_text(text)
+    result = run("build", "--config", config, "--src", tmp_path, "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    result = run("demo", tmp_path)
+    assert result.exit_code == 2
+    assert "is not empty" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (64, 64), "grey").save(blank)
+    sheet = tmp_path / "sheet.png"
+    result = run("preview", photographs / "collins/0001_01.jpg", blank, "-o", sheet, "--color", "#ff0000")
+    assert result.exit_code == 0
+    assert "1 of 2 photographs masked" in result.output
+    assert "no_face" in result.output
+    with Image.open(sheet) as picture:
+        red = sum(1 for pixel in picture.convert("RGB").get_flattened_data() if pixel == (255, 0, 0))
+    assert red > 6 * 1000, "six masks of the colour that was asked for"
+    assert run("preview", blank, "-o", sheet).exit_code == 1
+    assert run("preview", blank, "-o", sheet, "--color", "nist").exit_code == 2
+
+
+def test_verify_names_the_broken_shard_and_the_mending_works(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "smfd"
+    build = ("build", "--src", photographs, "--out", out, "--size", 64, "--limit", 40)
+    assert run(*build).exit_code == 0
+    shard = sorted((out / "train").glob("*.parquet"))[0]
+    whole = shard.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    shard.write_bytes(damaged)
+    result = run("verify", out)
+    assert result.exit_code == 1
+    assert "shard train/00000 is broken: 00000.parquet has other bytes" in result.output
+    shard.with_suffix(".json").unlink()  # what the sentence advises
+    assert run(*build).exit_code == 0
+    assert shard.read_bytes() == whole
+    assert run("verify", out).exit_code == 0

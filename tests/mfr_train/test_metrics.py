@@ -1,0 +1,202 @@
+"""The figures: values worked out by hand, scikit-learn and pyeer as independent judges, and the bounds of bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyeer import eer_stats
+from sklearn.metrics import roc_auc_score
+
+from maskgen.errors import MaskgenError
+from mfr_train import metrics
+
+INFINITY = float("inf")
+
+# Few distinct values, so that ties within and between the classes are the rule.
+tied = st.lists(st.integers(-8, 8).map(lambda value: value / 8), min_size=1, max_size=60)
+spread = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=60)
+scores = st.one_of(tied, spread)
+several = settings(deadline=None, max_examples=300)
+
+
+def measured(genuine: list[float], impostor: list[float]) -> metrics.Figures:
+    return metrics.figures(metrics.from_scores(genuine, impostor))
+
+
+def test_rates_by_hand() -> None:
+    curve = metrics.rates(metrics.from_scores([0.5, 0.8, 0.8, 0.9], [0.1, 0.5, 0.6]))
+    np.testing.assert_array_equal(curve.thresholds, [0.1, 0.5, 0.6, 0.8, 0.9, INFINITY])
+    np.testing.assert_allclose(curve.fmr, [1, 2 / 3, 1 / 3, 0, 0, 0], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(curve.fnmr, [0, 0, 1 / 4, 1 / 4, 3 / 4, 1], rtol=0, atol=1e-15)
+
+
+def test_figures_by_hand() -> None:
+    found = measured([0.5, 0.8, 0.8, 0.9], [0.1, 0.5, 0.6])
+    assert (found.genuine, found.impostor) == (4, 3)
+    assert found.fmr100 == found.fmr10 == metrics.Point(0.8, 0.0, 0.25)
+    # FNMR <= FMR last at 0.6: (1/4, 1/3), FNMR >= FMR first at 0.8: (1/4, 0), whose sum is the smaller.
+    assert found.eer == metrics.EqualError(0.125, 0.0, 0.25, 0.8)
+    # Of 12 pairs the genuine 0.5 beats 0.1, ties with 0.5 and loses to 0.6; the other nine pairs win.
+    assert found.auc == pytest.approx(10.5 / 12, abs=1e-15)
+    assert found.gmean == pytest.approx(0.75)
+    assert found.imean == pytest.approx(0.4)
+    assert set(found.bounds.values()) == {0.0}
+
+
+def test_eer_takes_the_interval_at_the_lower_threshold_where_its_sum_is_smaller() -> None:
+    # At 0.6 FNMR is 0 and FMR 1/4; at 0.7 FNMR is 1/2 and FMR 0.
+    found = measured([0.6, 0.8], [0.1, 0.2, 0.3, 0.6])
+    assert found.eer == metrics.EqualError(0.125, 0.0, 0.25, 0.6)
+
+
+def test_eer_where_the_rates_meet() -> None:
+    # At 0.5 one of two genuine scores is below and one of two impostor scores is not.
+    assert measured([0.4, 0.9], [0.1, 0.5]).eer == metrics.EqualError(0.5, 0.5, 0.5, 0.5)
+
+
+def test_separated_scores_make_no_error() -> None:
+    found = measured([0.8, 0.9], [0.1, 0.2])
+    assert (found.eer.eer, found.auc, found.fmr100.fnmr, found.fmr100.threshold) == (0, 1, 0, 0.8)
+
+
+def test_all_scores_equal() -> None:
+    # Only +inf has an FMR below 1 %, and it accepts nothing; between the two thresholds the rates jump from 0 to 1.
+    found = measured([0.5] * 3, [0.5] * 4)
+    assert found.fmr100 == metrics.Point(INFINITY, 0.0, 1.0)
+    assert found.eer == metrics.EqualError(0.5, 0.0, 1.0, 0.5)
+    assert found.auc == 0.5
+
+
+def test_one_score_of_each_in_the_wrong_order() -> None:
+    found = measured([0.2], [0.7])
+    assert (found.auc, found.fmr100.fnmr) == (0, 1)
+    # Between 0.2 (FNMR 0, FMR 1) and 0.7 (1, 1) they meet at 0.7.
+    assert found.eer.eer == 1
+
+
+def test_an_impostor_rate_of_exactly_the_limit_is_not_below_it() -> None:
+    impostor = [0.9] + [0.1] * 99
+    found = measured([0.5, 0.95], impostor)
+    # At 0.5 the FMR is exactly 1 %: FMR100 must go on to 0.95, where the genuine 0.5 is lost.
+    assert found.fmr100 == metrics.Point(0.95, 0.0, 0.5)
+    assert found.nearest_fmr100 == metrics.Point(0.5, 0.01, 0.0)
+    assert measured([0.5, 0.95], [*impostor, 0.1]).fmr100 == metrics.Point(0.5, 1 / 101, 0.0)
+
+
+def test_nearest_fmr_may_overshoot_its_target() -> None:
+    # Of 60 impostor scores one is high: FMR is 1/60 = 1.67 % or 0, and 1.67 % is the nearer to 1 %.
+    found = measured([0.5, 0.95], [0.9] + [0.1] * 59)
+    assert found.nearest_fmr100 == metrics.Point(0.5, 1 / 60, 0.0)
+    assert found.fmr100.fnmr == 0.5
+
+
+def test_rates_at_a_fixed_threshold_accept_a_score_equal_to_it() -> None:
+    counts = metrics.from_scores([0.2, 0.4, 0.6], [0.1, 0.4])
+    assert metrics.fnmr_at_threshold(counts, 0.4) == pytest.approx(1 / 3)
+    assert metrics.fmr_at_threshold(counts, 0.4) == 0.5
+    assert metrics.fnmr_at_threshold(counts, INFINITY) == 1
+    assert metrics.fmr_at_threshold(counts, -INFINITY) == 1
+
+
+def test_few_errors_counts_the_smaller_side() -> None:
+    found = measured([0.05] * 50 + [0.9] * 950, [0.1] * 2000)
+    # FMR100 rests on 50 false non-matches but only on 20 allowed false matches.
+    assert metrics.few_errors(found)["fmr100"] == pytest.approx(20)
+    assert "fmr10" not in metrics.few_errors(found)
+
+
+@pytest.mark.parametrize(
+    ("genuine", "impostor", "said"),
+    [
+        ([], [0.1], "no genuine scores"),
+        ([0.1], [], "no impostor scores"),
+        ([float("nan")], [0.1], "genuine scores hold NaN"),
+        ([0.1], [INFINITY], "impostor scores hold NaN or infinity"),
+    ],
+)
+def test_unusable_scores_are_one_sentence(genuine: list[float], impostor: list[float], said: str) -> None:
+    with pytest.raises(MaskgenError, match=said) as error:
+        metrics.from_scores(genuine, impostor)
+    assert str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("edges", "genuine", "impostor", "said"),
+    [
+        ([0, 1, 1], [1, 1], [1, 1], "increase"),
+        ([0, 1], [1, 1], [1, 1], "one count"),
+        ([0, 1], [-1], [1], "one count"),
+        ([0, 1], [0], [1], "no genuine"),
+        ([0, 1], [1], [0], "no impostor"),
+    ],
+)
+def test_unusable_histograms_are_one_sentence(edges: list, genuine: list, impostor: list, said: str) -> None:
+    with pytest.raises(MaskgenError, match=said):
+        metrics.from_histogram(edges, genuine, impostor)
+
+
+@several
+@given(scores, scores)
+def test_auc_is_scikit_learns(genuine: list[float], impostor: list[float]) -> None:
+    labels = [1] * len(genuine) + [0] * len(impostor)
+    assert measured(genuine, impostor).auc == pytest.approx(roc_auc_score(labels, genuine + impostor), abs=1e-12)
+
+
+@several
+@given(scores, scores)
+def test_rates_and_figures_are_pyeers(genuine: list[float], impostor: list[float]) -> None:
+    curve = metrics.rates(metrics.from_scores(genuine, impostor))
+    thresholds, fmr, fnmr = eer_stats.calculate_roc(list(genuine), list(impostor))
+    # pyeer's definitions are ours but for the threshold +inf, which it leaves out.
+    np.testing.assert_array_equal(curve.thresholds[:-1], thresholds)
+    fmr, fnmr = np.append(fmr, 0), np.append(fnmr, 1)
+    np.testing.assert_allclose(curve.fmr, fmr, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curve.fnmr, fnmr, rtol=0, atol=1e-12)
+    _, low, high, eer = eer_stats.get_eer_values(curve.fmr, curve.fnmr)
+    assert metrics.equal_error(curve)[:3] == pytest.approx((eer, *sorted((low, high))), abs=1e-12)
+    for target in (0.1, 0.01, 0.001):
+        _, value = eer_stats.get_fmr_op(curve.fmr, curve.fnmr, target)
+        assert metrics.fnmr_nearest_fmr(curve, target).fnmr == value
+    _, value = eer_stats.get_fmr_op(curve.fmr, curve.fnmr, 0)
+    assert metrics.fnmr_at_fmr(curve, 1e-9).fnmr == value
+
+
+@several
+@given(scores, scores)
+def test_fmr100_is_the_lowest_fnmr_allowed(genuine: list[float], impostor: list[float]) -> None:
+    curve = metrics.rates(metrics.from_scores(genuine, impostor))
+    for limit in (0.01, 0.1):
+        allowed = [
+            sum(score < threshold for score in genuine) / len(genuine)
+            for threshold in [*genuine, *impostor, INFINITY]
+            if sum(score >= threshold for score in impostor) / len(impostor) < limit
+        ]
+        assert metrics.fnmr_at_fmr(curve, limit).fnmr == pytest.approx(min(allowed), abs=1e-12)
+
+
+@several
+@given(scores, scores, st.integers(1, 40))
+def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[float], bins: int) -> None:
+    edges = np.linspace(-1, 1, bins + 1)
+    edges[-1] = np.nextafter(1, 2)
+    histograms = [np.histogram(side, edges)[0] for side in (genuine, impostor)]
+    exact, binned = measured(genuine, impostor), metrics.figures(metrics.from_histogram(edges, *histograms))
+    for name, bound in binned.bounds.items():
+        values = [getattr(found, name) for found in (exact, binned)]
+        if name == "eer":
+            values = [value.eer for value in values]
+        elif "fmr" in name:
+            values = [value.fnmr for value in values]
+        assert abs(values[0] - values[1]) <= bound + 1e-12, name
+
+
+def test_a_bin_for_each_score_is_exact() -> None:
+    generator = np.random.default_rng(3)
+    genuine, impostor = generator.normal(0.6, 0.2, 200), generator.normal(0, 0.2, 900)
+    exact = metrics.from_scores(genuine, impostor)
+    edges = np.append(exact.scores, exact.scores[-1] + 1)
+    binned = metrics.figures(metrics.from_histogram(edges, exact.genuine, exact.impostor))
+    found = metrics.figures(exact)
+    assert (binned.fmr100, binned.fmr10, binned.eer, binned.auc) == (found.fmr100, found.fmr10, found.eer, found.auc)

@@ -19,14 +19,14 @@ from .outline import Points, outline
 Image = npt.NDArray[np.uint8]
 """A photograph: uint8 (height, width, 3), RGB."""
 
-
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 TOGETHER = 2_000_000
-"""Pixels of outlines that `coverage` treats in one pass (16 bytes a pixel)."""
+"""Pixels of outlines that `coverage` treats in one pass (17 bytes a pixel)."""
 
-_NOTHING = np.zeros((0, 0), np.uint8)
+ONE = 1 << 28
+"""A whole pixel's winding in the whole numbers that `coverage` adds up: exact, however many pieces there are."""
 
 
 class Cover(NamedTuple):
@@ -55,14 +55,14 @@ def paint(image: Image, cover: Cover, color: Sequence[int]) -> Image:
         return painted
     height, width = share.shape
     region = painted[top : top + height, left : left + width]
-    edge = np.flatnonzero((share > 0) & (share < 255))
-    rows, columns = np.divmod(edge, width)
-    under = region[rows, columns].astype(np.float32)
-    weight = share[rows, columns, None].astype(np.float32) / 255
-    solid = np.empty_like(region)
-    solid[:] = color
-    cv2.copyTo(solid, share, region)
-    region[rows, columns] = np.rint(under + weight * (np.asarray(color, np.float32) - under)).astype(np.uint8)
+    # Whole numbers, rounded once: a share of 0 gives back the very pixel, a share of 255 the very colour. All
+    # three channels lie in one row, because numpy is slow where the last axis is short.
+    weight = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB).reshape(height, -1)
+    blend = np.multiply(region.reshape(height, -1), 255 - weight, dtype=np.uint16)
+    blend += np.multiply(weight, np.tile(np.array(color, np.uint16), width))
+    blend += 127
+    blend //= 255
+    region[:] = blend.reshape(region.shape)
     return painted
 
 
@@ -72,68 +72,68 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     The polygons, (n, 2) in pixels, must not overlap themselves. All of them go through numpy together: six masks
     cost little more than one. Polygons too large for that (`TOGETHER`) are taken one at a time, to bound memory.
     """
-    boxes = [_box(polygon, width, height) for polygon in polygons]
-    if len(polygons) > 1 and sum(w * h for _, _, w, h in boxes) > TOGETHER:
+    # Pixel (i, j) becomes the square [i, i+1] x [j, j+1].
+    corners = np.concatenate(polygons) + 0.5
+    corner_count = np.array([len(polygon) for polygon in polygons])
+    first_corner = np.cumsum(corner_count) - corner_count
+    boxes = _boxes(corners, first_corner, width, height)
+    w, h = boxes[2:]
+    if len(polygons) > 1 and (w * h).sum() > TOGETHER:
         return [coverage([polygon], width, height)[0] for polygon in polygons]
 
-    # Every polygon gets a canvas of its own in one flat array: a column for what lies left of the box (it still
-    # turns the winding inside), the box, and a column for what spills out on the right.
-    left, top, w, h = np.array(boxes).T
-    base = np.concatenate([[0], np.cumsum((w + 2) * h)])
-    which = np.repeat(np.arange(len(polygons)), [len(polygon) for polygon in polygons])
-    # Pixel (i, j) becomes the square [i, i+1] x [j, j+1] of its canvas.
-    x, y = np.concatenate(polygons).T + 0.5 - np.stack([left, top])[:, which]
-    dx, dy = np.concatenate([np.roll(polygon, -1, axis=0) - polygon for polygon in polygons]).T
-    y, dy, x, dx, which = _cut(y, dy, x, dx, which)
-    x, dx, y, dy, which = _cut(x, dx, y, dy, which)
+    following = np.arange(1, len(corners) + 1)
+    following[first_corner + corner_count - 1] = first_corner
+    of_corner = np.repeat(np.arange(len(polygons)), corner_count)
+    x, y, dy, edge = _pieces(corners - boxes[:2, of_corner].T, corners[following] - corners)
+    of_piece = of_corner[edge]
 
-    # A piece now lies inside one pixel: it covers the part of that pixel to its right, and every pixel after it.
-    x, y = x + dx / 2, y + dy / 2
-    inside = np.flatnonzero((y > 0) & (y < h[which]) & (x < w[which]))
-    x, y, dy, which = x[inside], y[inside].astype(np.int64), dy[inside], which[inside]
-    column = np.maximum(np.floor(x), -1)
-    beside = np.where(column < 0, 0, column + 1 - x) * dy
-    cell = base[which] + y * (w + 2)[which] + column.astype(np.int64) + 1
-    change = np.bincount(np.concatenate([cell, cell + 1]), np.concatenate([beside, dy - beside]), base[-1])
-
-    covers = []
-    for number, (left, top, columns, rows) in enumerate(boxes):
-        winding = np.cumsum(change[base[number] : base[number + 1]].reshape(rows, columns + 2), axis=1)
-        share = cv2.convertScaleAbs(winding[:, 1:-1], alpha=255) if rows else _NOTHING
-        covers.append(Cover(share, left, top))
-    return covers
+    # Every polygon gets a canvas of its own in one flat array: its box, and a column for what spills out on the
+    # right. A piece covers the part of its pixel that lies to its right, and every pixel of the row after it.
+    base = np.concatenate([[0], np.cumsum((w + 1) * h)])
+    x = np.clip(x, 0, w[of_piece])  # what lies left of the box still turns the winding inside
+    inside = (y > 0) & (y < h[of_piece])
+    column = x.astype(np.int64)
+    cell = np.where(inside, base[of_piece] + y.astype(np.int64) * (w + 1)[of_piece] + column, base[-1])
+    whole = np.rint(dy * ONE)
+    beside = np.rint((column + 1 - x) * whole)
+    change = np.bincount(np.concatenate([cell, cell + 1]), np.concatenate([beside, whole - beside]), base[-1])
+    # Every row ends with a winding of nothing, so one sum may run through all of them.
+    winding = np.cumsum(change[: base[-1]].astype(np.int32), dtype=np.int32)
+    share = cv2.convertScaleAbs(winding, alpha=255 / ONE).ravel()
+    return [
+        Cover(share[begin : begin + (columns + 1) * rows].reshape(rows, columns + 1)[:, :columns], x0, y0)
+        for begin, (x0, y0, columns, rows) in zip(base.tolist(), boxes.T.tolist(), strict=False)
+    ]
 
 
-def _box(polygon: Points, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, width, height of the pixels a polygon may touch inside the picture; no pixels: 0, 0, 0, 0."""
-    low, high = np.floor(polygon.min(axis=0) + 0.5), np.ceil(polygon.max(axis=0) + 0.5)
-    left, top = max(int(low[0]), 0), max(int(low[1]), 0)
-    w, h = min(int(high[0]), width) - left, min(int(high[1]), height) - top
-    return (left, top, w, h) if w > 0 and h > 0 else (0, 0, 0, 0)
+def _boxes(corners: Points, first_corner: Indices, width: int, height: int) -> Indices:
+    """Left, top, width, height (4, polygons) of the pixels each polygon may touch inside the picture; or all 0."""
+    low = np.maximum(np.floor(np.minimum.reduceat(corners, first_corner)), 0)
+    high = np.minimum(np.ceil(np.maximum.reduceat(corners, first_corner)), (width, height))
+    boxes = np.concatenate([low, high - low], axis=1).astype(np.int64)
+    boxes[(boxes[:, 2:] <= 0).any(axis=1)] = 0
+    return boxes.T
 
 
-def _cut(a: Array, da: Array, b: Array, db: Array, which: Indices) -> tuple[Array, Array, Array, Array, Indices]:
-    """Cuts segments, from (a, b) to (a + da, b + db), where they cross whole numbers of `a`."""
+def _pieces(start: Points, step: Points) -> tuple[Array, Array, Array, Indices]:
+    """Cuts edges, from `start` to `start + step`, where they cross whole numbers of x or y.
+
+    Returns the pieces, each inside one pixel: x and y of its middle, its dy, and the index of its edge.
+    """
+    edges = len(start)
+    a, da = start.T.ravel(), step.T.ravel()  # the x of all edges, then the y
     end = a + da
-    down = da < 0
-    line = np.where(down, np.ceil(a) - 1, np.floor(a) + 1)  # the first line strictly ahead of the start
-    crossed = np.where(down, line - np.floor(end), np.ceil(end) - line).clip(min=0).astype(np.int64)
-    pieces = crossed + 1
-    owner = np.repeat(np.arange(len(a)), pieces)
-    first = np.cumsum(pieces) - pieces
-    number = np.arange(len(owner)) - first[owner]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a segment along a line is never cut
-        unit = np.where(crossed, 1 / da, 0)
-        stop = ((line - a) * unit)[owner] + number * np.abs(unit)[owner]
-    stop[first + crossed] = 1
-    begin = np.empty_like(stop)
-    begin[1:] = stop[:-1]
-    begin[first] = 0
-    share, a_whole, b_whole = stop - begin, da[owner], db[owner]
-    return (
-        a[owner] + begin * a_whole,
-        share * a_whole,
-        b[owner] + begin * b_whole,
-        share * b_whole,
-        which[owner],
-    )
+    line = np.floor(np.minimum(a, end)) + 1
+    crossed = np.maximum(np.ceil(np.maximum(a, end)) - line, 0).astype(np.int64)
+    owner = np.repeat(np.arange(2 * edges), crossed)
+    line = np.arange(len(owner)) + (line - np.cumsum(crossed) + crossed)[owner]
+    # Edge 7 is cut 0.3 of the way along at place 7.3, and begins at place 7.
+    place = np.concatenate([np.arange(edges), owner % edges + (line - a[owner]) / da[owner]])
+    place.sort(kind="stable")
+    edge = np.minimum(place.astype(np.int64), edges - 1)
+    begin = place - edge
+    stop = np.append(begin[1:], 1)
+    stop[:-1][edge[1:] != edge[:-1]] = 1
+    middle = (begin + stop) / 2
+    x, y = (start[:, axis][edge] + middle * step[:, axis][edge] for axis in (0, 1))
+    return x, y, (stop - begin) * step[:, 1][edge], edge

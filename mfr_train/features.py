@@ -1,0 +1,181 @@
+"""Features of every picture of a split, computed once by a frozen backbone and kept in memory-mapped files.
+
+A file lies at CACHE/<backbone>/<data set>/<split>/<picture>.npy, float32 (rows, dim) in the data set's own row
+order, beside a JSON note of what it is and its hash. A file that is not exactly what its note and the caller
+say is refused: it never reaches a training or a measurement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+
+from maskgen import Dataset, Row
+from maskgen.errors import MaskgenError
+from maskgen.shards import commit
+
+from .backbones import CHUNK, DLIB, Backbone, Floats, load_backbone
+
+CACHE = Path("runs/features")
+"""Where caches lie by default: beside the runs."""
+
+VERSION = 1
+"""Of the way pictures become features; another number makes every earlier cache stale."""
+
+Progress = Callable[[int], object]
+"""Called with the number of pictures that have just been done."""
+
+
+@dataclass(frozen=True)
+class RowIndex:
+    """What the rows of a split are, in the order of their features: keys (N,), labels int32 (N,), identities (N,).
+
+    `variants` says what `masked` shows in a data set of random variants; elsewhere it is empty strings.
+    """
+
+    keys: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.int32]
+    identities: npt.NDArray[np.str_]
+    variants: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def row_index(dataset: Dataset, split: str) -> RowIndex:
+    """Reads keys, labels and identities of a split; no picture is read from Parquet shards."""
+    rows = [(row.key, row.label, row.identity, row.variant or "") for row in dataset.rows(split, images=())]
+    keys, labels, identities, variants = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return RowIndex(np.array(keys, str), np.array(labels, np.int32), np.array(identities, str), np.array(variants, str))
+
+
+def embed_rows(
+    dataset: Dataset,
+    backbone: Backbone,
+    split: str,
+    names: Sequence[str],
+    cache: Path | None = CACHE,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Floats]:
+    """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
+
+    What `cache` already has is mapped from there, the rest is computed, kept there, and mapped. `cache=None` keeps
+    nothing. `workers` processes run dlib's network, which uses one core; others use their own threads or device.
+    Raises `MaskgenError` for a cache that is damaged, cut short, or of other weights or data.
+    """
+    found: dict[str, Floats] = {}
+    for name in names:
+        chunks = partial(_chunks, dataset, backbone, split, name, workers)
+        if cache is None:
+            parts = list(_told(chunks(), progress))
+            found[name] = np.concatenate(parts) if parts else np.empty((0, backbone.dim), np.float32)
+            continue
+        path = cache_path(cache, dataset, backbone, split, name)
+        note = _note(dataset, backbone, split, name)
+        if not (path.exists() or path.with_suffix(".json").exists()):
+            _write(path, note, _told(chunks(), progress))
+        found[name] = _open(path, note)
+    return found
+
+
+def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> Path:
+    """Where the features of one picture of a split are kept."""
+    folder = f"{backbone.name}-{backbone.fingerprint[:16]}"
+    return Path(cache) / folder / dataset.fingerprint[:16] / split / f"{name}.npy"
+
+
+def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "backbone": backbone.fingerprint,
+        "dataset": dataset.fingerprint,
+        "split": split,
+        "picture": name,
+        "shape": [dataset.count(split), backbone.dim],
+    }
+
+
+def _chunks(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int) -> Iterator[Floats]:
+    """Features of `CHUNK` rows at a time, in row order."""
+    rows = dataset.rows(split, images=(name,))
+    groups = iter(lambda: list(islice(rows, CHUNK)), [])
+    if backbone.name != DLIB or workers == 1:
+        return (backbone.features(*_pictures(group, name)) for group in groups)
+    # dlib holds the GIL: only processes use more cores. Rows travel as the JPEGs they are.
+    run = joblib.Parallel(n_jobs=workers, return_as="generator")
+    found: Iterator[Floats] = run(joblib.delayed(_in_process)(group, name) for group in groups)
+    return found
+
+
+def _pictures(rows: Sequence[Row], name: str) -> tuple[list[npt.NDArray[np.uint8]], Floats]:
+    return [row.image(name) for row in rows], np.stack([row.landmarks for row in rows])
+
+
+def _in_process(rows: Sequence[Row], name: str) -> Floats:
+    return load_backbone(DLIB).features(*_pictures(rows, name))
+
+
+def _told(chunks: Iterable[Floats], progress: Progress | None) -> Iterator[Floats]:
+    for chunk in chunks:
+        yield chunk
+        if progress:
+            progress(len(chunk))
+
+
+def _write(path: Path, note: dict[str, Any], chunks: Iterable[Floats]) -> None:
+    rows, dim = note["shape"]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with commit.temporary(path) as name:
+            # A zero-length map is no map: an empty split is saved as an empty array.
+            array = open_memmap(name, "w+", np.float32, (rows, dim)) if rows else None
+            start = 0
+            for chunk in chunks:
+                assert array is not None
+                array[start : start + len(chunk)] = chunk
+                start += len(chunk)
+            if array is None:
+                with name.open("wb") as file:
+                    np.save(file, np.empty((0, dim), np.float32))
+            else:
+                array.flush()
+                del array
+            if start != rows:
+                raise MaskgenError(f"{path} got {start} of {rows} rows; `maskgen verify` tells what to mend.")
+            sha256 = commit.sha256(name)
+            commit.publish(name, path)
+        # The note comes last: an array without one was cut off and is refused.
+        commit.write_json(path.with_suffix(".json"), {**note, "sha256": sha256})
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot keep features in {path} ({error.strerror or error}); make room or give --cache another folder."
+        ) from None
+
+
+def _open(path: Path, note: dict[str, Any]) -> Floats:
+    advice = f"remove the folder {path.parent} and its features are computed anew."
+    try:
+        there = json.loads(path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        raise MaskgenError(f"features {path} have no readable note; {advice}") from None
+    for field, value in note.items():
+        if there.get(field) != value:
+            raise MaskgenError(f"features {path} are of another {field} than asked for; {advice}")
+    try:
+        if commit.sha256(path) != there.get("sha256"):
+            raise MaskgenError(f"features {path} are damaged or cut short; {advice}")
+        array: Floats = np.load(path, mmap_mode="r" if there["shape"][0] else None)
+    except (OSError, ValueError):
+        raise MaskgenError(f"features {path} cannot be read; {advice}") from None
+    return array

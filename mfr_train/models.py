@@ -1,0 +1,114 @@
+"""A model is a frozen backbone and, after stage 2, the learned projection of its features to an embedding."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import load_file
+
+from maskgen.errors import UsageError
+
+from .backbones import BACKBONES, DLIB, Backbone, Floats, load_backbone
+
+RUNS = Path("runs")
+"""Where `mfr train` puts its runs by default."""
+
+EMBEDDING, BACKBONE, SETTINGS = "embedding.safetensors", "backbone.safetensors", "settings.json"
+
+BLOCK = 65_536
+"""Features that are projected together: bounds memory."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is measured. `weight` (d, D) and `bias` (d,) are float32; without them the feature is the embedding."""
+
+    name: str
+    backbone: Backbone
+    weight: Floats | None = None
+    bias: Floats | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.backbone.dim if self.weight is None else len(self.weight)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every number that shapes an embedding."""
+        digest = hashlib.sha256(self.backbone.fingerprint.encode())
+        if self.weight is not None and self.bias is not None:
+            digest.update(self.weight.tobytes() + self.bias.tobytes())
+        return digest.hexdigest()
+
+    def project(self, features: Floats) -> Floats:
+        """Embeddings e = (W l + b) / ||W l + b||, float32 (N, d), of backbone features l, float32 (N, D).
+
+        A feature of length zero stays zero.
+        """
+        result = np.empty((len(features), self.dim), np.float32)
+        for start in range(0, len(features), BLOCK):
+            block = np.asarray(features[start : start + BLOCK], np.float32)
+            if self.weight is not None and self.bias is not None:
+                block = block @ self.weight.T + self.bias
+            length = np.linalg.norm(block, axis=1, keepdims=True)
+            result[start : start + BLOCK] = block / np.where(length > 0, length, 1)
+        return result
+
+
+def load_model(run: Path | None = None, model: str | None = None, device: str = "cpu") -> Model:
+    """The model of a run folder, or one by name (`dlib`, or a weights file); by default the newest run under runs/.
+
+    Raises `UsageError` where there is no such run or model, or where both are given.
+    """
+    if run is not None and model is not None:
+        raise UsageError("--run and --model are both given; give one of them.")
+    if model is not None:
+        if model in BACKBONES and model != DLIB:
+            raise UsageError(f"--model {model} has no weights of its own; give a weights file or --run.")
+        return Model(Path(model).stem, load_backbone(model, device))
+    return load_run(Path(run) if run is not None else newest_run(), device)
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """The run under `runs` that was written last. Raises `UsageError` where there is none."""
+    found = [path for path in runs.glob("*/") if is_run(path)]
+    if not found:
+        raise UsageError(f"there is no trained run under {runs}/; run `mfr train`, or give --model dlib.")
+    return max(found, key=lambda path: max((path / name).stat().st_mtime for name in _parts(path)))
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run that has something to measure."""
+    return (path / SETTINGS).is_file() and bool(_parts(path))
+
+
+def load_run(path: Path, device: str = "cpu") -> Model:
+    """The model of a run folder: its backbone, and the embedding where stage 2 was trained.
+
+    Raises `UsageError` where the folder is no run, or its embedding is of another backbone.
+    """
+    if not is_run(path):
+        raise UsageError(f"{path} is no finished run; give --run a folder that `mfr train` wrote.")
+    if not (path / EMBEDDING).is_file():
+        return Model(path.name, load_backbone(str(path / BACKBONE), device))
+    try:
+        tensors = load_file(path / EMBEDDING)
+        with safetensors.safe_open(path / EMBEDDING, "numpy") as file:
+            facts = file.metadata() or {}
+        weight, bias = tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
+    except (safetensors.SafetensorError, KeyError, OSError):
+        raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
+    own = path / BACKBONE
+    backbone = load_backbone(str(own) if own.is_file() else facts.get("backbone", DLIB), device)
+    if facts.get("fingerprint") != backbone.fingerprint or weight.shape[1] != backbone.dim:
+        raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
+    return Model(path.name, backbone, weight, bias)
+
+
+def _parts(path: Path) -> list[str]:
+    return [name for name in (EMBEDDING, BACKBONE) if (path / name).is_file()]

@@ -1,0 +1,146 @@
+"""Backbones: the ResNet preprocessing and pooling, weights files, dlib's alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import resnet18
+
+from maskgen.errors import UsageError
+from mfr_train import backbones
+
+
+@pytest.fixture(scope="module")
+def network() -> backbones.Network:
+    torch.manual_seed(0)
+    return backbones.Network("resnet18")
+
+
+def pictures(count: int = 3, size: int = 32) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+    return images, np.zeros((count, 68, 2), np.float32)
+
+
+def test_resnet_features_are_torchvisions_pooled_last_convolution(network):
+    images, landmarks = pictures()
+    found = backbones.resnet_backbone(network, "resnet18", 32).features(images, landmarks)
+    plain = resnet18()
+    plain.fc = torch.nn.Identity()
+    plain.load_state_dict(network.trunk.state_dict())
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        wanted = plain.eval()((batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(np.linalg.norm(found, axis=1), 1)
+
+
+def test_features_do_not_depend_on_how_pictures_are_grouped(network, monkeypatch):
+    images, landmarks = pictures(5)
+    backbone = backbones.resnet_backbone(network, "resnet18", 32)
+    together = backbone.features(images, landmarks)
+    monkeypatch.setattr(backbones, "CHUNK", 2)
+    np.testing.assert_allclose(backbone.features(images, landmarks), together, rtol=1e-4, atol=1e-5)
+    assert backbone.features([], landmarks[:0]).shape == (0, 512)
+
+
+def test_a_backbone_never_trains(network):
+    backbones.resnet_backbone(network, "resnet18", 32)
+    assert not network.trunk.training
+    assert not any(parameter.requires_grad for parameter in network.trunk.parameters())
+
+
+def test_the_fingerprint_follows_every_number_and_the_input_size(network):
+    first = backbones.fingerprint(network, "resnet18", 32)
+    assert backbones.fingerprint(network, "resnet18", 64) != first
+    network.trunk.bn1.running_mean[3] += 1e-6
+    assert backbones.fingerprint(network, "resnet18", 32) != first
+    network.trunk.bn1.running_mean[3] -= 1e-6
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_weights_files_load_with_or_without_a_classifier(network, tmp_path, ending):
+    state = {f"module.{name}": tensor.contiguous() for name, tensor in network.trunk.state_dict().items()}
+    state["module.fc.weight"] = torch.zeros(10, 512)
+    path = tmp_path / f"weights.{ending}"
+    if ending == "pth":
+        torch.save({"state_dict": state}, path)
+    else:
+        save_file(state, path, metadata={"architecture": "resnet18", "input_size": "32"})
+    loaded = backbones.load_backbone("resnet18", weights=path, input_size=32)
+    assert loaded.fingerprint == backbones.fingerprint(network, "resnet18", 32)
+    if ending == "safetensors":
+        assert backbones.load_backbone(str(path)).fingerprint == loaded.fingerprint
+
+
+def test_unfit_weights_are_refused_in_a_sentence(network, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(network.trunk.state_dict(), path)
+    with pytest.raises(UsageError, match="no fitting 'layer"):
+        backbones.load_backbone("resnet50", weights=path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UsageError, match="cannot read weights"):
+        backbones.load_backbone("resnet18", weights=path)
+    with pytest.raises(UsageError, match="no weights file"):
+        backbones.load_backbone("resnet18", weights=tmp_path / "none.pth")
+    with pytest.raises(UsageError, match="needs trained weights"):
+        backbones.load_backbone("resnet18")
+    with pytest.raises(UsageError, match="no backbone 'vgg'"):
+        backbones.load_backbone("vgg")
+
+
+def face_points() -> np.ndarray:
+    """68 points of a plain upright face about 100 pixels wide, centred at (112, 112)."""
+    jaw = [(112 - 50 * np.cos(t), 100 + 60 * np.sin(t)) for t in np.linspace(0, np.pi, 17)]
+    brows = [(x, 75) for x in np.linspace(70, 154, 10)]
+    nose = [(112, y) for y in np.linspace(88, 112, 4)] + [(x, 120) for x in np.linspace(102, 122, 5)]
+    eyes = [(x, y) for x0 in (90, 134) for x, y in ((x0 - 9, 92), (x0 - 3, 88), (x0 + 3, 88))]
+    eyes = [*eyes[:3], (99, 92), (93, 96), (87, 96), *eyes[3:], (143, 92), (137, 96), (131, 96)]
+    mouth = [(112 + 20 * np.cos(t), 142 + 8 * np.sin(t)) for t in np.linspace(np.pi, 3 * np.pi, 20)]
+    return np.array(jaw + brows + nose + eyes + mouth, np.float32)
+
+
+def test_dlib_alignment_undoes_a_turn_of_the_photograph():
+    points = face_points()
+    x, y = np.meshgrid(np.arange(224), np.arange(224))
+    image = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
+    turned = np.rot90(image).copy()  # counter-clockwise: (x, y) -> (y, 223 - x)
+    turned_points = np.stack([points[:, 1], 223 - points[:, 0]], axis=1)
+    upright = backbones.aligned(image, points)
+    assert upright.shape == (150, 150, 3)
+    difference = np.abs(backbones.aligned(turned, turned_points).astype(int) - upright)
+    assert np.median(difference) <= 2
+
+
+def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
+    import dlib
+
+    rng = np.random.default_rng(1)
+    images = list(rng.integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
+    points = np.stack([face_points(), face_points() + 3])
+    backbone = backbones.load_backbone("dlib")
+    found = backbone.features(images, points)
+    model = dlib.face_recognition_model_v1(str(backbones.model_path(backbones.DLIB_MODEL)))
+    for image, landmarks, feature in zip(images, points, found, strict=True):
+        face = dlib.full_object_detection(
+            dlib.rectangle(5, 5, 9, 9), [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
+        )
+        np.testing.assert_allclose(feature, np.array(model.compute_face_descriptor(image, face)), atol=1e-5)
+    assert found.dtype == np.float32
+    assert abs(np.linalg.norm(found[0]) - 1) > 0.05
+
+
+def test_resizing_keeps_a_picture_of_the_right_size_as_it_is():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert backbones.resized(image, 4) is image
+    np.testing.assert_array_equal(backbones.resized(np.full((8, 8, 3), 7, np.uint8), 4), np.full((4, 4, 3), 7))
+
+
+def test_a_run_folder_is_a_weights_file(network, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"backbone\.safetensors"):
+        backbones.load_backbone(str(tmp_path))

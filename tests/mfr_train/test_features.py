@@ -1,0 +1,151 @@
+"""The feature cache: the same numbers as the backbone, and never those of other weights, data or bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from maskgen.errors import MaskgenError
+from mfr_train import features
+from mfr_train.backbones import Backbone
+
+
+@dataclass
+class FakeRow:
+    key: str
+    label: int
+    identity: str
+    split: str = "train"
+    variant: str | None = None
+
+    def image(self, name: str) -> np.ndarray:
+        shade = 10 * int(self.key) + (1 if name == "unmasked" else 2)
+        return np.full((4, 4, 3), shade, np.uint8)
+
+    landmarks = np.zeros((68, 2), np.float32)
+
+
+@dataclass
+class FakeDataset:
+    size: int = 5
+    fingerprint: str = "d" * 64
+
+    def count(self, split: str) -> int:
+        return self.size if split == "train" else 0
+
+    def rows(self, split: str, images=None):
+        return (FakeRow(f"{i:09d}", i // 2, f"n{i // 2}") for i in range(self.count(split)))
+
+
+calls: list[int] = []
+
+
+def mean_backbone() -> Backbone:
+    def run(images, landmarks):
+        calls.append(len(images))
+        return np.array([[image.mean(), 1] for image in images], np.float32)
+
+    return Backbone("mean", 2, 4, "b" * 64, run)
+
+
+def test_features_are_in_row_order_and_computed_once(tmp_path):
+    told: list[int] = []
+    first = features.embed_rows(
+        FakeDataset(), mean_backbone(), "train", ("unmasked", "wide_high"), tmp_path, progress=told.append
+    )
+    np.testing.assert_array_equal(first["unmasked"], [[10 * i + 1, 1] for i in range(5)])
+    np.testing.assert_array_equal(first["wide_high"][:, 0], [10 * i + 2 for i in range(5)])
+    assert isinstance(first["unmasked"], np.memmap)
+    assert sum(told) == 10
+    calls.clear()
+    again = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), tmp_path)
+    assert calls == []
+    np.testing.assert_array_equal(again["wide_high"], first["wide_high"])
+    kept_nowhere = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), None)
+    np.testing.assert_array_equal(kept_nowhere["wide_high"], first["wide_high"])
+
+
+def test_an_empty_split_has_no_features(tmp_path):
+    for cache in (tmp_path, tmp_path, None):
+        found = features.embed_rows(FakeDataset(), mean_backbone(), "val", ("unmasked",), cache)
+        assert found["unmasked"].shape == (0, 2)
+    assert len(features.row_index(FakeDataset(), "val")) == 0
+
+
+def test_other_weights_or_data_have_a_cache_of_their_own(tmp_path):
+    backbone, dataset = mean_backbone(), FakeDataset()
+    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    assert features.cache_path(tmp_path, dataset, replace(backbone, fingerprint="c" * 64), "train", "unmasked") != path
+    assert features.cache_path(tmp_path, FakeDataset(fingerprint="e" * 64), backbone, "train", "unmasked") != path
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("backbone", "c" * 64),
+        ("dataset", "e" * 64),
+        ("split", "val"),
+        ("picture", "x"),
+        ("shape", [4, 2]),
+        ("version", 0),
+    ],
+)
+def test_a_cache_of_anything_else_is_refused(tmp_path, field, value):
+    dataset, backbone = FakeDataset(), mean_backbone()
+    features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+    note = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked").with_suffix(".json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), field: value}))
+    with pytest.raises(MaskgenError, match=f"another {field}"):
+        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "no note", "no array", "no JSON"])
+def test_a_damaged_cache_is_refused(tmp_path, damage):
+    dataset, backbone = FakeDataset(), mean_backbone()
+    features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    data = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(data[:-4])
+    elif damage == "flip":
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "no note":
+        path.with_suffix(".json").unlink()
+    elif damage == "no array":
+        path.unlink()
+    else:
+        path.with_suffix(".json").write_text("{")
+    with pytest.raises(MaskgenError, match=r"remove the folder .* computed anew"):
+        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+
+
+def test_an_interrupted_pass_leaves_no_cache(tmp_path):
+    def run(images, landmarks):
+        raise KeyboardInterrupt
+
+    broken = replace(mean_backbone(), run=run)
+    with pytest.raises(KeyboardInterrupt):
+        features.embed_rows(FakeDataset(), broken, "train", ("unmasked",), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    found = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
+    assert found["unmasked"].shape == (5, 2)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(features, "open_memmap", full)
+    with pytest.raises(MaskgenError, match="No space left on device"):
+        features.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
+
+
+def test_the_row_index_names_every_row():
+    index = features.row_index(FakeDataset(3), "train")
+    assert index.keys.tolist() == ["000000000", "000000001", "000000002"]
+    assert index.labels.tolist() == [0, 0, 1]
+    assert index.identities.tolist() == ["n0", "n0", "n1"]
+    assert index.variants.tolist() == ["", "", ""]

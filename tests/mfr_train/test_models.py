@@ -1,0 +1,105 @@
+"""Models: the projection's values, and which run is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
+
+from maskgen.errors import UsageError
+from mfr_train import backbones, models
+from mfr_train.models import Model
+
+
+def plain_backbone(dim: int = 2) -> backbones.Backbone:
+    return backbones.Backbone("plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim)))
+
+
+def test_projection_by_hand():
+    weight = np.array([[1, 0], [0, 2], [1, 1]], np.float32)
+    bias = np.array([0, 1, -3], np.float32)
+    model = Model("m", plain_backbone(), weight, bias)
+    # W l + b = (3, 3, 1) of length sqrt(19)
+    np.testing.assert_allclose(model.project(np.array([[3, 1]], np.float32)), [[3, 3, 1] / np.sqrt(19)], rtol=1e-6)
+    assert model.dim == 3
+
+
+def test_without_a_projection_the_feature_is_the_embedding():
+    features = np.array([[3, 4], [0, 0]], np.float32)
+    model = Model("m", plain_backbone())
+    np.testing.assert_allclose(model.project(features), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    assert model.dim == 2
+
+
+def test_projection_in_blocks_is_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    model = Model("m", plain_backbone(), rng.normal(size=(4, 2)).astype("f4"), np.zeros(4, np.float32))
+    features = rng.normal(size=(7, 2)).astype("f4")
+    whole = model.project(features)
+    monkeypatch.setattr(models, "BLOCK", 3)
+    np.testing.assert_allclose(model.project(features), whole, rtol=1e-6)
+
+
+def write_run(path, seed=0, embedding=True):
+    path.mkdir(parents=True)
+    (path / "settings.json").write_text(json.dumps({}))
+    torch.manual_seed(seed)
+    network = backbones.Network("resnet18")
+    facts = {"architecture": "resnet18", "input_size": "32"}
+    save_torch(network.trunk.state_dict(), path / "backbone.safetensors", metadata=facts)
+    print_ = backbones.fingerprint(network, "resnet18", 32)
+    if embedding:
+        tensors = {"weight": np.eye(4, 512, dtype=np.float32), "bias": np.zeros(4, np.float32)}
+        save_file(tensors, path / "embedding.safetensors", {"backbone": "resnet18", "fingerprint": print_})
+    return print_
+
+
+def test_a_run_is_its_backbone_and_its_embedding(tmp_path):
+    print_ = write_run(tmp_path / "a")
+    model = models.load_run(tmp_path / "a")
+    assert (model.name, model.dim, model.backbone.fingerprint) == ("a", 4, print_)
+    feature = np.arange(512, dtype=np.float32)[None]
+    np.testing.assert_allclose(model.project(feature), [np.arange(4) / np.sqrt(14)], rtol=1e-6)
+    write_run(tmp_path / "b", embedding=False)
+    plain = models.load_model(tmp_path / "b")
+    assert plain.dim == 512
+    assert plain.fingerprint != model.fingerprint
+
+
+def test_an_embedding_of_another_backbone_is_refused(tmp_path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", seed=1)
+    os.replace(tmp_path / "b/backbone.safetensors", tmp_path / "a/backbone.safetensors")
+    with pytest.raises(UsageError, match="another resnet18"):
+        models.load_run(tmp_path / "a")
+    (tmp_path / "a/embedding.safetensors").write_bytes(b"0")
+    with pytest.raises(UsageError, match="damaged"):
+        models.load_run(tmp_path / "a")
+
+
+def test_the_newest_run_is_the_default(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "RUNS", tmp_path)
+    with pytest.raises(UsageError, match="no trained run"):
+        models.newest_run(tmp_path)
+    for age, name in enumerate(("2", "1")):
+        write_run(tmp_path / name)
+        for part in ("backbone.safetensors", "embedding.safetensors"):
+            os.utime(tmp_path / name / part, (1_000_000 + age, 1_000_000 + age))
+    (tmp_path / "features").mkdir()
+    assert models.newest_run(tmp_path).name == "1"
+
+
+def test_model_names():
+    dlib = models.load_model(model="dlib")
+    assert (dlib.name, dlib.dim, dlib.weight) == ("dlib", 128, None)
+    with pytest.raises(UsageError, match="give one of them"):
+        models.load_model("runs/a", "dlib")
+    with pytest.raises(UsageError, match="no weights of its own"):
+        models.load_model(model="resnet50")
+    with pytest.raises(UsageError, match="no finished run"):
+        models.load_model("nowhere")

@@ -1,6 +1,6 @@
 """maskgen: from a folder of face photographs to a synthetic masked face data set.
 
-maskgen.build(maskgen.BuildSettings(src="photographs", out="smfd"))
+maskgen.build(src="photographs", out="smfd")
 for row in maskgen.open("smfd"):
     row.identity, row.image("wide_high")
 """

@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import card, engine, plan, settings
+from . import card, engine, plan
 from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
+from .settings import jsonable
 from .shards import commit, schema
 from .work import ShardTask
 
@@ -49,29 +50,48 @@ class Summary:
         return sum(self.rows.values()) + sum(sum(reasons.values()) for reasons in self.rejects.values())
 
 
-def build(build: BuildSettings, progress: Progress | None = None, planned: Planned | None = None) -> Summary:
-    """Builds the data set that `build` describes, or goes on with it.
+def build(
+    settings: BuildSettings | None = None,
+    /,
+    *,
+    planned: Planned | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Summary:
+    """Builds a data set, or goes on with it: `build(src="photographs", out="smfd", size=112)`.
 
-    `planned` is called once the plan stands, `progress` after every shard.
-    Raises `UsageError` where --out holds something else, or a data set of other settings; `MaskgenError` where the
-    work cannot go on. Whatever happens, the same call goes on from there and ends in the same bytes.
+    Give the fields of `BuildSettings` by name, or a `BuildSettings`. `planned` is called once the plan stands,
+    `progress` after every shard. Raises `UsageError` where --out holds something else, or a data set of other
+    settings; `MaskgenError` where the work cannot go on. Whatever happens, the same call goes on from there and
+    ends in the same bytes.
     """
+    build = _with_paths(settings or BuildSettings(**options))
     plan.check(build)
-    out = _checked_out(build)
-    build = replace(build, src=Path(build.src).resolve(), out=out)
+    _check_out(build)
     began = time.perf_counter()
-    with _disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with _lock(out):
-            if build.overwrite:
-                remove(out)
+    with _disk_errors(build.out):
+        build.out.mkdir(parents=True, exist_ok=True)
+        with _lock(build.out):
             return _build(build, began, progress, planned)
+
+
+def _with_paths(build: BuildSettings) -> BuildSettings:
+    """The same settings with absolute paths, which Python callers may give as text."""
+    return replace(
+        build,
+        src=Path(build.src).resolve(),
+        out=Path(build.out).resolve(),
+        boxes=tuple(Path(path).resolve() for path in build.boxes),
+        predictor=Path(build.predictor).resolve() if build.predictor else None,
+    )
 
 
 def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Planned | None) -> Summary:
     out = build.out
     table, identities = plan.make_plan(build)
     slices = plan.shard_slices(table)
+    if build.overwrite:
+        remove(out)
     with commit.temporary(out / "plan.parquet") as name:
         plan.write_plan(table, name)
         del table
@@ -146,13 +166,12 @@ def _finish(
     return dict(rows), {split: dict(found) for split, found in reasons.items()}
 
 
-def _checked_out(build: BuildSettings) -> Path:
-    """--out as an absolute path; `UsageError` where it overlaps --src or holds something that is not ours."""
-    src, out = Path(build.src), Path(build.out)
+def _check_out(build: BuildSettings) -> None:
+    """Raises `UsageError` where --out overlaps --src or holds something that is not ours."""
+    src, out = build.src, build.out
     if not src.is_dir():
         raise UsageError(f"there is no folder --src {src}; give a folder of identity folders.")
-    real_src, real_out = src.resolve(), out.resolve()
-    if real_out.is_relative_to(real_src) or real_src.is_relative_to(real_out):
+    if out.is_relative_to(src) or src.is_relative_to(out):
         raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder.")
@@ -162,7 +181,6 @@ def _checked_out(build: BuildSettings) -> Path:
                 raise UsageError(
                     f"--out {out} holds {path.name!r} and is no data set of maskgen; give an empty or new folder."
                 )
-    return real_out
 
 
 def _refuse_other(out: Path, described: dict[str, Any]) -> None:
@@ -196,7 +214,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """What ran and how fast: the one file that differs from run to run."""
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     return {
-        "command": settings.jsonable(build),
+        "command": jsonable(build),
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),

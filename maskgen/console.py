@@ -42,7 +42,7 @@ def build_with_progress(settings: BuildSettings) -> str:
     if sys.stderr.isatty():
         print(f"listing {settings.src} ...", file=sys.stderr)
     try:
-        summary = build(settings, progress, planned)
+        summary = build(settings, planned=planned, progress=progress)
     finally:
         if bar is not None:
             bar.close()

@@ -53,13 +53,16 @@ class Landmarker:
     def find(self, image: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None) -> Face | None:
         """The largest face of a photograph, uint8 (h, w) grey or (h, w, 3) RGB; None where there is none.
 
-        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face.
+        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face, twice:
+        other detectors' boxes lie otherwise around a face than dlib's, which the predictor was trained on, so the
+        first landmarks give a box like dlib's for the second (it halves the error of loose boxes).
         """
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        found = self.detect(grey) if box is None else np.asarray(box, dtype=np.float32)
-        if found is None:
-            return None
-        return Face(found, self.predict(grey, found))
+        if box is not None:
+            first = self.predict(grey, box)
+            return Face(np.asarray(box, dtype=np.float32), self.predict(grey, detector_box(first)))
+        found = self.detect(grey)
+        return None if found is None else Face(found, self.predict(grey, found))
 
     def detect(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
         """The box of the largest face: float32 (4,) x0, y0, x1, y1 in pixels, which may reach beyond the frame."""
@@ -79,6 +82,16 @@ class Landmarker:
         if shape.num_parts != 68:
             raise UsageError(f"the landmark model gives {shape.num_parts} points; --predictor needs one of 68 points.")
         return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
+
+
+def detector_box(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The box, (4,) pixels, that dlib's detector would put around 68 landmarks: a square of 1.07 times their extent,
+    centred 12 % of their height above the middle (means over 88 faces)."""
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    width, height = np.maximum(high - low, 1).astype(np.float64)
+    centre = (low + high) / 2 - (0, 0.12 * height)
+    half = 1.07 * np.sqrt(width * height) / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def search_sides(longer_side: int) -> list[int]:

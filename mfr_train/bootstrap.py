@@ -1,0 +1,196 @@
+"""95 % intervals by bootstrap over subjects: what the figures would be had other people been asked.
+
+A resample draws as many subjects as there are, with replacement; w_s is how often subject s was drawn. Scores of one
+subject are not independent, so they come and go together: a genuine pair of s weighs w_s, an impostor pair of s and
+t weighs w_s * w_t. All that is needed for this is, once, how many scores of each pair of subjects lie in each bin.
+
+The bins number at most 4,096 (fewer with very many subjects) and lie closest together where FMR is small. With
+no more distinct scores than bins a resample is exact; otherwise `Intervals.bound` is the most by which binning moved
+a figure in any resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.errors import MaskgenError
+
+from . import metrics
+from .metrics import Counts, Floats
+
+UNITS = 500
+"""Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
+
+MOST_BINS, CELLS = 4096, 2**26
+"""Bins of a resample, and cells of the table (pairs of subjects) x (bins): 256 MiB of uint32."""
+
+LEVEL = 0.95
+
+_SLICE = 4096
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores of subjects and of pairs of subjects in bins.
+
+    `genuine` (U, K) and `impostor` (U * (U + 1) / 2, K) are counts, uint32; `edges` float64 (K + 1,) are the bins,
+    the last edge above every score; `exact` says that a bin holds one distinct score only.
+    """
+
+    edges: Floats
+    genuine: npt.NDArray[np.uint32]
+    impostor: npt.NDArray[np.uint32]
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95 % intervals of the figures, by name; `bound` of a figure is what binning can have moved it by.
+
+    `resamples` is how many of those asked for held genuine and impostor scores; without any there is no interval.
+    """
+
+    intervals: dict[str, tuple[float, float]]
+    bound: dict[str, float]
+    resamples: int
+
+
+def units(subjects: int, limit: int = UNITS) -> Indices:
+    """The unit of resampling of each subject, int (subjects,): itself, or beyond `limit` subjects its group."""
+    return np.arange(subjects) * min(subjects, limit) // max(subjects, 1)
+
+
+def pair_index(one: npt.ArrayLike, other: npt.ArrayLike, count: int) -> Indices:
+    """The row of an unordered pair of units (or of a unit with itself) among `count` units: 0,0 0,1 .. 1,1 1,2 .."""
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    index: Indices = low * count - low * (low - 1) // 2 + high - low
+    return index
+
+
+def empty_table(counts: Counts, unit_count: int, thresholds: Sequence[float] = ()) -> Table:
+    """A table for the scores in `counts`, with edges chosen for them and at fixed `thresholds`."""
+    pairs = unit_count * (unit_count + 1) // 2
+    bins = max(16, min(MOST_BINS, CELLS // pairs))
+    edges = _edges(counts, bins)
+    inner = [threshold for threshold in thresholds if edges[0] < threshold < edges[-1]]
+    edges = np.unique(np.concatenate([edges, inner]))
+    shape = len(edges) - 1
+    exact = counts.tops is None and len(counts.scores) <= bins
+    return Table(edges, np.zeros((unit_count, shape), np.uint32), np.zeros((pairs, shape), np.uint32), exact)
+
+
+def fill(target: npt.NDArray[np.uint32], rows: Indices, bins: Indices) -> None:
+    """Adds one score to `target[rows[n], bins[n]]` for each n."""
+    np.add.at(target.reshape(-1), rows * target.shape[1] + bins, np.uint32(1))
+
+
+def bin_of(table: Table, scores: Floats) -> Indices:
+    """The bin of each score of those that the table was made for."""
+    return np.searchsorted(table.edges, scores, side="right") - 1
+
+
+def resample(unit_count: int, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """How often each unit is drawn in each resample: int64 (count, unit_count), rows sum to unit_count."""
+    return np.random.default_rng(seed).multinomial(unit_count, np.full(unit_count, 1 / unit_count), count)
+
+
+def intervals(
+    table: Table, counts: Counts, count: int, seed: int, thresholds: dict[str, float] | None = None
+) -> Intervals:
+    """Intervals of all figures from `count` resamples, and of the FNMR at fixed `thresholds`, by their names.
+
+    `counts` are all scores, as the table was made for: a bin stands for their mean in it.
+    """
+    weights = resample(len(table.genuine), count, seed)
+    genuine, impostor = _weighted(weights, table)
+    middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
+    centres = [_means(table, middles, side) for side in (counts.genuine, counts.impostor)]
+    found: dict[str, list[float]] = {}
+    bound: dict[str, float] = {}
+    tops = None if table.exact else table.edges[1:]
+    used = 0
+    for g, i in zip(genuine, impostor, strict=True):
+        drawn = Counts(table.edges[:-1], g, i, tops)
+        try:
+            figures = metrics.figures(drawn)
+        except MaskgenError:
+            continue  # Few subjects: this resample drew one of them again and again.
+        used += 1
+        values = plain(figures)
+        values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
+        for name, threshold in (thresholds or {}).items():
+            values[name] = metrics.fnmr_at_threshold(drawn, threshold)
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+        for name in ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc"):
+            bound[name] = max(bound.get(name, 0.0), figures.bounds[name])
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    ends = {name: np.quantile(values, tails) for name, values in found.items()}
+    return Intervals({name: (float(low), float(high)) for name, (low, high) in ends.items()}, bound, used)
+
+
+def plain(figures: metrics.Figures) -> dict[str, float]:
+    """The figures as one number each, by name."""
+    return {
+        "fmr100": figures.fmr100.fnmr,
+        "fmr10": figures.fmr10.fnmr,
+        "nearest_fmr100": figures.nearest_fmr100.fnmr,
+        "eer": figures.eer.eer,
+        "auc": figures.auc,
+        "gmean": figures.gmean,
+        "imean": figures.imean,
+    }
+
+
+def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Floats]:
+    """Genuine and impostor counts of every resample, float64 (R, K). Whole numbers below 2^53: exact in any order."""
+    low, high = np.triu_indices(weights.shape[1])
+    impostor = np.zeros((len(weights), table.impostor.shape[1]))
+    for start in range(0, len(low), _SLICE):
+        one, other = low[start : start + _SLICE], high[start : start + _SLICE]
+        # Pairs within a unit are impostors only where units are groups of subjects: they come as often as the group.
+        drawn = weights[:, one] * np.where(one == other, 1, weights[:, other])
+        impostor += drawn.astype(np.float64) @ table.impostor[start : start + _SLICE].astype(np.float64)
+    return weights.astype(np.float64) @ table.genuine.astype(np.float64), impostor
+
+
+def _edges(counts: Counts, bins: int) -> Floats:
+    """At most `bins` bins over the scores: each distinct score its own where they suffice, else by shares.
+
+    Where not, a third of the edges has equal shares of genuine scores, a third equal shares of impostor scores, and a
+    third impostor shares that shrink by a constant ratio towards the highest scores, where FMR is small.
+    """
+    above = np.nextafter(counts.scores[-1], np.inf) if counts.tops is None else counts.tops[-1]
+    if len(counts.scores) <= bins:
+        return np.append(counts.scores, above)
+    third = bins // 3
+    even = np.linspace(0, 1, third, endpoint=False)
+    # Three scores from the top at the end: one false match can decide there.
+    small = np.geomspace(1, 1 / max(counts.impostor.sum(), 2), third)
+    chosen = [
+        _quantiles(counts.genuine, even),
+        _quantiles(counts.impostor, even),
+        _quantiles(counts.impostor, 1 - small),
+    ]
+    lower = np.unique(np.concatenate([*chosen, [0]]))
+    return np.append(counts.scores[lower], above)
+
+
+def _quantiles(weights: Floats, shares: Floats) -> Indices:
+    """The index at which each share of the weight is reached."""
+    running = np.cumsum(weights)
+    return np.minimum(np.searchsorted(running, shares * running[-1], side="right"), len(weights) - 1)
+
+
+def _means(table: Table, scores: Floats, weights: Floats) -> Floats:
+    """The mean score in each bin, (K,); 0 in empty ones."""
+    place = bin_of(table, scores)
+    size = len(table.edges) - 1
+    total = np.bincount(place, weights, minlength=size)
+    return np.bincount(place, weights * scores, minlength=size) / np.where(total > 0, total, 1)

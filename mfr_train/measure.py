@@ -1,0 +1,117 @@
+"""One comparison measured: counts, figures and intervals, exactly where the scores fit, else on the grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from maskgen.errors import MaskgenError
+
+from . import bootstrap, metrics, scores
+from .bootstrap import Indices, Intervals, Table
+from .metrics import Counts
+from .scores import Block, Comparison, Scores, Side
+
+EXACT_PAIRS = 10_000_000
+"""Pairs up to this many are kept as scores: with their positions and the sorting, about 1 GiB."""
+
+_SAMPLE = 2048
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None where they were binned."""
+
+    counts: Counts
+    figures: metrics.Figures
+    intervals: Intervals | None
+    scores: tuple[Scores, Scores] | None
+
+
+def measure(
+    comparison: Comparison,
+    subjects: int,
+    resamples: int,
+    seed: int,
+    thresholds: dict[str, float] | None = None,
+    limit: int = EXACT_PAIRS,
+) -> Measured:
+    """Figures of all pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
+
+    More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number. `resamples`
+    of the bootstrap may be 0. FNMR gets an interval at each of the fixed `thresholds`, too. Raises `MaskgenError`
+    where there is no genuine or no impostor pair.
+    """
+    for side in (comparison.reference, comparison.probe):
+        if not len(side):
+            raise MaskgenError("there is no picture to compare on one side; check the data set or the protocol table.")
+    units = bootstrap.units(subjects)
+    fixed = tuple((thresholds or {}).values())
+    unit_count = int(units[-1]) + 1
+    if comparison.pairs > limit:
+        table = bootstrap.empty_table(_sample(comparison), unit_count, fixed) if resamples else None
+        found, counts = None, _binned(comparison, units, table)
+    else:
+        found = scores.exact(comparison)
+        counts = metrics.from_scores(found[0].values, found[1].values)
+        table = bootstrap.empty_table(counts, unit_count, fixed) if resamples else None
+        if table:
+            _fill(table, comparison, found, units)
+    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds) if table else None
+    return Measured(counts, metrics.figures(counts), drawn, found)
+
+
+def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:
+    genuine, impostor = found
+    left, right = units[comparison.reference.subjects], units[comparison.probe.subjects]
+    bootstrap.fill(table.genuine, left[genuine.reference], bootstrap.bin_of(table, genuine.values))
+    rows = bootstrap.pair_index(left[impostor.reference], right[impostor.probe], len(table.genuine))
+    bootstrap.fill(table.impostor, rows, bootstrap.bin_of(table, impostor.values))
+
+
+def _binned(comparison: Comparison, units: Indices, table: Table | None) -> Counts:
+    """Counts on the grid, and in the same pass the table of the bootstrap."""
+    genuine = scores.histogram(
+        comparison, scores.genuine_blocks(comparison), _tally(comparison, units, table, False) if table else None
+    )
+    impostor = scores.histogram(
+        comparison, scores.impostor_blocks(comparison), _tally(comparison, units, table, True) if table else None
+    )
+    return metrics.from_histogram(scores.grid(), genuine, impostor)
+
+
+def _tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) -> scores.Tally:
+    left, right = units[comparison.reference.subjects], units[comparison.probe.subjects]
+    target = table.impostor if impostor else table.genuine
+    size = target.shape[1]
+    # Pairs that do not count are in bin BINS of the grid; they become bin `size` here, which is dropped.
+    coarse = np.append(bootstrap.bin_of(table, scores.grid()[:-1]), size)
+
+    def tally(block: Block, bins: Indices) -> None:
+        theirs, place = np.unique(right[block.columns], return_inverse=True)
+        starts = np.flatnonzero(np.diff(left[block.rows], prepend=-1))
+        for start, stop in pairwise([*starts, len(bins)]):
+            unit = left[block.rows.start + start]
+            cells = coarse[bins[start:stop]] + place * (size + 1)
+            hits = np.bincount(cells.ravel(), minlength=len(theirs) * (size + 1)).reshape(-1, size + 1)[:, :size]
+            rows = bootstrap.pair_index(unit, theirs, len(table.genuine)) if impostor else theirs
+            target[rows] += hits.astype(np.uint32)
+
+    return tally
+
+
+def _sample(comparison: Comparison) -> Counts:
+    """Counts of all genuine pairs and of the impostor pairs of every n-th picture: enough to place edges."""
+    few = Comparison(_thinned(comparison.reference), _thinned(comparison.probe), False)
+    return metrics.from_histogram(
+        scores.grid(),
+        scores.histogram(comparison, scores.genuine_blocks(comparison)),
+        scores.histogram(few, scores.impostor_blocks(few)),
+    )
+
+
+def _thinned(side: Side) -> Side:
+    chosen = np.linspace(0, len(side) - 1, min(len(side), _SAMPLE)).astype(int)
+    return Side(side.embeddings[chosen], side.subjects[chosen], side.photographs[chosen])

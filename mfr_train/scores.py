@@ -1,0 +1,189 @@
+"""All comparisons of two sets of embeddings, in blocks of matrix products: as scores, or as counts on a fine grid.
+
+A score must not depend on the size of a block, the number of threads or the BLAS, or ties and figures would change
+with them. So every coordinate is rounded to a multiple of 2^-25: products are then multiples of 2^-50, their sums
+stay below 4, and float64 holds every partial sum without rounding, in whatever order it is formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.errors import MaskgenError
+
+Floats = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+BINS = 2**20
+"""Of the grid over the scores -1 to 1: a bin is 1.9e-6 wide, and its edges are exact in binary."""
+
+ROWS, COLUMNS = 1024, 4096
+"""Pictures in a block: 32 MiB of scores, whatever the number of pairs."""
+
+_STEP = 2.0**25
+
+
+@dataclass(frozen=True)
+class Side:
+    """The pictures of one side, sorted by subject: embeddings float32 (N, d), subjects and photographs int (N,).
+
+    Two pictures with one photograph number are the same photograph, masked or not, and are never compared.
+    """
+
+    embeddings: Embeddings
+    subjects: Indices
+    photographs: Indices
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every reference against every probe; `symmetric` where both are one side and a pair has no order."""
+
+    reference: Side
+    probe: Side
+    symmetric: bool
+
+    @property
+    def pairs(self) -> int:
+        """An upper bound of the number of pairs that are compared."""
+        pairs = len(self.reference) * len(self.probe)
+        return pairs // 2 if self.symmetric else pairs
+
+
+class Block(NamedTuple):
+    """A rectangle of pairs, and which of its pairs count; None for all."""
+
+    rows: slice
+    columns: slice
+    keep: Mask | None
+
+
+class Scores(NamedTuple):
+    """The scores of one class, float64 (N,), with the positions of their pictures on the two sides, int (N,)."""
+
+    values: Floats
+    reference: Indices
+    probe: Indices
+
+
+def side(embeddings: Embeddings, subjects: npt.ArrayLike, photographs: npt.ArrayLike) -> tuple[Side, Indices]:
+    """A side in the order of its subjects, and that order. Raises `MaskgenError` for an unusable embedding."""
+    bad = ~(np.isfinite(embeddings).all(axis=1) & embeddings.any(axis=1))
+    if bad.any():
+        raise MaskgenError(f"{bad.sum()} embeddings are zero, NaN or infinite; train the model again.")
+    subject, photograph = np.asarray(subjects, np.intp), np.asarray(photographs, np.intp)
+    order = np.argsort(subject, kind="stable")
+    return Side(embeddings[order], subject[order], photograph[order]), order
+
+
+def fixed(embeddings: Embeddings) -> Floats:
+    """Embeddings scaled to length 1 and rounded to multiples of 2^-25: float64 (N, d), 1.5e-8 off at most."""
+    vectors = np.asarray(embeddings, np.float64)
+    # einsum without optimisation adds each row by itself: a row's length cannot depend on the rows beside it.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, optimize=False))
+    return np.rint(vectors / lengths[:, None] * _STEP) / _STEP
+
+
+def genuine_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
+    """The pairs of one subject, subject by subject."""
+    left, right = comparison.reference, comparison.probe
+    for subject in np.intersect1d(left.subjects, right.subjects):
+        top, bottom = np.searchsorted(left.subjects, [subject, subject + 1])
+        first, last = np.searchsorted(right.subjects, [subject, subject + 1])
+        for r in _slices(int(top), int(bottom), rows):
+            for c in _slices(int(first), int(last), columns):
+                keep = left.photographs[r, None] != right.photographs[None, c]
+                if comparison.symmetric:
+                    keep &= _ordered(r, c)
+                if keep.any():
+                    yield Block(r, c, keep)
+
+
+def impostor_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
+    """The pairs of two subjects. Only blocks on the diagonal of the sorted subjects need a mask."""
+    left, right = comparison.reference, comparison.probe
+    for r in _slices(0, len(left), rows):
+        for c in _slices(r.start if comparison.symmetric else 0, len(right), columns):
+            keep: Mask | None = None
+            ours, theirs = left.subjects[r], right.subjects[c]
+            if ours[0] <= theirs[-1] and theirs[0] <= ours[-1]:
+                keep = ours[:, None] != theirs[None, :]
+            if comparison.symmetric and c.start < r.stop:
+                keep = _ordered(r, c) if keep is None else keep & _ordered(r, c)
+            if keep is None or keep.any():
+                yield Block(r, c, keep)
+
+
+def exact(comparison: Comparison) -> tuple[Scores, Scores]:
+    """All genuine and all impostor scores. Memory grows with the pairs: 24 bytes each."""
+    return _scores(comparison, genuine_blocks(comparison)), _scores(comparison, impostor_blocks(comparison))
+
+
+Tally = Callable[[Block, npt.NDArray[np.intp]], None]
+"""Called with each block and the bin of each of its pairs, int (rows, columns); pairs not kept are in bin BINS."""
+
+
+def histogram(comparison: Comparison, blocks: Iterator[Block], tally: Tally | None = None) -> npt.NDArray[np.int64]:
+    """How many scores of the blocks' pairs lie in each bin, int64 (BINS,); the bins are those of `grid`.
+
+    Scores beyond 1 (by rounding) are in the last bin.
+    """
+    counts = np.zeros(BINS + 1, np.int64)
+    for block, bins in _binned(comparison, blocks):
+        counts += np.bincount(bins.ravel(), minlength=BINS + 1)
+        if tally:
+            tally(block, bins)
+    return counts[:BINS]
+
+
+def grid() -> Floats:
+    """The edges of the bins, float64 (BINS + 1,): -1 to 1."""
+    return np.arange(BINS + 1) / (BINS / 2) - 1
+
+
+def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[Block, npt.NDArray[np.intp]]]:
+    half = BINS / 2
+    last: slice | None = None
+    for block in blocks:
+        if block.rows != last:
+            last, left = block.rows, fixed(comparison.reference.embeddings[block.rows]) * half
+        # (score + 1) * half, exact in float64 like the score itself: cutting it off gives the bin.
+        products = left @ fixed(comparison.probe.embeddings[block.columns]).T
+        products += half
+        bins = products.astype(np.intp)
+        np.clip(bins, 0, BINS - 1, out=bins)
+        if block.keep is not None:
+            bins[~block.keep] = BINS
+        yield block, bins
+
+
+def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
+    values, rows, columns = [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    for block in blocks:
+        left = fixed(comparison.reference.embeddings[block.rows])
+        products = left @ fixed(comparison.probe.embeddings[block.columns]).T
+        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
+        row, column = np.nonzero(keep)
+        values.append(products[keep])
+        rows.append(row + block.rows.start)
+        columns.append(column + block.columns.start)
+    return Scores(np.concatenate(values), np.concatenate(rows), np.concatenate(columns))
+
+
+def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
+
+
+def _ordered(rows: slice, columns: slice) -> Mask:
+    return np.arange(rows.start, rows.stop)[:, None] < np.arange(columns.start, columns.stop)[None, :]

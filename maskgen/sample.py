@@ -1,7 +1,8 @@
-"""One photograph through decoding, landmarks, outlines, rendering and encoding: a sample, or a reason why not."""
+"""Photographs through decoding, landmarks, outlines, rendering and encoding: a sample each, or a reason why not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from . import plan
 from .decode import Rejected, decode
 from .fit import fit
-from .landmarks import Landmarker
+from .landmarks import Face, Landmarker
 from .outline import Undrawable, outline
 from .plan import BuildSettings
 from .render import Image, coverage, paint
@@ -20,6 +21,13 @@ from .shards.schema import masked_names
 
 INNER_FACE = slice(27, 68)
 """Landmarks of nose, eyes and mouth: all must lie in the frame. The jaw may leave it; its mask is cut off there."""
+
+
+GROUP = 32
+"""Photographs that go through each step together; see `Landmarker.find_all`."""
+
+GROUP_BYTES = 32 << 20
+"""A group ends early where its photographs, decoded, reach this size: workers stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,62 @@ def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, land
     """Makes the sample of one photograph from its file's bytes and its row of the plan.
 
     Raises `Rejected` with a reason of `decode`, or `no_face`, `cut_by_frame`, `not_frontal`, `too_large`.
+    """
+    [(_, made)] = make_samples([(planned, data)], build, landmarker)
+    if isinstance(made, Rejected):
+        raise made
+    return made
+
+
+def make_samples(
+    photographs: Iterable[tuple[dict[str, Any], bytes | Rejected]], build: BuildSettings, landmarker: Landmarker
+) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+    """What `make_sample` makes of each photograph or why it cannot, in their order, with the row of the plan.
+
+    A photograph is its row of the plan and its file's bytes; one rejected before stays so.
+    """
+    rows: list[dict[str, Any]] = []
+    images: list[Image | Rejected] = []
+    for planned, data in photographs:
+        rows.append(planned)
+        images.append(data if isinstance(data, Rejected) else _decoded(data))
+        if len(rows) == GROUP or sum(image.nbytes for image in images if isinstance(image, np.ndarray)) > GROUP_BYTES:
+            yield from _make_group(rows, images, build, landmarker)
+            rows, images = [], []
+    yield from _make_group(rows, images, build, landmarker)
+
+
+def _decoded(data: bytes) -> Image | Rejected:
+    try:
+        return decode(data)
+    except Rejected as rejected:
+        return rejected
+
+
+def _make_group(
+    rows: list[dict[str, Any]], images: list[Image | Rejected], build: BuildSettings, landmarker: Landmarker
+) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+    usable = [(image, row["face"]) for row, image in zip(rows, images, strict=True) if isinstance(image, np.ndarray)]
+    faces = iter(landmarker.find_all([image for image, _ in usable], [box for _, box in usable]))
+    for row, image in zip(rows, images, strict=True):
+        if isinstance(image, Rejected):
+            yield row, image
+            continue
+        try:
+            sample = _draw_all(image, next(faces), row, build)
+        except Rejected as rejected:
+            yield row, rejected
+        else:
+            yield row, sample
+
+
+def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Sample:
+    """The sample of a decoded photograph.
 
     Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
     from those pixels too. So `recipe`, which stores that first JPEG, renders the very pixels that `rendered`
     encodes, and masked and unmasked pictures have the same number of encodings behind them.
     """
-    image = decode(data)
-    face = landmarker.find(image, planned["face"])
     height, width = image.shape[:2]
     if face is None:
         raise Rejected("no_face", f"no frontal face found in {width} x {height} pixels")

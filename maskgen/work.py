@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from .decode import Rejected
 from .errors import MaskgenError
 from .landmarks import Landmarker
 from .plan import BuildSettings
-from .sample import make_sample
+from .sample import make_samples
 from .shards import commit, writers
 from .sources import read
 
@@ -72,14 +73,12 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
                 open_files.enter_context(writers.WRITERS[path.suffix[1:]](name, build.variants, build.store))
                 for path, name in zip(paths, names, strict=True)
             ]
-            for row in planned:
-                try:
-                    sample = _sample(row, build)
-                except Rejected as rejected:
-                    rejects.append(_reject(row, rejected))
+            for row, made in make_samples(_photographs(planned, build), build, _landmarker(build.predictor)):
+                if isinstance(made, Rejected):
+                    rejects.append(_reject(row, made))
                     continue
                 for file in files:
-                    file.add(sample)
+                    file.add(made)
                 rows += 1
         if rows + len(rejects) != len(planned):
             raise MaskgenError(
@@ -100,10 +99,18 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
     return marker
 
 
-def _sample(row: dict[str, Any], build: BuildSettings) -> Any:
-    if row["problem"]:
-        raise Rejected(*row["problem"].split(": ", 1))
-    return make_sample(read(build.src, row["source"], row["bytes"]), row, build, _landmarker(build.predictor))
+def _photographs(
+    planned: list[dict[str, Any]], build: BuildSettings
+) -> Iterator[tuple[dict[str, Any], bytes | Rejected]]:
+    """Each row of the plan with its file's bytes, or with why there are none."""
+    for row in planned:
+        try:
+            if row["problem"]:
+                raise Rejected(*row["problem"].split(": ", 1))
+            data: bytes | Rejected = read(build.src, row["source"], row["bytes"])
+        except Rejected as rejected:
+            data = rejected
+        yield row, data
 
 
 def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:

@@ -99,7 +99,7 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     change = np.bincount(np.concatenate([cell, cell + 1]), np.concatenate([beside, whole - beside]), base[-1])
     # Every row ends with a winding of nothing, so one sum may run through all of them.
     winding = np.cumsum(change[: base[-1]].astype(np.int32), dtype=np.int32)
-    share = cv2.convertScaleAbs(winding, alpha=255 / ONE).ravel()
+    share = cv2.convertScaleAbs(winding, alpha=255 / ONE).ravel() if winding.size else np.zeros(0, np.uint8)
     return [
         Cover(share[begin : begin + (columns + 1) * rows].reshape(rows, columns + 1)[:, :columns], x0, y0)
         for begin, (x0, y0, columns, rows) in zip(base.tolist(), boxes.T.tolist(), strict=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from .errors import MaskgenError
 from .render import Image
@@ -19,7 +22,25 @@ MAX_PIXELS = 89_478_485
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+"""What turns a picture of each EXIF orientation upright. (Pillow's own `exif_transpose` also writes the EXIF block
+anew, and fails on photographs whose other tags are damaged.)"""
+
 _END_OF_JPEG = b"\xff\xd9"
+
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
+    *(struct.error, zlib.error),
+)
+"""What Pillow's plugins let out on damaged files."""
 
 
 class Rejected(MaskgenError):
@@ -53,8 +74,7 @@ def decode(data: bytes) -> Image:
             raise Rejected("too_large", f"{error} (the limit is {MAX_PIXELS} pixels)") from None
         except UnidentifiedImageError:
             raise Rejected("not_an_image", f"not a {', '.join(FORMATS)} file") from None
-        except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError) as error:
-            # Pillow's plugins let all of these out on damaged files.
+        except _DAMAGE as error:
             raise Rejected("damaged", " ".join(str(error).split()) or type(error).__name__) from None
 
 
@@ -64,8 +84,16 @@ def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
         header.format in ("JPEG", "MPO")
         and header.mode in ("RGB", "L")
         and data.endswith(_END_OF_JPEG)
-        and header.getexif().get(_ORIENTATION, 1) == 1
+        and _orientation(header) not in _TURNS
     )
+
+
+def _orientation(picture: PillowImage.Image) -> Any:
+    """The EXIF orientation; None where the EXIF block is damaged, which takes nothing from the pixels."""
+    try:
+        return picture.getexif().get(_ORIENTATION)
+    except _DAMAGE:
+        return None
 
 
 def _fast(data: bytes, header: PillowImage.Image) -> Image:
@@ -75,7 +103,9 @@ def _fast(data: bytes, header: PillowImage.Image) -> Image:
 
 
 def _thorough(header: PillowImage.Image) -> Image:
-    picture = ImageOps.exif_transpose(header)
+    header.load()  # before EXIF, which may lie behind the pixels
+    turn = _TURNS.get(_orientation(header))
+    picture = header if turn is None else header.transpose(turn)
     if picture.mode.startswith("I"):
         samples = np.asarray(picture).astype(np.int64)
         grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)

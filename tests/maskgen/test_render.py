@@ -95,7 +95,7 @@ def test_a_square_on_pixel_edges_covers_whole_pixels_only() -> None:
     expected[1:3, 2:5] = 1
     np.testing.assert_array_equal(whole(square, 6, 5), expected)
     np.testing.assert_array_equal(whole(square[::-1], 6, 5), expected)
-    quarter = square + (0.5, 0.5)
+    quarter = square + 0.5
     np.testing.assert_allclose(whole(quarter, 6, 5)[1], [0, 0, 0.25, 0.5, 0.5, 0.25], atol=HALF_STEP)
 
 

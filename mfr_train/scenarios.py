@@ -1,0 +1,173 @@
+"""Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, or a protocol table.
+
+U-M is an unmasked reference and a masked probe. In a built data set every photograph is a reference and a probe; it
+is never compared with itself nor with its own masked picture, for that measures the mask and not the face. In
+U-U and M-M both sides are the same pictures, so each unordered pair counts once.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.errors import UsageError
+
+Indices = npt.NDArray[np.intp]
+Names = npt.NDArray[np.str_]
+
+MASKED = {"U-U": (False, False), "U-M": (False, True), "M-M": (True, True)}
+"""Whether the reference and the probe of each scenario wear masks."""
+
+UNMASKED, RANDOM = "unmasked", "masked"
+"""Names of pictures in a data set: the photograph itself, and the mask of `--variants random`."""
+
+COLUMNS = ("subject", "role", "masked", "path")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One picture of each chosen photograph: `rows` int (n,) are photographs, `names` (n,) say which picture."""
+
+    rows: Indices
+    names: Names
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The references and probes of a scenario; `symmetric` where both are the same pictures."""
+
+    reference: Choice
+    probe: Choice
+    symmetric: bool
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """The test photographs of a data set: `keys` (N,), `subjects` int (N,), and the masks each one has.
+
+    `variants` are the names of the masked pictures. With `--variants random` that is `masked` alone, and `drawn`
+    (N,) says which variant it shows; elsewhere `drawn` is empty strings.
+    """
+
+    keys: Names
+    subjects: Indices
+    variants: tuple[str, ...]
+    drawn: Names
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Pairing:
+    """The pictures of a scenario. The mask of each photograph is drawn once by a hash of the seed and its key, as the
+    paper draws one mask for each; `masks` restricts the draw to some variants."""
+    everyone = np.arange(len(photographs))
+    plain = Choice(everyone, np.full(len(photographs), UNMASKED))
+    worn = masked_choice(photographs, seed, masks)
+    reference, probe = (worn if masked else plain for masked in MASKED[scenario])
+    return Pairing(reference, probe, symmetric=reference is probe)
+
+
+def masked_choice(photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Choice:
+    """One masked picture of each photograph; with `masks`, of those variants only."""
+    everyone = np.arange(len(photographs))
+    if photographs.variants == (RANDOM,):
+        chosen = everyone if masks is None else np.flatnonzero(np.isin(photographs.drawn, list(masks)))
+        return Choice(chosen, np.full(len(chosen), RANDOM))
+    names = photographs.variants if masks is None else tuple(name for name in photographs.variants if name in masks)
+    if not names:
+        return Choice(everyone[:0], np.empty(0, str))
+    return Choice(everyone, np.array([names[_draw(key, seed, len(names))] for key in photographs.keys], str))
+
+
+def groups(photographs: Photographs) -> dict[str, tuple[str, ...]]:
+    """The breakdown: each variant, each shape and each coverage that the masks have, by its name."""
+    variants = photographs.variants
+    if variants == (RANDOM,):
+        variants = tuple(sorted({str(name) for name in photographs.drawn}))
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in variants}
+    for part in ("wide", "round", "high", "medium", "low"):
+        members = tuple(name for name in variants if part in name.split("_"))
+        if members:
+            found[part] = members
+    return found
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol table: the picture files (N,), each once, their subjects int (N,) and names, and the rows by role.
+
+    `sides[role, masked]` are the pictures of a side, int (n,).
+    """
+
+    paths: tuple[Path, ...]
+    subjects: Indices
+    names: tuple[str, ...]
+    sides: dict[tuple[str, bool], Indices]
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Reads a CSV table with columns subject, role (reference | probe), masked (0 | 1) and path (from its folder).
+
+    Raises `UsageError` for a table or line that is not so, and for a picture with two subjects.
+    """
+    rows: list[tuple[int, str, str, str, str]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UsageError(f"{path} has no column {missing[0]!r}; its first line must name {', '.join(COLUMNS)}.")
+            for row in reader:
+                subject, role, masked, name = ((row[column] or "").strip() for column in COLUMNS)
+                rows.append((reader.line_num, subject, role, masked, name))
+    except OSError as error:
+        raise UsageError(f"cannot read the protocol table {path}: {error.strerror}; check --protocol.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a CSV table ({error}); save it as CSV in UTF-8.") from None
+    subjects: dict[str, int] = {}
+    pictures: dict[Path, tuple[int, int]] = {}
+    sides: dict[tuple[str, bool], dict[int, None]] = {}
+    for line, subject, role, masked, name in rows:
+        if role not in ("reference", "probe") or masked not in ("0", "1") or not subject or not name:
+            raise UsageError(
+                f"line {line} of {path} is no picture of the protocol; it needs a subject, "
+                "role reference or probe, masked 0 or 1, and a path."
+            )
+        number = subjects.setdefault(subject, len(subjects))
+        index, owner = pictures.setdefault(path.parent / name, (len(pictures), number))
+        if owner != number:
+            raise UsageError(f"line {line} of {path} gives {name} a second subject; a picture shows one.")
+        sides.setdefault((role, masked == "1"), {})[index] = None
+    if not rows:
+        raise UsageError(f"{path} lists no pictures; give lines of {','.join(COLUMNS)}.")
+    numbers = np.array([owner for _, owner in pictures.values()], np.intp)
+    chosen = {key: np.array(list(value), np.intp) for key, value in sides.items()}
+    return Protocol(tuple(pictures), numbers, tuple(subjects), chosen)
+
+
+def protocol_pairing(scenario: str, protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Pairing | None:
+    """The references and probes of a scenario among the usable pictures; None where the table has one side only.
+
+    A picture listed in both roles is never compared with itself.
+    """
+    sides = []
+    for role, masked in zip(("reference", "probe"), MASKED[scenario], strict=True):
+        rows = protocol.sides.get((role, masked), np.empty(0, np.intp))
+        if not len(rows):
+            return None
+        rows = rows[usable[rows]]
+        sides.append(Choice(rows, np.full(len(rows), UNMASKED)))
+    return Pairing(sides[0], sides[1], symmetric=False)
+
+
+def _draw(key: str, seed: int, count: int) -> int:
+    """A number below `count` that depends on the seed and the photograph alone."""
+    digest = hashlib.blake2b(f"eval/{seed}/{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % count

@@ -48,8 +48,11 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
     official = bool(folders) and folders <= set(OFFICIAL_SPLITS)
     for entry in top:
         if official and entry.name in folders:
-            for found in _walk_children(entry, entry.name, follow_links, ()):
-                yield found._replace(official_split=entry.name)
+            try:
+                for found in _walk_children(entry, entry.name, follow_links, ()):
+                    yield found._replace(official_split=entry.name)
+            except OSError as error:
+                yield Photograph(entry.name, "", entry.name, 0, f"unreadable: {error.strerror}")
         else:
             yield from _walk(entry, entry.name, "", follow_links, ())
 

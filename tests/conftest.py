@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,24 @@ def built(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPa
 def info() -> Callable[[Path], dict[str, Any]]:
     """dataset.json of a data set."""
     return lambda out: json.loads((out / "dataset.json").read_bytes())
+
+
+@pytest.fixture
+def without_rights() -> Iterator[Path]:
+    """A folder for a test that must be refused by the system: while it runs, root acts as another user."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions of this system are other ones")
+    was, umask = os.geteuid(), os.umask(0o022)
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        if was == 0:
+            os.chown(name, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(was)
+            os.umask(umask)
+            for path in Path(name).rglob("*"):
+                if not path.is_symlink():
+                    path.chmod(0o755)

@@ -1,0 +1,128 @@
+"""The bootstrap over subjects against its definition: scores repeated by the weights of their subjects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mfr_train import bootstrap, metrics, scores
+from mfr_train.bootstrap import MOST_BINS, pair_index, resample, units
+from mfr_train.measure import measure
+from mfr_train.scores import Comparison, Side
+
+SUBJECTS = 9
+
+
+@pytest.fixture(scope="module")
+def side() -> Side:
+    generator = np.random.default_rng(11)
+    who = np.repeat(np.arange(SUBJECTS), [5, 4, 6, 3, 5, 1, 4, 5, 2])
+    centres = generator.normal(size=(SUBJECTS, 16))
+    values = centres[who] + 1.2 * generator.normal(size=(len(who), 16))
+    return scores.side(values.astype(np.float32), who, np.arange(len(who)))[0]
+
+
+def by_definition(comparison: Comparison, count: int, seed: int, threshold: float, groups: int) -> dict[str, list]:
+    """Every resample scored from its list of repeated scores."""
+    genuine, impostor = scores.exact(comparison)
+    unit = units(SUBJECTS, groups)
+    left, right = unit[comparison.reference.subjects], unit[comparison.probe.subjects]
+    found: dict[str, list] = {}
+    for weights in resample(groups, count, seed):
+        ours, theirs = left[impostor.reference], right[impostor.probe]
+        times = np.where(ours == theirs, weights[ours], weights[ours] * weights[theirs])
+        sides = [np.repeat(genuine.values, weights[left[genuine.reference]]), np.repeat(impostor.values, times)]
+        if not all(len(values) for values in sides):
+            continue
+        figures = metrics.figures(metrics.from_scores(*sides))
+        values = {**bootstrap.plain(figures), "at": float((sides[0] < threshold).mean())}
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("groups", [SUBJECTS, 4])
+def test_intervals_are_those_of_repeated_scores(
+    side: Side, symmetric: bool, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap.units, "__defaults__", (groups,))
+    other = side if symmetric else Side(side.embeddings * np.linspace(1, 2, 16, dtype=np.float32), *_rest(side))
+    comparison = Comparison(side, other, symmetric)
+    found = measure(comparison, SUBJECTS, 60, 3, {"at": 0.4}).intervals
+    expected = by_definition(comparison, 60, 3, 0.4, groups)
+    assert found is not None
+    assert found.resamples == len(expected["eer"])
+    assert set(found.bound.values()) == {0.0}
+    for name, values in expected.items():
+        assert found.intervals[name] == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-9), name
+
+
+def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = Comparison(side, side, True)
+    exact = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}).intervals
+    monkeypatch.setattr(bootstrap, "MOST_BINS", 64)
+    for limit in (10**6, 0):  # from all scores, and from the grid
+        found = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}, limit).intervals
+        assert exact is not None
+        assert found is not None
+        assert 0 < found.bound["fmr100"] < 0.2
+        for name, bound in found.bound.items():
+            assert found.intervals[name] == pytest.approx(exact.intervals[name], abs=bound + 1e-9), name
+        # The means and the FNMR at a fixed threshold, which is an edge, are not binned.
+        assert found.intervals["at"] == exact.intervals["at"]
+        assert found.intervals["gmean"] == pytest.approx(exact.intervals["gmean"], abs=0.02)
+
+
+def test_many_pairs_give_the_figures_of_few_blocks(side: Side) -> None:
+    comparison = Comparison(side, side, True)
+    exact, binned = measure(comparison, SUBJECTS, 0, 0), measure(comparison, SUBJECTS, 0, 0, limit=0)
+    assert exact.intervals is None
+    assert binned.scores is None
+    for name, bound in binned.figures.bounds.items():
+        values = [bootstrap.plain(found.figures)[name] for found in (exact, binned)]
+        assert abs(values[0] - values[1]) <= bound + 1e-12
+
+
+def test_two_subjects_leave_some_resamples_without_impostors() -> None:
+    values = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
+    two, _ = scores.side(values, [0, 0, 0, 1, 1, 1], np.arange(6))
+    found = measure(Comparison(two, two, True), 2, 200, 1).intervals
+    assert found is not None
+    assert found.resamples == int((resample(2, 200, 1) == 1).all(axis=1).sum())
+    # What is left is the one resample with each subject once: the interval is a point.
+    assert found.intervals["eer"][0] == found.intervals["eer"][1]
+
+
+def test_unordered_pairs_are_numbered_row_by_row() -> None:
+    low, high = np.triu_indices(5)
+    np.testing.assert_array_equal(pair_index(low, high, 5), np.arange(15))
+    np.testing.assert_array_equal(pair_index(high, low, 5), np.arange(15))
+
+
+def test_subjects_beyond_the_limit_are_grouped_evenly() -> None:
+    assert units(4, 500).tolist() == [0, 1, 2, 3]
+    sizes = np.bincount(units(1203, 500))
+    assert (len(sizes), sizes.min(), sizes.max()) == (500, 2, 3)
+
+
+def test_resamples_are_seeded_and_draw_as_many_as_there_are() -> None:
+    weights = resample(20, 50, 7)
+    assert (weights.sum(axis=1) == 20).all()
+    np.testing.assert_array_equal(weights, resample(20, 50, 7))
+    assert (weights != resample(20, 50, 8)).any()
+
+
+def test_edges_lie_closest_where_fmr_is_small() -> None:
+    generator = np.random.default_rng(1)
+    counts = metrics.from_scores(generator.normal(0.5, 0.1, 20_000), generator.normal(0, 0.1, 200_000))
+    table = bootstrap.empty_table(counts, 10, (0.25,))
+    assert len(table.edges) <= MOST_BINS + 2
+    assert 0.25 in table.edges
+    share = np.add.reduceat(counts.impostor, np.searchsorted(counts.scores, table.edges[:-1])) / 200_000
+    assert share.max() < 0.002
+    assert share[table.edges[:-1] > 0.25].max() < 1e-4
+
+
+def _rest(side: Side) -> tuple[np.ndarray, np.ndarray]:
+    return side.subjects, side.photographs

@@ -1,0 +1,300 @@
+"""An evaluation from shards to report, scored by a model made of pixels: what it finds, writes and refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import maskgen
+from maskgen.errors import MaskgenError, UsageError
+from mfr_train import backbones, metrics, models, outputs
+from mfr_train.evaluate import EvalSettings, evaluate
+
+SIDE = 6
+
+
+def pixels(image: np.ndarray) -> np.ndarray:
+    """The feature of the model under test: a tiny grey copy of the picture, centred."""
+    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
+        return np.stack([pixels(image) for image in images])
+
+    model = models.Model("pixels", backbones.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
+    monkeypatch.setattr(models, "load_model", lambda *_: model)
+
+
+@pytest.fixture(scope="module")
+def people(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four test identities, of six photographs or five, and one identity to train on."""
+    return make(tree, tmp_path_factory.mktemp("people") / "smfd", test_identities=0.8)
+
+
+@pytest.fixture
+def settings(people: Path, tmp_path: Path) -> EvalSettings:
+    return EvalSettings(data=str(people), out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=50)
+
+
+def cosines(data: Path, path: Path) -> list[tuple[bool, float]]:
+    """Whether genuine, and the cosine, of each pair that a table of scores names, from the data set itself."""
+    rows = {row.key: row for row in maskgen.open(data).rows("test")}
+    found = []
+    for pair in pq.read_table(path).to_pylist():
+        assert pair["reference"] != pair["probe"]
+        one, other = rows[pair["reference"]], rows[pair["probe"]]
+        a, b = pixels(one.image(pair["reference_picture"])), pixels(other.image(pair["probe_picture"]))
+        cosine = float(a.astype(float) @ b.astype(float) / np.linalg.norm(a) / np.linalg.norm(b))
+        assert pair["score"] == pytest.approx(cosine, abs=1e-5)
+        assert pair["genuine"] == (one.identity == other.identity)
+        found.append((pair["genuine"], pair["score"]))
+    return found
+
+
+def test_figures_are_those_of_every_pair(settings: EvalSettings, people: Path) -> None:
+    report = evaluate(settings)
+    counts = np.unique([row.identity for row in maskgen.open(people).rows("test", images=())], return_counts=True)[1]
+    genuine = int((counts * (counts - 1) // 2).sum())
+    every = int(counts.sum() * (counts.sum() - 1) // 2)
+    assert [row.scenario for row in report.rows] == ["U-U", "U-M", "M-M"]
+    for row, times in zip(report.rows, (1, 2, 1), strict=True):
+        assert (row.figures.genuine, row.figures.impostor) == (times * genuine, times * (every - genuine))
+        pairs = cosines(people, report.out / f"{row.scenario}.parquet")
+        sides = [[score for is_genuine, score in pairs if is_genuine == side] for side in (True, False)]
+        assert metrics.figures(metrics.from_scores(*sides)) == row.figures
+        assert row.intervals is not None
+        low, high = row.intervals.intervals["auc"]
+        assert low <= row.figures.auc <= high
+    assert report.subjects == 4
+    assert report.photographs == counts.sum()
+
+
+def test_failures_are_the_rejects_of_the_split(settings: EvalSettings, rejects: Callable, people: Path) -> None:
+    split = {row["source"]: row["split"] for row in pq.read_table(people / "rejects.parquet").to_pylist()}
+    expected = sorted(reason for source, reason in rejects(people).items() if split[source] == "test")
+    report = evaluate(replace(settings, bootstrap=0, breakdown=False))
+    assert sorted(report.failures) == expected
+    assert f"{len(expected)} failures" in outputs.table(report)
+
+
+def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -> None:
+    report = evaluate(replace(settings, scenario="U-M"))
+    assert [row.scenario for row in report.rows] == ["U-M"]
+    threshold = evaluate(replace(settings, scenario="U-U")).rows[0].figures.fmr100.threshold
+    found = evaluate(replace(settings, scenario="U-M")).rows[0]
+    table = pq.read_table(report.out / "U-M.parquet").to_pydict()
+    scores, genuine = np.array(table["score"]), np.array(table["genuine"])
+    assert found.drift["fnmr_at_uu_fmr100"] == metrics.Point(
+        threshold, float((scores[~genuine] >= threshold).mean()), float((scores[genuine] < threshold).mean())
+    )
+
+
+def test_the_breakdown_measures_each_group(settings: EvalSettings) -> None:
+    report = evaluate(replace(settings, bootstrap=0))
+    names = [*maskgen.VARIANTS, "wide", "round", "high", "medium", "low"]
+    assert [(row.scenario, row.group) for row in report.breakdown] == [
+        (scenario, name) for scenario in ("U-M", "M-M") for name in names
+    ]
+    # Every photograph has every mask: each group compares as many pairs as its scenario.
+    totals = {row.scenario: row.figures.impostor for row in report.rows}
+    assert all(row.figures.impostor == totals[row.scenario] for row in report.breakdown)
+    by_name = {(row.scenario, row.group): row.figures for row in report.breakdown}
+    assert by_name["U-M", "wide_high"].gmean != by_name["U-M", "round_low"].gmean
+
+
+def test_random_variants_split_the_photographs(
+    settings: EvalSettings, tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = make(tree, tmp_path / "random", test_identities=0.8, variants="random")
+    report = evaluate(replace(settings, data=str(out), bootstrap=0))
+    groups = {row.group: row.figures for row in report.breakdown if row.scenario == "U-M"}
+    whole = {row.scenario: row.figures for row in report.rows}["U-M"]
+    assert groups["wide"].impostor + groups["round"].impostor == whole.impostor
+    assert groups["wide"].genuine + groups["round"].genuine == whole.genuine
+
+
+def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSettings) -> None:
+    settings = replace(settings, scenario="U-M", bootstrap=0)
+    exact = evaluate(settings)
+    binned = evaluate(replace(settings, exact_pairs=0))
+    assert not list(binned.out.glob("*.parquet"))
+    assert "was counted in bins" in outputs.table(binned)
+    for one, other in zip(exact.rows + exact.breakdown, binned.rows + binned.breakdown, strict=True):
+        assert (one.scenario, one.group, other.binned) == (other.scenario, other.group, True)
+        assert abs(one.figures.eer.eer - other.figures.eer.eer) <= other.figures.bounds["eer"]
+        assert abs(one.figures.fmr100.fnmr - other.figures.fmr100.fnmr) <= other.figures.bounds["fmr100"]
+
+
+def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
+    report = evaluate(settings)
+    facts = json.loads((report.out / "report.json").read_text())
+    assert facts["settings"]["bootstrap"] == 50
+    assert facts["model"] == {"name": "pixels", "fingerprint": report.fingerprint}
+    for row, found in zip(report.rows, facts["scenarios"], strict=True):
+        assert found["figures"]["fmr100"]["fnmr"] == row.figures.fmr100.fnmr
+        assert found["figures"]["eer"]["eer"] == row.figures.eer.eer
+        assert found["intervals"]["intervals"]["eer"] == list(row.intervals.intervals["eer"])
+    for name in ("roc.png", "det.png"):
+        assert cv2.imread(str(report.out / name)).std() > 1
+
+
+def test_the_same_settings_give_the_same_report(settings: EvalSettings, tmp_path: Path) -> None:
+    one = (evaluate(settings).out / "report.json").read_text()
+    other = (evaluate(replace(settings, out=tmp_path / "again")).out / "report.json").read_text()
+    assert one.replace(str(settings.out), "") == other.replace(str(tmp_path / "again"), "")
+
+
+def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> None:
+    out = evaluate(replace(settings, bootstrap=0)).out
+    evaluate(replace(settings, bootstrap=0, scenario="U-U"))
+    assert sorted(path.name for path in out.iterdir()) == ["U-U.parquet", "det.png", "report.json", "roc.png"]
+
+
+def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None:
+    report = evaluate(replace(settings, breakdown=False))
+    text = outputs.table(report)
+    assert "fewer than 30 expected errors" in text
+    row = report.rows[0]
+    assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
+    assert f"[{row.intervals.intervals['auc'][0]:.4f}, {row.intervals.intervals['auc'][1]:.4f}]" in text
+
+
+def test_single_photographs_are_counted(
+    settings: EvalSettings, tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tree, source)
+    for path in sorted(source.glob("*/*.jpg")):
+        if path.parent.name in ("ann", "bob", "cyd", "dee") and not path.name.startswith("0005"):
+            path.unlink()
+    out = make(source, tmp_path / "singles", test_identities=1)
+    report = evaluate(replace(settings, data=str(out), bootstrap=0, breakdown=False))
+    assert report.notes == ["4 of 5 identities have one photograph only: it takes part in impostor pairs alone."]
+    assert report.rows[0].figures.genuine == 15
+
+
+def test_a_data_set_without_the_split_is_one_sentence(
+    settings: EvalSettings, tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = make(tree, tmp_path / "untested", test_identities=0, limit=10)
+    with pytest.raises(MaskgenError, match="no photographs in test; build it with --test-identities"):
+        evaluate(replace(settings, data=str(out)))
+
+
+def test_one_identity_has_no_impostors(
+    settings: EvalSettings, tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tree / "eva", tmp_path / "source" / "eva")
+    out = make(tmp_path / "source", tmp_path / "one", test_identities=1)
+    with pytest.raises(MaskgenError, match="has one identity, eva, and so no impostor pairs"):
+        evaluate(replace(settings, data=str(out)))
+
+
+def test_one_photograph_of_each_has_no_genuine_pairs(
+    settings: EvalSettings, tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name in ("dee", "eva"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        shutil.copy(tree / name / "0001_01.jpg", tmp_path / "source" / name)
+    out = make(tmp_path / "source", tmp_path / "each", test_identities=1)
+    with pytest.raises(MaskgenError, match="U-U on .*no genuine scores"):
+        evaluate(replace(settings, data=str(out)))
+
+
+def test_no_data_set_is_one_sentence(settings: EvalSettings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no data set"):
+        evaluate(replace(settings, data=str(tmp_path / "none")))
+
+
+def test_a_damaged_shard_is_named(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(people, copy)
+    shard = sorted(copy.glob("test/*.parquet"))[0]
+    shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(MaskgenError, match=r"test/00000\.parquet.*maskgen verify"):
+        evaluate(replace(settings, data=str(copy)))
+
+
+def protocol(folder: Path, people: Path, masked_references: bool) -> Path:
+    """Two days of the test identities as a protocol table: references of the first photographs, probes of the rest."""
+    lines = []
+    for row in maskgen.open(people).rows("test"):
+        role = "reference" if row.source.split("/")[1] < "0004" else "probe"
+        for masked, name in ((0, "unmasked"), (1, "wide_low")):
+            if masked and role == "reference" and not masked_references:
+                continue
+            path = folder / f"{row.key}-{name}.jpg"
+            path.write_bytes(row.jpeg(name))
+            lines.append((row.identity, role, masked, path.name))
+    with (folder / "protocol.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("subject", "role", "masked", "path"), *lines])
+    return folder / "protocol.csv"
+
+
+def test_a_protocol_table_is_measured_as_it_says(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    report = evaluate(replace(settings, protocol=table, bootstrap=0))
+    assert [row.scenario for row in report.rows] == ["U-U", "U-M", "M-M"]
+    for row, (left, right) in zip(report.rows, (("0", "0"), ("0", "1"), ("1", "1")), strict=True):
+        references = [r for r in rows if (r["role"], r["masked"]) == ("reference", left)]
+        probes = [r for r in rows if (r["role"], r["masked"]) == ("probe", right)]
+        sides: tuple[list[float], list[float]] = ([], [])
+        for reference in references:
+            for probe in probes:
+                a, b = (
+                    pixels(cv2.imread(str(tmp_path / r["path"]), cv2.IMREAD_COLOR_RGB)).astype(float)
+                    for r in (reference, probe)
+                )
+                score = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+                sides[reference["subject"] != probe["subject"]].append(float(score))
+        expected = metrics.figures(metrics.from_scores(*sides))
+        assert (row.figures.genuine, row.figures.impostor) == (expected.genuine, expected.impostor)
+        assert row.figures.auc == pytest.approx(expected.auc, abs=1e-3)
+        assert row.figures.gmean == pytest.approx(expected.gmean, abs=1e-5)
+
+
+def test_a_protocol_without_masked_references_leaves_mm_out(
+    settings: EvalSettings, people: Path, tmp_path: Path
+) -> None:
+    chosen = replace(settings, protocol=protocol(tmp_path, people, masked_references=False), bootstrap=0)
+    report = evaluate(chosen)
+    assert [row.scenario for row in report.rows] == ["U-U", "U-M"]
+    assert any("no pictures for M-M" in note for note in report.notes)
+    with pytest.raises(UsageError, match="no pictures for M-M"):
+        evaluate(replace(chosen, scenario="M-M"))
+
+
+def test_unusable_pictures_of_a_protocol_are_failures(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    whole = evaluate(replace(settings, protocol=table, bootstrap=0)).rows[0].figures
+    victim = sorted(tmp_path.glob("*-unmasked.jpg"))[0]
+    victim.write_bytes(b"no picture\n")
+    report = evaluate(replace(settings, protocol=table, bootstrap=0))
+    assert report.failures == {"not_an_image": 1}
+    found = report.rows[0].figures
+    assert found.genuine + found.impostor < whole.genuine + whole.impostor
+    victim.unlink()
+    with pytest.raises(UsageError, match=r"cannot read .*unmasked\.jpg of the protocol table"):
+        evaluate(replace(settings, protocol=table))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"), [("scenario", "M-U", "--scenario"), ("bootstrap", -1, "--bootstrap")]
+)
+def test_wrong_settings_are_usage_errors(settings: EvalSettings, field: str, value: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        evaluate(replace(settings, **{field: value}))

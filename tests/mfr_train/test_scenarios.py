@@ -1,0 +1,112 @@
+"""Which pictures are compared, and protocol tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskgen import VARIANTS
+from maskgen.errors import UsageError
+from mfr_train import scenarios
+from mfr_train.scenarios import Photographs, pairing, read_protocol
+
+PEOPLE = Photographs(
+    np.array([f"{number:09d}" for number in range(600)]), np.arange(600) // 6, VARIANTS, np.array([""] * 600)
+)
+
+
+def test_scenarios_are_what_their_names_say() -> None:
+    for name, (reference, probe) in {"U-U": (0, 0), "U-M": (0, 1), "M-M": (1, 1)}.items():
+        found = pairing(name, PEOPLE, 0)
+        for choice, masked in ((found.reference, reference), (found.probe, probe)):
+            assert choice.rows.tolist() == list(range(600))
+            assert set(choice.names) == (set(VARIANTS) if masked else {"unmasked"})
+        assert found.symmetric == (name != "U-M")
+
+
+def test_the_draw_is_one_mask_a_photograph_and_even_and_seeded() -> None:
+    probe, both = pairing("U-M", PEOPLE, 0).probe, pairing("M-M", PEOPLE, 0)
+    # The same photograph wears the same mask in every scenario.
+    np.testing.assert_array_equal(probe.names, both.reference.names)
+    counts = np.unique(probe.names, return_counts=True)[1]
+    assert counts.sum() == 600
+    assert counts.min() > 70
+    assert (probe.names != pairing("U-M", PEOPLE, 1).probe.names).mean() > 0.7
+
+
+def test_a_draw_does_not_depend_on_the_other_photographs() -> None:
+    few = Photographs(PEOPLE.keys[200:210], PEOPLE.subjects[200:210], VARIANTS, PEOPLE.drawn[200:210])
+    np.testing.assert_array_equal(pairing("U-M", few, 0).probe.names, pairing("U-M", PEOPLE, 0).probe.names[200:210])
+
+
+def test_the_breakdown_names_variants_shapes_and_coverages() -> None:
+    groups = scenarios.groups(PEOPLE)
+    assert list(groups) == [*VARIANTS, "wide", "round", "high", "medium", "low"]
+    assert groups["high"] == ("wide_high", "round_high")
+    assert groups["round"] == ("round_high", "round_medium", "round_low")
+    assert set(pairing("M-M", PEOPLE, 0, groups["low"]).reference.names) == {"wide_low", "round_low"}
+
+
+def test_random_variants_are_broken_down_by_what_was_drawn() -> None:
+    drawn = np.array(["wide_low", "round_low", "wide_high", "wide_low"])
+    four = Photographs(PEOPLE.keys[:4], np.array([0, 0, 1, 1]), ("masked",), drawn)
+    assert list(scenarios.groups(four)) == ["round_low", "wide_high", "wide_low", "wide", "round", "high", "low"]
+    found = pairing("U-M", four, 0, ("wide_low",))
+    assert found.reference.rows.tolist() == [0, 1, 2, 3]
+    assert found.probe.rows.tolist() == [0, 3]
+    assert found.probe.names.tolist() == ["masked", "masked"]
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "protocol.csv"
+    path.write_text("\n".join(("subject,role,masked,path", *lines)) + "\n")
+    return path
+
+
+def test_a_protocol_table_gives_sides_by_role_and_mask(tmp_path: Path) -> None:
+    found = read_protocol(
+        write(tmp_path, "ann,reference,0,a1.png", "bob,reference,0,b1.png", "ann,probe,1,a2.png", "ann,probe,0,a1.png")
+    )
+    assert [path.name for path in found.paths] == ["a1.png", "b1.png", "a2.png"]
+    assert found.names == ("ann", "bob")
+    assert found.subjects.tolist() == [0, 1, 0]
+    assert {key: rows.tolist() for key, rows in found.sides.items()} == {
+        ("reference", False): [0, 1],
+        ("probe", True): [2],
+        ("probe", False): [0],
+    }
+    usable = np.array([True, False, True])
+    um = scenarios.protocol_pairing("U-M", found, usable)
+    assert um is not None
+    assert (um.reference.rows.tolist(), um.probe.rows.tolist(), um.symmetric) == ([0], [2], False)
+    assert scenarios.protocol_pairing("M-M", found, usable) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["ann,gallery,0,a.png"], "line 2 .* role reference or probe"),
+        (["ann,probe,yes,a.png"], "masked 0 or 1"),
+        ([",probe,0,a.png"], "needs a subject"),
+        (["ann,probe,0"], "a path"),
+        (["ann,probe,0,a.png", "bob,probe,0,a.png"], "line 3 .* second subject"),
+        ([], "lists no pictures"),
+    ],
+)
+def test_a_bad_line_is_one_sentence(tmp_path: Path, lines: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_protocol(write(tmp_path, *lines))
+
+
+def test_a_table_without_a_column_or_missing_is_one_sentence(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("subject,role,path\n")
+    with pytest.raises(UsageError, match="no column 'masked'"):
+        read_protocol(bad)
+    with pytest.raises(UsageError, match="cannot read the protocol table"):
+        read_protocol(tmp_path / "none.csv")
+    bad.write_bytes(b"subject,role,masked,path\n\xff\xfe,probe,0,a.png\n")
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_protocol(bad)

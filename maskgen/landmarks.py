@@ -19,10 +19,10 @@ FIRST_SIDE = 120
 Of the sides from 96 to 160 it costs least at no loss of faces or of precision (docs/performance.md)."""
 
 SMALLEST_LAST_SIDE = 448
-"""Even a tiny photograph is searched once at this size: dlib's detector needs faces of about 80 pixels."""
+"""Small photographs are searched up to this size or nearly: dlib's detector needs faces of about 80 pixels."""
 
 LARGEST_UPSAMPLED_SIDE = 3000
-"""Photographs are searched at twice their size, but not beyond this longer side; larger ones at their own size."""
+"""Photographs are searched at twice their size unless that is more than this; then at their own size at most."""
 
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
@@ -106,14 +106,18 @@ def detector_box(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def search_sides(longer_side: int) -> list[int]:
-    """The longer sides, in pixels, of the copies of a photograph that are searched in turn until a face is found."""
-    last = max(longer_side, min(2 * longer_side, LARGEST_UPSAMPLED_SIDE), SMALLEST_LAST_SIDE)
-    sides = []
-    side = FIRST_SIDE
-    while side < last:
-        sides.append(side)
-        side *= 2
-    return [*sides, last]
+    """The longer sides, in pixels, of the copies of a photograph that are searched in turn until a face is found.
+
+    After the first small copy they are the photograph's own size, its halves and its doubles: so a photograph in
+    which dlib finds a face at full size never ends without one.
+    """
+    sides = [longer_side]
+    while sides[0] >= 3 * FIRST_SIDE:
+        sides.insert(0, sides[0] // 2)
+    last = max(min(2 * longer_side, LARGEST_UPSAMPLED_SIDE), SMALLEST_LAST_SIDE)
+    while 2 * sides[-1] <= last:
+        sides.append(2 * sides[-1])
+    return [FIRST_SIDE, *(side for side in sides if side != FIRST_SIDE)]
 
 
 def model_path(name: str) -> Path:

@@ -1,0 +1,123 @@
+"""What the benchmarks share: photographs, a table, and a word about how busy the machine is."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import maskgen
+from maskgen.sources import EXTENSIONS
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Photographs that some machines have beside the checkout; no benchmark but `landmarks` needs them."""
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The photographs in a folder, at any depth, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+
+
+def source(src: Path | None, scratch: Path) -> Path:
+    """`src`; else the shared faces; else a folder of 64 pictures made from the astronaut that scikit-image carries."""
+    if src is None and (DATA / "faces").is_dir():
+        return DATA / "faces"
+    return src or _astronauts(scratch / "astronauts")
+
+
+def repeated(src: Path, folder: Path, count: int) -> Path:
+    """A tree of `count` photographs: those of `src` copied as often as it takes, 50 to an identity folder."""
+    paths = photographs(src)
+    for number in range(count):
+        identity = folder / f"n{number // 50:06d}"
+        identity.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(paths[number % len(paths)], identity / f"{number:06d}{paths[number % len(paths)].suffix}")
+    return folder
+
+
+def built(src: Path, out: Path, **settings: Any) -> dict[str, float]:
+    """Builds a data set anew in a process of its own: its photographs, seconds and peak memory in MB.
+
+    `seconds` are those of the build, workers' start included and Python's own start left out; `worker_mb` is the
+    peak of the largest worker process, 0 where there is none.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    return in_process(_BUILD, src=str(src), out=str(out), **settings)
+
+
+def in_process(code: str, **arguments: Any) -> dict[str, float]:
+    """Runs `code` in a fresh Python with `arguments` in the dict of that name; its last line of output is JSON."""
+    command = [sys.executable, "-c", code, json.dumps(arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+_BUILD = """
+import json, resource, sys
+from pathlib import Path
+import maskgen
+from joblib.externals.loky import get_reusable_executor
+
+arguments = json.loads(sys.argv[1])
+src, out = Path(arguments.pop("src")), Path(arguments.pop("out"))
+summary = maskgen.build(maskgen.BuildSettings(src=src, out=out, **arguments))
+if arguments.get("engine", "joblib") != "serial":
+    get_reusable_executor().shutdown(wait=True)
+peak = {who: resource.getrusage(getattr(resource, "RUSAGE_" + who)).ru_maxrss / 1024 for who in ("SELF", "CHILDREN")}
+print(json.dumps({
+    "photographs": summary.photographs,
+    "masked": sum(summary.rows.values()) * summary.masked_per_row,
+    "seconds": summary.seconds,
+    "self_mb": peak["SELF"],
+    "worker_mb": peak["CHILDREN"],
+}))
+"""
+
+
+def median(values: Iterable[float]) -> float:
+    return float(np.median(list(values)))
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a Markdown table, ready for docs/performance.md."""
+    text = [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in [head, *rows]]
+    wide = [max(len(row[column]) for row in text) for column in range(len(head))]
+    lines = ["| " + " | ".join(cell.ljust(space) for cell, space in zip(row, wide, strict=True)) + " |" for row in text]
+    lines.insert(1, "|" + "|".join("-" * (space + 2) for space in wide) + "|")
+    print(f"\n{title}\n\n" + "\n".join(lines), flush=True)
+
+
+def machine() -> None:
+    """Prints the date, the versions and how busy the machine is: a busy one measures its other guests."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    print(f"{datetime.date.today()}, Python {sys.version.split()[0]}, maskgen in {Path(maskgen.__file__).parent.name}/")
+    busy = " (others are at work: measure again when idle)" if load > 0.3 else ""
+    print(f"load before the run: {load:.1f} on {cores} cores{busy}", flush=True)
+
+
+def _astronauts(folder: Path) -> Path:
+    import cv2
+    from skimage import data
+
+    face = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:300, 80:380]
+    for number in range(64):
+        # Another size, turn, light and side each time: no two files alike, and a face in all of them.
+        side, turn = 160 + 4 * (number % 32), (number % 9 - 4) * 2.5
+        warp = cv2.getRotationMatrix2D((150, 120), turn, side / 300)
+        warp[:, 2] += side / 2 - np.array([150, 150 - 30 * (1 - side / 300)])
+        picture = cv2.warpAffine(face, warp, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+        picture = cv2.convertScaleAbs(picture, alpha=0.8 + 0.05 * (number % 7))
+        identity = folder / f"n{number // 8:06d}"
+        identity.mkdir(parents=True, exist_ok=True)
+        picture = picture[:, ::-1] if number % 2 else picture
+        cv2.imwrite(str(identity / f"{number:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return folder

@@ -1,0 +1,157 @@
+"""Faces and landmarks on real photographs, against dlib at full size and against points marked by people."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import cv2
+import dlib
+import numpy as np
+import pytest
+from skimage import io
+
+import maskgen
+from maskgen.errors import MaskgenError, UsageError
+from maskgen.landmarks import SHAPE_PREDICTOR, model_path, search_sides
+
+
+def between_eyes(points: np.ndarray) -> float:
+    return float(np.hypot(*(points[36] - points[45])))
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def test_landmarks_lie_where_the_face_has_them(head: np.ndarray, landmarker: maskgen.Landmarker) -> None:
+    face = landmarker.find(head)
+    assert face is not None
+    assert (face.box.shape, face.box.dtype) == ((4,), np.float32)
+    assert (face.landmarks.shape, face.landmarks.dtype) == ((68, 2), np.float32)
+    # Read off the picture by eye, in pixels: both pupils, the tip of the nose, the middle of the mouth, the chin.
+    points = face.landmarks
+    found = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[60:68].mean(0), points[8]]
+    np.testing.assert_allclose(found, [(63, 81), (106, 84), (83, 108), (84, 125), (82, 159)], atol=3)
+
+
+def test_coarse_to_fine_is_as_precise_as_full_size(astronaut: np.ndarray, landmarker: maskgen.Landmarker) -> None:
+    face = landmarker.find(astronaut)
+    assert face is not None
+    box = max(dlib.get_frontal_face_detector()(astronaut, 1), key=lambda box: box.area())
+    predictor = dlib.shape_predictor(str(model_path(SHAPE_PREDICTOR)))
+    full = np.array([(p.x, p.y) for p in predictor(grey(astronaut), box).parts()])
+    assert np.hypot(*(face.landmarks - full).T).mean() / between_eyes(full) < 0.05
+
+
+def test_the_faces_of_the_trial_set_are_found(shared: Path, landmarker: maskgen.Landmarker) -> None:
+    detector, missed, found, full = dlib.get_frontal_face_detector(), [], 0, 0
+    for path in sorted((shared / "faces").rglob("*.jpg"))[::3]:
+        image = io.imread(path)
+        at_full_size = bool(detector(grey(image), 0))
+        ours = landmarker.find(image) is not None
+        found, full = found + ours, full + at_full_size
+        if at_full_size and not ours:
+            missed.append(path.name)
+    assert not missed, "found at full size and not by us"
+    assert found >= full > 25
+
+
+def test_landmarks_are_near_those_that_people_marked(shared: Path, landmarker: maskgen.Landmarker) -> None:
+    errors = []
+    for entry in ElementTree.parse(shared / "landmarks/landmarks.xml").iter("image"):
+        image = io.imread(shared / "landmarks" / entry.attrib["file"])
+        for box in entry.iter("box"):
+            truth = np.array([(float(part.attrib["x"]), float(part.attrib["y"])) for part in box.iter("part")])
+            low, high = truth.min(axis=0), truth.max(axis=0)
+            margin = 0.6 * (high - low)
+            left, top = np.maximum(low - margin, 0).astype(int)
+            right, bottom = (high + margin).astype(int)
+            face = landmarker.find(np.ascontiguousarray(image[top:bottom, left:right]))
+            if face is not None:
+                truth -= (left, top)
+                errors.append(np.hypot(*(face.landmarks - truth).T).mean() / between_eyes(truth))
+    assert len(errors) >= 15, "of 18 faces"
+    assert np.median(errors) < 0.06, errors
+
+
+@pytest.mark.parametrize("large_first", [True, False])
+def test_the_largest_face_wins(head: np.ndarray, landmarker: maskgen.Landmarker, large_first: bool) -> None:
+    small = cv2.resize(head, (100, 100), interpolation=cv2.INTER_AREA)
+    canvas = np.full((190, 320, 3), 90, np.uint8)
+    large_at, small_at = (0, 200) if large_first else (130, 10)
+    canvas[5:185, large_at : large_at + 180] = head
+    canvas[40:140, small_at : small_at + 100] = small
+    face, alone = landmarker.find(canvas), landmarker.find(head)
+    assert face is not None
+    assert alone is not None
+    distance = np.hypot(*(face.landmarks - (large_at, 5) - alone.landmarks).T)
+    assert distance.mean() < 0.05 * between_eyes(alone.landmarks)
+
+
+@pytest.mark.parametrize("size", [40, 60, 90, 180, 700, 1800])
+def test_faces_are_found_at_any_size(head: np.ndarray, landmarker: maskgen.Landmarker, size: int) -> None:
+    scaled = cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA if size < 180 else cv2.INTER_CUBIC)
+    face, whole = landmarker.find(scaled), landmarker.find(head)
+    assert face is not None
+    assert whole is not None
+    distance = np.hypot(*((face.landmarks + 0.5) * 180 / size - 0.5 - whole.landmarks).T)
+    assert distance.mean() < 0.09 * between_eyes(whole.landmarks)
+
+
+def test_grey_and_colour_give_the_same(head: np.ndarray, landmarker: maskgen.Landmarker) -> None:
+    colour, plain = landmarker.find(head), landmarker.find(grey(head))
+    assert colour is not None
+    assert plain is not None
+    np.testing.assert_array_equal(colour.landmarks, plain.landmarks)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 3, 3), (64, 64, 3)])
+def test_no_face_is_none(landmarker: maskgen.Landmarker, shape: tuple[int, ...]) -> None:
+    assert landmarker.find(np.full(shape, 128, np.uint8)) is None
+    assert landmarker.find(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)) is None
+
+
+def test_a_given_box_replaces_detection(
+    astronaut: np.ndarray, landmarker: maskgen.Landmarker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = landmarker.find(astronaut)
+    assert found is not None
+    monkeypatch.setattr(landmarker, "detect", lambda grey: pytest.fail("detection ran"))
+    given = landmarker.find(astronaut, found.box.tolist())
+    assert given is not None
+    np.testing.assert_array_equal(given.box, found.box)
+    assert np.hypot(*(given.landmarks - found.landmarks).T).mean() < 0.05 * between_eyes(found.landmarks)
+    elsewhere = landmarker.find(astronaut, (10, 300, 110, 400))
+    assert elsewhere is not None
+    assert elsewhere.landmarks.max(axis=0)[0] < 140, "landmarks stay in the box they were given"
+
+
+@pytest.mark.parametrize("longer_side", [1, 30, 112, 224, 500, 1499, 1501, 3000, 9000])
+def test_search_goes_from_small_to_the_photographs_own_size_and_beyond(longer_side: int) -> None:
+    sides = search_sides(longer_side)
+    assert len(set(sides)) == len(sides)
+    assert sides[0] == min(sides[0], 200), "the first search is cheap"
+    assert longer_side in sides or longer_side < 200, "what dlib finds at full size is never lost"
+    assert max(sides) <= max(3000, longer_side)
+    assert max(sides) >= min(2 * longer_side, 1500, 448 * 0.5 + longer_side * 0.5)
+
+
+def test_models_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"there is no landmark model .*none"):
+        maskgen.Landmarker(tmp_path / "none.dat")
+    (tmp_path / "text.dat").write_text("this is a text")
+    with pytest.raises(UsageError, match=r"text\.dat is not a dlib shape predictor"):
+        maskgen.Landmarker(tmp_path / "text.dat")
+    (tmp_path / "empty.dat").touch()
+    with pytest.raises(UsageError, match=r"empty\.dat is not a dlib shape predictor"):
+        maskgen.Landmarker(tmp_path / "empty.dat")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MaskgenError, match="pip install face_recognition_models"):
+        maskgen.Landmarker()
+
+
+def test_a_predictor_of_five_points_is_refused(head: np.ndarray) -> None:
+    five = maskgen.Landmarker(model_path("shape_predictor_5_face_landmarks.dat"))
+    with pytest.raises(UsageError, match="5 points; --predictor needs one of 68"):
+        five.find(head)

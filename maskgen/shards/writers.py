@@ -21,6 +21,10 @@ ROW_GROUP = 64
 """Rows of a Parquet row group: what a writer holds in memory, and what a reader reads at once."""
 
 
+ROW_GROUP_BYTES = 64 << 20
+"""A row group ends early where its pictures reach this size: large ones fill no memory."""
+
+
 class ShardWriter(Protocol):
     """Writes samples to one file. Leaving the context closes the file; only a marker says that it is whole."""
 
@@ -35,6 +39,7 @@ class ParquetShard:
     def __init__(self, path: Path, variants: str, store: str) -> None:
         self._schema = schema.row_schema(variants, store)
         self._samples: list[Sample] = []
+        self._size = 0
         names = [name for name in self._schema.names if self._schema.field(name).type != schema.IMAGE]
         leaves = {field.name: "none" for field in self._schema} | {
             f"{name}.{leaf}": "none" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")
@@ -49,7 +54,8 @@ class ParquetShard:
 
     def add(self, sample: Sample) -> None:
         self._samples.append(sample)
-        if len(self._samples) == ROW_GROUP:
+        self._size += sum(map(len, sample.pictures.values()))
+        if len(self._samples) == ROW_GROUP or self._size >= ROW_GROUP_BYTES:
             self._flush()
 
     def _flush(self) -> None:
@@ -57,6 +63,7 @@ class ParquetShard:
             columns = [_column(field, self._samples) for field in self._schema]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
             self._samples.clear()
+            self._size = 0
 
     def __enter__(self) -> Self:
         return self
@@ -107,19 +114,35 @@ def endings(format: str) -> tuple[str, ...]:
 
 
 def _column(field: pa.Field, samples: list[Sample]) -> pa.Array:
-    """One column of a row group. (`Table.from_pylist` takes many times as long: it looks at every landmark.)"""
-    name = field.name
-    if field.type == schema.IMAGE:
-        data = pa.array([sample.pictures[name] for sample in samples], pa.binary())
-        paths = pa.array([f"{sample.key}.{name}.jpg" for sample in samples], pa.string())
-        return pa.StructArray.from_arrays([data, paths], fields=list(schema.IMAGE))
-    if field.type == schema.COLOR:
-        values = np.array([sample.colors[name.removesuffix("_color")] for sample in samples], np.uint8)
-    elif pa.types.is_fixed_size_list(field.type):
-        values = np.stack([getattr(sample, name) for sample in samples])
-    else:
-        return pa.array([getattr(sample, name) for sample in samples], field.type)
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), field.type.list_size)
+    """One column of a row group, made of buffers: `pa.array` looks at every value, and loads pandas to do so."""
+    name, kind = field.name, field.type
+    if kind == schema.IMAGE:
+        data = [sample.pictures[name] for sample in samples]
+        paths = [f"{sample.key}.{name}.jpg".encode() for sample in samples]
+        parts = [_bytes(part.type, values) for part, values in zip(kind, (data, paths), strict=True)]
+        return pa.StructArray.from_arrays(parts, fields=list(kind))
+    if kind == schema.COLOR:
+        return _lists(kind, [sample.colors[name.removesuffix("_color")] for sample in samples])
+    values = [getattr(sample, name) for sample in samples]
+    if pa.types.is_fixed_size_list(kind):
+        return _lists(kind, values)
+    if pa.types.is_string(kind):
+        return _bytes(kind, [text.encode() for text in values])
+    return _numbers(kind, values)
+
+
+def _bytes(kind: pa.DataType, values: list[bytes]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
+
+
+def _numbers(kind: pa.DataType, values: Any) -> pa.Array:
+    numbers = np.array(values, dtype=kind.to_pandas_dtype()).ravel()
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def _lists(kind: pa.DataType, values: Any) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(_numbers(kind.value_type, values), type=kind)
 
 
 def _metadata(sample: Sample) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
     `UsageError` where `src` is no readable folder.
     """
     try:
-        top = _sorted(src)
+        top, above = _sorted(src), (_place(src.stat()),)
     except OSError as error:
         raise UsageError(f"cannot read --src {src}: {error.strerror}; give a folder of identity folders.") from None
     folders = {entry.name for entry in top if entry.is_dir(follow_symlinks=follow_links)}
@@ -49,12 +49,12 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
     for entry in top:
         if official and entry.name in folders:
             try:
-                for found in _walk_children(entry, entry.name, follow_links, ()):
+                for found in _walk_children(entry, entry.name, follow_links, above):
                     yield found._replace(official_split=entry.name)
             except OSError as error:
                 yield Photograph(entry.name, "", entry.name, 0, f"unreadable: {error.strerror}")
         else:
-            yield from _walk(entry, entry.name, "", follow_links, ())
+            yield from _walk(entry, entry.name, "", follow_links, above)
 
 
 def read(src: Path, source: str, expected_bytes: int) -> bytes:
@@ -106,13 +106,17 @@ def _walk(entry: os.DirEntry[str], source: str, identity: str, follow: bool, abo
 def _walk_children(
     folder: os.DirEntry[str], source: str, follow: bool, above: _Above, identity: str = ""
 ) -> Iterator[Photograph]:
-    status = folder.stat()
-    place = (status.st_dev, status.st_ino)
+    place = _place(folder.stat())
     if place in above:
         yield Photograph(_utf8(source), _utf8(identity), "", 0, "link: the link leads back to a folder above it")
         return
     for entry in _sorted(folder):
         yield from _walk(entry, f"{source}/{entry.name}", identity, follow, (*above, place))
+
+
+def _place(status: os.stat_result) -> tuple[int, int]:
+    """What tells one folder from another, whatever the path that leads to it."""
+    return status.st_dev, status.st_ino
 
 
 def _sorted(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:

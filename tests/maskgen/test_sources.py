@@ -135,6 +135,13 @@ def test_links_are_followed_when_asked_and_a_loop_ends(linked: Path) -> None:
     assert [found.bytes for found in photographs(linked, True) if found.source.startswith("cyd")] == [0, 1]
 
 
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_a_link_to_the_source_itself_brings_no_photograph_twice(tmp_path: Path, top: str) -> None:
+    write(tmp_path, f"{top}ann/1.jpg")
+    (tmp_path / f"{top}ann/all").symlink_to(tmp_path)
+    assert listed(tmp_path, follow_links=True) == [(f"{top}ann/1.jpg", "ann", ""), (f"{top}ann/all", "ann", "link")]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path) -> None:
     (tmp_path / "ann").mkdir()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 import maskgen
@@ -99,6 +100,9 @@ def from_dataset(
             kept[name] = model.project(features)
         return kept[name]
 
+    notes = _singles(np.bincount(subjects))
+    if split != "test":
+        notes.append(f"The identities of {split} are those of the training: this measures what was learned by heart.")
     parts = {}
     for group, masks in groups(photographs).items():
         for scenario in ("U-M", "M-M"):
@@ -112,7 +116,7 @@ def from_dataset(
         parts,
         embedded,
         _rejects(dataset, split),
-        _singles(np.bincount(subjects)),
+        notes,
     )
 
 
@@ -122,8 +126,7 @@ def from_protocol(path: Path, model: Model, predictor: Path | None, progress: Pr
     Pictures that cannot be read, or have no face to align, are failures: they take part in no comparison.
     """
     protocol = read_protocol(path)
-    features, failures = _protocol_features(protocol, model, predictor, progress)
-    usable = ~np.isnan(features[:, 0])
+    features, usable, failures = _protocol_features(protocol, model, predictor, progress)
     embeddings = np.zeros((len(features), model.dim), np.float32)
     embeddings[usable] = model.project(features[usable])
     found = {scenario: protocol_pairing(scenario, protocol, usable) for scenario in MASKED}
@@ -144,10 +147,11 @@ def from_protocol(path: Path, model: Model, predictor: Path | None, progress: Pr
 
 def _protocol_features(
     protocol: Protocol, model: Model, predictor: Path | None, progress: Progress | None
-) -> tuple[Floats, dict[str, int]]:
-    """Features float32 (N, D), NaN where a picture failed, and how many failed by reason."""
+) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
+    """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
     landmarker = maskgen.Landmarker(predictor) if model.backbone.input_size is None else None
-    features = np.full((len(protocol.paths), model.backbone.dim), np.nan, np.float32)
+    features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
+    usable = np.zeros(len(features), bool)
     failures: Counter[str] = Counter()
     for start in range(0, len(protocol.paths), CHUNK):
         rows, images, landmarks = [], [], []
@@ -167,10 +171,11 @@ def _protocol_features(
             images.append(image)
             landmarks.append(face.landmarks if face else np.zeros((68, 2), np.float32))
         if rows:
+            usable[rows] = True
             features[rows] = model.backbone.features(images, np.stack(landmarks))
         if progress:
             progress(min(CHUNK, len(protocol.paths) - start))
-    return features, dict(failures)
+    return features, usable, dict(sorted(failures.items()))
 
 
 def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:

@@ -51,7 +51,7 @@ def measure(
     fixed = tuple((thresholds or {}).values())
     unit_count = int(units[-1]) + 1
     if comparison.pairs > limit:
-        table = bootstrap.empty_table(_sample(comparison), unit_count, fixed) if resamples else None
+        table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if resamples else None
         found, counts = None, _binned(comparison, units, table)
     else:
         found = scores.exact(comparison)
@@ -74,35 +74,38 @@ def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], un
 def _binned(comparison: Comparison, units: Indices, table: Table | None) -> Counts:
     """Counts on the grid, and in the same pass the table of the bootstrap."""
     genuine = scores.histogram(
-        comparison, scores.genuine_blocks(comparison), _tally(comparison, units, table, False) if table else None
+        comparison, scores.genuine_blocks(comparison), tally(comparison, units, table, False) if table else None
     )
     impostor = scores.histogram(
-        comparison, scores.impostor_blocks(comparison), _tally(comparison, units, table, True) if table else None
+        comparison, scores.impostor_blocks(comparison), tally(comparison, units, table, True) if table else None
     )
     return metrics.from_histogram(scores.grid(), genuine, impostor)
 
 
-def _tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) -> scores.Tally:
+def tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) -> scores.Tally:
+    """What adds the bins of a block to the genuine or impostor counts of the table, unit by unit."""
     left, right = units[comparison.reference.subjects], units[comparison.probe.subjects]
     target = table.impostor if impostor else table.genuine
     size = target.shape[1]
     # Pairs that do not count are in bin BINS of the grid; they become bin `size` here, which is dropped.
     coarse = np.append(bootstrap.bin_of(table, scores.grid()[:-1]), size)
 
-    def tally(block: Block, bins: Indices) -> None:
+    def add(block: Block, bins: Indices) -> None:
         theirs, place = np.unique(right[block.columns], return_inverse=True)
+        place *= size + 1
         starts = np.flatnonzero(np.diff(left[block.rows], prepend=-1))
         for start, stop in pairwise([*starts, len(bins)]):
             unit = left[block.rows.start + start]
-            cells = coarse[bins[start:stop]] + place * (size + 1)
+            cells = coarse[bins[start:stop]]
+            cells += place
             hits = np.bincount(cells.ravel(), minlength=len(theirs) * (size + 1)).reshape(-1, size + 1)[:, :size]
             rows = bootstrap.pair_index(unit, theirs, len(table.genuine)) if impostor else theirs
             target[rows] += hits.astype(np.uint32)
 
-    return tally
+    return add
 
 
-def _sample(comparison: Comparison) -> Counts:
+def sample_counts(comparison: Comparison) -> Counts:
     """Counts of all genuine pairs and of the impostor pairs of every n-th picture: enough to place edges."""
     few = Comparison(_thinned(comparison.reference), _thinned(comparison.probe), False)
     return metrics.from_histogram(

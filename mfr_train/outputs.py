@@ -113,10 +113,15 @@ def table(report: Report) -> str:
     for row in report.rows:
         if row.binned:
             said = ", ".join(f"{name} {value:.1e}" for name, value in row.figures.bounds.items())
-            lines += [
-                "",
-                f"{row.scenario} was counted in bins; a figure differs from the exact one by at most: {said}.",
-            ]
+            lines += ["", f"{row.scenario} was counted in bins; a figure is that of the exact scores within: {said}."]
+    coarse = max(
+        (row.intervals.bound.get(name, 0) for row in report.rows if row.intervals for name in _RATES), default=0
+    )
+    if coarse:
+        lines += [
+            "",
+            f"Resamples were counted in bins: the ends of an interval of a rate are within {100 * coarse:.2f} %.",
+        ]
     return "\n".join([*lines, *(["", *report.notes] if report.notes else [])])
 
 

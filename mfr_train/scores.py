@@ -1,8 +1,8 @@
 """All comparisons of two sets of embeddings, in blocks of matrix products: as scores, or as counts on a fine grid.
 
 A score must not depend on the size of a block, the number of threads or the BLAS, or ties and figures would change
-with them. So every coordinate is rounded to a multiple of 2^-25: products are then multiples of 2^-50, their sums
-stay below 4, and float64 holds every partial sum without rounding, in whatever order it is formed.
+with them. So every coordinate is rounded to a multiple of 2^-24, which float32 holds: products are then multiples of
+2^-48, their sums stay below 2, and float64 holds every partial sum without rounding, in whatever order it is formed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ BINS = 2**20
 ROWS, COLUMNS = 1024, 4096
 """Pictures in a block: 32 MiB of scores, whatever the number of pairs."""
 
-_STEP = 2.0**25
+_STEP = 2.0**24
 
 
 @dataclass(frozen=True)
 class Side:
     """The pictures of one side, sorted by subject: embeddings float32 (N, d), subjects and photographs int (N,).
+
+    Made by `side`: the embeddings have length 1 and are rounded.
 
     Two pictures with one photograph number are the same photograph, masked or not, and are never compared.
     """
@@ -83,15 +85,18 @@ def side(embeddings: Embeddings, subjects: npt.ArrayLike, photographs: npt.Array
         raise MaskgenError(f"{bad.sum()} embeddings are zero, NaN or infinite; train the model again.")
     subject, photograph = np.asarray(subjects, np.intp), np.asarray(photographs, np.intp)
     order = np.argsort(subject, kind="stable")
-    return Side(embeddings[order], subject[order], photograph[order]), order
+    vectors = np.empty(embeddings.shape, np.float32)
+    for part in _slices(0, len(order), COLUMNS):
+        vectors[part] = rounded(embeddings[order[part]])
+    return Side(vectors, subject[order], photograph[order]), order
 
 
-def fixed(embeddings: Embeddings) -> Floats:
-    """Embeddings scaled to length 1 and rounded to multiples of 2^-25: float64 (N, d), 1.5e-8 off at most."""
-    vectors = np.asarray(embeddings, np.float64)
+def rounded(embeddings: Embeddings) -> Embeddings:
+    """Embeddings (N, d) scaled to length 1 and rounded to multiples of 2^-24, 3e-8 off at most."""
+    vectors = embeddings.astype(np.float64)
     # einsum without optimisation adds each row by itself: a row's length cannot depend on the rows beside it.
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, optimize=False))
-    return np.rint(vectors / lengths[:, None] * _STEP) / _STEP
+    return (np.rint(vectors / lengths[:, None] * _STEP) / _STEP).astype(np.float32)
 
 
 def genuine_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
@@ -151,17 +156,18 @@ def grid() -> Floats:
     return np.arange(BINS + 1) / (BINS / 2) - 1
 
 
+def _products(comparison: Comparison, block: Block, scale: float = 1) -> Floats:
+    left = comparison.reference.embeddings[block.rows].astype(np.float64) * scale
+    return left @ comparison.probe.embeddings[block.columns].astype(np.float64).T
+
+
 def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[Block, npt.NDArray[np.intp]]]:
-    half = BINS / 2
-    last: slice | None = None
     for block in blocks:
-        if block.rows != last:
-            last, left = block.rows, fixed(comparison.reference.embeddings[block.rows]) * half
-        # (score + 1) * half, exact in float64 like the score itself: cutting it off gives the bin.
-        products = left @ fixed(comparison.probe.embeddings[block.columns]).T
-        products += half
+        # (score + 1) * BINS / 2, exact in float64 like the score itself: cutting it off gives the bin.
+        products = _products(comparison, block, BINS / 2)
+        products += BINS / 2
         bins = products.astype(np.intp)
-        np.clip(bins, 0, BINS - 1, out=bins)
+        np.minimum(bins, BINS - 1, out=bins)
         if block.keep is not None:
             bins[~block.keep] = BINS
         yield block, bins
@@ -170,8 +176,7 @@ def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[B
 def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
     values, rows, columns = [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     for block in blocks:
-        left = fixed(comparison.reference.embeddings[block.rows])
-        products = left @ fixed(comparison.probe.embeddings[block.columns]).T
+        products = _products(comparison, block)
         keep = np.ones(products.shape, bool) if block.keep is None else block.keep
         row, column = np.nonzero(keep)
         values.append(products[keep])

@@ -47,7 +47,11 @@ def test_intervals_are_those_of_repeated_scores(
     side: Side, symmetric: bool, groups: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap.units, "__defaults__", (groups,))
-    other = side if symmetric else Side(side.embeddings * np.linspace(1, 2, 16, dtype=np.float32), *_rest(side))
+    other = side
+    if not symmetric:
+        other = scores.side(side.embeddings * np.linspace(1, 2, 16, dtype=np.float32), side.subjects, side.photographs)[
+            0
+        ]
     comparison = Comparison(side, other, symmetric)
     found = measure(comparison, SUBJECTS, 60, 3, {"at": 0.4}).intervals
     expected = by_definition(comparison, 60, 3, 0.4, groups)
@@ -122,7 +126,3 @@ def test_edges_lie_closest_where_fmr_is_small() -> None:
     share = np.add.reduceat(counts.impostor, np.searchsorted(counts.scores, table.edges[:-1])) / 200_000
     assert share.max() < 0.002
     assert share[table.edges[:-1] > 0.25].max() < 1e-4
-
-
-def _rest(side: Side) -> tuple[np.ndarray, np.ndarray]:
-    return side.subjects, side.photographs

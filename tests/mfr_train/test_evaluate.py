@@ -209,7 +209,7 @@ def test_one_photograph_of_each_has_no_genuine_pairs(
         (tmp_path / "source" / name).mkdir(parents=True)
         shutil.copy(tree / name / "0001_01.jpg", tmp_path / "source" / name)
     out = make(tmp_path / "source", tmp_path / "each", test_identities=1)
-    with pytest.raises(MaskgenError, match="U-U on .*no genuine scores"):
+    with pytest.raises(MaskgenError, match=r"U-U on .*no genuine scores"):
         evaluate(replace(settings, data=str(out)))
 
 

@@ -57,7 +57,7 @@ def test_every_pair_of_the_definition_is_scored_once(
 
 def test_a_score_is_the_exact_product_whatever_the_block() -> None:
     comparison = Comparison(made(90, 7, 512, 1), made(70, 7, 512, 2), False)
-    left, right = scores.fixed(comparison.reference.embeddings), scores.fixed(comparison.probe.embeddings)
+    left, right = (side.embeddings.astype(np.float64) for side in (comparison.reference, comparison.probe))
     for found in scores.exact(comparison):
         for value, i, j in list(zip(*found, strict=True))[::17]:
             # fsum is exact, and so is every product: equality, not closeness.
@@ -69,14 +69,14 @@ def test_a_score_is_the_exact_product_whatever_the_block() -> None:
 
 
 def test_scores_are_cosines() -> None:
-    comparison = Comparison(made(40, 4, 128, 3), made(30, 4, 128, 4), False)
-    left, right = (side.embeddings.astype(np.float64) for side in (comparison.reference, comparison.probe))
-    cosine = (left @ right.T) / np.outer(np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1))
-    for found in scores.exact(comparison):
-        # Each of two unit vectors is rounded by at most 2^-26 in each of 128 coordinates.
-        np.testing.assert_allclose(
-            found.values, cosine[found.reference, found.probe], rtol=0, atol=2 * math.sqrt(128) * 2.0**-26
-        )
+    raw = np.random.default_rng(3).normal(size=(40, 128)).astype(np.float32)
+    side, order = scores.side(raw, np.arange(40) % 4, np.arange(40))
+    vectors = raw[order].astype(np.float64)
+    cosine = (vectors @ vectors.T) / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
+    for found in scores.exact(Comparison(side, side, True)):
+        # Each of two unit vectors is rounded by at most 2^-25 in each of 128 coordinates.
+        bound = 2 * math.sqrt(128) * 2.0**-25
+        np.testing.assert_allclose(found.values, cosine[found.reference, found.probe], rtol=0, atol=bound)
 
 
 def test_equal_pictures_score_alike_and_a_picture_with_itself_is_one() -> None:

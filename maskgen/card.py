@@ -19,13 +19,14 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "- masked-faces",
         "- synthetic",
         "configs:",
+        "- config_name: default",
+        "  data_files:",
     ]
-    configs = {"parquet": ["parquet"], "webdataset": ["tar"], "both": ["parquet", "tar"]}[format]
-    for number, ending in enumerate(configs):
-        lines += [f"- config_name: {'default' if not number else 'webdataset'}", "  data_files:"]
-        for split in splits:
-            name = {"val": "validation"}.get(split, split)
-            lines += [f"  - split: {name}", f"    path: {split}/*.{ending}"]
+    # `datasets` takes all configs of a folder for one format; where there are both, it gets Parquet.
+    ending = "tar" if format == "webdataset" else "parquet"
+    for split in splits:
+        name = {"val": "validation"}.get(split, split)
+        lines += [f"  - split: {name}", f"    path: {split}/*.{ending}"]
     lines += ["---", "", "# Synthetic masked face data", ""]
     masks = ", ".join(f"`{name}`" for name in facts["variants"])
     lines += [

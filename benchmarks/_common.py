@@ -46,8 +46,8 @@ def repeated(src: Path, folder: Path, count: int) -> Path:
 def built(src: Path, out: Path, **settings: Any) -> dict[str, float]:
     """Builds a data set anew in a process of its own: its photographs, seconds and peak memory in MB.
 
-    `seconds` are those of the build, workers' start included and Python's own start left out; `worker_mb` is the
-    peak of the largest worker process, 0 where there is none.
+    `seconds` are those of the build, workers' start included and Python's own start left out; `cpu` those of all its
+    processes from their start; `worker_mb` is the peak of the largest worker, 0 where there is none.
     """
     shutil.rmtree(out, ignore_errors=True)
     return in_process(_BUILD, src=str(src), out=str(out), **settings)
@@ -72,13 +72,14 @@ src, out = Path(arguments.pop("src")), Path(arguments.pop("out"))
 summary = maskgen.build(maskgen.BuildSettings(src=src, out=out, **arguments))
 if arguments.get("engine", "joblib") != "serial":
     get_reusable_executor().shutdown(wait=True)
-peak = {who: resource.getrusage(getattr(resource, "RUSAGE_" + who)).ru_maxrss / 1024 for who in ("SELF", "CHILDREN")}
+own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps({
     "photographs": summary.photographs,
     "masked": sum(summary.rows.values()) * summary.masked_per_row,
     "seconds": summary.seconds,
-    "self_mb": peak["SELF"],
-    "worker_mb": peak["CHILDREN"],
+    "cpu": sum(usage.ru_utime + usage.ru_stime for usage in (own, workers)),
+    "self_mb": own.ru_maxrss / 1024,
+    "worker_mb": workers.ru_maxrss / 1024,
 }))
 """
 

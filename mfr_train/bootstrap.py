@@ -4,7 +4,7 @@ A resample draws as many subjects as there are, with replacement; w_s is how oft
 subject are not independent, so they come and go together: a genuine pair of s weighs w_s, an impostor pair of s and
 t weighs w_s * w_t. All that is needed for this is, once, how many scores of each pair of subjects lie in each bin.
 
-The bins number at most 4,096 (fewer with very many subjects) and lie closest together where FMR is small. With
+The bins number at most 8,192 (fewer with very many subjects) and lie closest together where FMR is small. With
 no more distinct scores than bins a resample is exact; otherwise `Intervals.bound` is the most by which binning moved
 a figure in any resample.
 """
@@ -25,7 +25,7 @@ from .metrics import Counts, Floats
 UNITS = 500
 """Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
 
-MOST_BINS, CELLS = 4096, 2**26
+MOST_BINS, CELLS = 8192, 2**26
 """Bins of a resample, and cells of the table (pairs of subjects) x (bins): 256 MiB of uint32."""
 
 LEVEL = 0.95
@@ -161,25 +161,24 @@ def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Flo
 
 
 def _edges(counts: Counts, bins: int) -> Floats:
-    """At most `bins` bins over the scores: each distinct score its own where they suffice, else by shares.
+    """At most `bins` bins over the scores: each distinct score its own where they suffice, else a choice.
 
-    Where not, a third of the edges has equal shares of genuine scores, a third equal shares of impostor scores, and a
-    third impostor shares that shrink by a constant ratio towards the highest scores, where FMR is small.
+    Half of the edges are for genuine scores: each of them in a bin of its own, with none but impostors between, or
+    where they are too many, at equal shares. Half are for impostors: at equal shares, and at shares that shrink by a
+    constant ratio towards the highest scores, where FMR is small.
     """
     above = np.nextafter(counts.scores[-1], np.inf) if counts.tops is None else counts.tops[-1]
     if len(counts.scores) <= bins:
         return np.append(counts.scores, above)
-    third = bins // 3
-    even = np.linspace(0, 1, third, endpoint=False)
-    # Three scores from the top at the end: one false match can decide there.
-    small = np.geomspace(1, 1 / max(counts.impostor.sum(), 2), third)
-    chosen = [
-        _quantiles(counts.genuine, even),
-        _quantiles(counts.impostor, even),
-        _quantiles(counts.impostor, 1 - small),
-    ]
-    lower = np.unique(np.concatenate([*chosen, [0]]))
-    return np.append(counts.scores[lower], above)
+    half = bins // 2
+    lower = np.flatnonzero(counts.genuine)
+    lower = np.concatenate([lower, lower + 1])
+    if len(lower) > half:
+        lower = _quantiles(counts.genuine, np.linspace(0, 1, half, endpoint=False))
+    small = np.geomspace(1, 1 / max(counts.impostor.sum(), 2), half // 2)
+    shares = np.concatenate([np.linspace(0, 1, half // 2, endpoint=False), 1 - small])
+    chosen = np.unique(np.concatenate([[0], lower, _quantiles(counts.impostor, shares)]))
+    return np.append(counts.scores[chosen[chosen < len(counts.scores)]], above)
 
 
 def _quantiles(weights: Floats, shares: Floats) -> Indices:

@@ -145,7 +145,10 @@ def histogram(comparison: Comparison, blocks: Iterator[Block], tally: Tally | No
     """
     counts = np.zeros(BINS + 1, np.int64)
     for block, bins in _binned(comparison, blocks):
-        counts += np.bincount(bins.ravel(), minlength=BINS + 1)
+        if bins.size < BINS // 8:  # bincount would clear more bins than it fills: small subjects have small blocks
+            np.add.at(counts, bins.ravel(), 1)
+        else:
+            counts += np.bincount(bins.ravel(), minlength=BINS + 1)
         if tally:
             tally(block, bins)
     return counts[:BINS]

@@ -70,7 +70,7 @@ def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.Monke
         found = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}, limit).intervals
         assert exact is not None
         assert found is not None
-        assert 0 < found.bound["fmr100"] < 0.2
+        assert 0 <= found.bound["fmr100"] < 0.2
         for name, bound in found.bound.items():
             assert found.intervals[name] == pytest.approx(exact.intervals[name], abs=bound + 1e-9), name
         # The means and the FNMR at a fixed threshold, which is an edge, are not binned.
@@ -115,6 +115,16 @@ def test_resamples_are_seeded_and_draw_as_many_as_there_are() -> None:
     assert (weights.sum(axis=1) == 20).all()
     np.testing.assert_array_equal(weights, resample(20, 50, 7))
     assert (weights != resample(20, 50, 8)).any()
+
+
+def test_few_genuine_scores_have_bins_of_their_own() -> None:
+    generator = np.random.default_rng(1)
+    counts = metrics.from_scores(generator.normal(0.5, 0.1, 500), generator.normal(0, 0.1, 200_000))
+    edges = bootstrap.empty_table(counts, 10).edges
+    scored = np.searchsorted(edges, counts.scores, side="right") - 1
+    genuine = counts.genuine > 0
+    assert len(np.unique(scored[genuine])) == 500
+    assert not np.isin(scored[~genuine], scored[genuine]).any()
 
 
 def test_edges_lie_closest_where_fmr_is_small() -> None:

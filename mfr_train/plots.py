@@ -46,14 +46,16 @@ def plot_curves(table: Path, picture: Path) -> None:
     series = _read_curves(table)
     with _figure(picture, columns=max(len(series), 1)) as panels:
         for axes, (stage, columns) in zip(np.atleast_1d(panels), series.items(), strict=True):
-            axes.set(title=stage, xlabel="iteration", ylabel="loss")
+            axes.set(title=stage, xlabel="iteration")
+            axes.set_ylabel("loss", color="C0")
             axes.plot(*columns["loss"], linewidth=1, label="loss")
             for iteration in _drops(columns["lr"]):
                 axes.axvline(iteration, color="0.7", linewidth=0.8, linestyle=":")
             if len(columns["val_accuracy"][0]):
                 right = axes.twinx()
                 right.plot(*columns["val_accuracy"], color="C1", marker=".", label="validation accuracy")
-                right.set(ylim=(0, 1), ylabel="validation accuracy")
+                right.set_ylabel("validation accuracy", color="C1")
+                right.set_ylim(0, 1)
 
 
 def _read_curves(table: Path) -> dict[str, dict[str, tuple[Floats, Floats]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -67,9 +68,9 @@ def build(
     """
     build = _with_paths(settings or BuildSettings(**options))
     plan.check(build)
-    _check_out(build)
     began = time.perf_counter()
     with _disk_errors(build.out):
+        _check_out(build)
         build.out.mkdir(parents=True, exist_ok=True)
         with _lock(build.out):
             return _build(build, began, progress, planned)
@@ -169,10 +170,16 @@ def _finish(
 def _check_out(build: BuildSettings) -> None:
     """Raises `UsageError` where --out overlaps --src or holds something that is not ours."""
     src, out = build.src, build.out
-    if not src.is_dir():
+    if not os.path.isdir(src):  # false, too, where a folder above it is closed
         raise UsageError(f"there is no folder --src {src}; give a folder of identity folders.")
     if out.is_relative_to(src) or src.is_relative_to(out):
         raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"--out {str(out)!r} has a name that is not UTF-8, which Parquet needs; give another."
+        ) from None
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder.")
     if out.is_dir() and not (out / "dataset.json").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,7 +88,7 @@ def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

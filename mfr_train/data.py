@@ -1,0 +1,218 @@
+"""Shards -> batches of pixels, in an order that is a function of (data set, seed, batch size) alone.
+
+An epoch is the shards in a shuffled order, laid end to end and cut into equal LANES; each lane is shuffled again
+by a buffer, and every batch takes the same number of photographs from each lane. Processes and workers own lanes:
+however many there are, batch i holds the same photographs in the same order. A lane runs on into its next epoch
+without a pause, so each photograph is seen once an epoch; only the remainder of rows / lanes (fewer than
+`MAX_LANES` photographs, others each epoch) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+import maskgen
+from maskgen import Row
+from maskgen.errors import UsageError
+
+from .backbones import resized
+
+Ints = npt.NDArray[np.int64]
+Batch = tuple[Tensor, Tensor]
+"""Pictures, uint8 (N, size, size, 3) RGB, and labels, int64 (N,)."""
+
+MAX_LANES = 64
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What batches are made of. `batch` counts photographs over all processes, `size` is the pictures' side.
+
+    Each photograph is drawn once an epoch: masked with probability `masked_share`, then as one of `variants`.
+    """
+
+    data: str
+    batch: int
+    size: int
+    variants: tuple[str, ...]
+    masked_share: float
+    seed: int
+    buffer: int
+    split: str = "train"
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes an epoch has: as many processes x workers as divide it can share the work."""
+        return math.gcd(self.batch, MAX_LANES)
+
+
+def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0) -> Iterator[Batch]:
+    """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
+
+    With `workers` processes decoding; their number is lowered to one that divides this process's lanes. What went
+    before `start` is skipped without decoding. Raises `UsageError` where the batch cannot be shared by `world`.
+    """
+    lanes = feed.lanes
+    if lanes % world:
+        raise UsageError(
+            f"--batch {feed.batch} cannot be shared by {world} processes: make it a multiple of {world} "
+            f"(up to {MAX_LANES} processes, a power of two)."
+        )
+    own = lanes // world
+    rows = maskgen.open(feed.data).count(feed.split)
+    if rows < lanes:
+        raise UsageError(f"{feed.data} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
+    workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
+    stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
+    if not workers:
+        yield from stream
+        return
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=2,
+        worker_init_fn=_one_thread,
+        multiprocessing_context="spawn",
+    )
+    pieces = iter(loader)
+    while True:  # the workers' pieces come in turn, and side by side they are the batch
+        images, labels = zip(*(next(pieces) for _ in range(workers)), strict=True)
+        yield (images[0], labels[0]) if workers == 1 else (torch.cat(images), torch.cat(labels))
+
+
+class _Stream(IterableDataset[Batch]):
+    """The batches of some lanes; in a worker process, of that worker's part of them."""
+
+    def __init__(self, feed: Feed, lanes: range, start: int) -> None:
+        self.feed, self.lanes, self.start = feed, lanes, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = torch.utils.data.get_worker_info()
+        lanes = self.lanes
+        if worker:
+            share = len(lanes) // worker.num_workers
+            lanes = lanes[worker.id * share : (worker.id + 1) * share]
+        feed = self.feed
+        each = feed.batch // feed.lanes
+        streams = [lane_rows(feed, lane, self.start * each) for lane in lanes]
+        while True:
+            images = torch.empty((each * len(lanes), feed.size, feed.size, 3), dtype=torch.uint8)
+            if worker:
+                images.share_memory_()  # type: ignore[no-untyped-call]  # filled where the main process will read it: no copy on the way
+            labels = torch.empty(len(images), dtype=torch.int64)
+            pixels = images.numpy()
+            for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
+                pixels[number] = resized(row.image(name), feed.size)
+                labels[number] = row.label
+            yield images, labels
+
+
+def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]]:
+    """The endless rows of one lane from position `start`, each with the name of the picture to show.
+
+    Shards whose rows were all taken before `start` are not opened.
+    """
+    dataset = maskgen.open(feed.data)
+    shards = dataset.shards(feed.split)
+    length = dataset.count(feed.split) // feed.lanes
+    names = [*feed.variants] if feed.masked_share == 1 else ["unmasked", *feed.variants]
+    epoch, done = divmod(start, length)
+    while True:
+        turn = order(feed.seed, epoch, lane, length, feed.buffer)
+        when = np.argsort(turn)  # at which position of the lane each of its rows is taken
+        waiting: dict[int, Row] = {}
+        rows = _numbered(shards, feed, epoch, lane, length, names, when, done)
+        for position in range(done, length):
+            while turn[position] not in waiting:
+                number, row = next(rows)
+                waiting[number] = row
+            row = waiting.pop(int(turn[position]))
+            yield row, picture(row.key, epoch, feed)
+        epoch, done = epoch + 1, 0
+
+
+def _numbered(
+    shards: Sequence[maskgen.Shard],
+    feed: Feed,
+    epoch: int,
+    lane: int,
+    length: int,
+    names: Sequence[str],
+    when: Ints,
+    done: int,
+) -> Iterator[tuple[int, Row]]:
+    """The rows of a lane as they lie in the shards, with their number in the lane; those done before are left out."""
+    begin, end = lane * length, (lane + 1) * length
+    first = 0
+    for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
+        shard = shards[index]
+        low, high = max(begin - first, 0), min(end - first, shard.rows)
+        if low < high and (when[first + low - begin : first + high - begin] >= done).any():
+            for number, row in enumerate(shard.read(names)):
+                lane_number = first + number - begin
+                if low <= number < high and when[lane_number] >= done:
+                    yield lane_number, row
+        first += shard.rows
+
+
+@lru_cache(maxsize=MAX_LANES)
+def order(seed: int, epoch: int, lane: int, length: int, buffer: int) -> Ints:
+    """The order in which a shuffle buffer of that size gives the rows 0..length-1 of a lane: a permutation."""
+    picks = np.random.default_rng([seed, epoch, lane]).random(length)
+    held = list(range(min(buffer, length)))
+    turn = np.empty(length, np.int64)
+    for position, pick in enumerate(picks):
+        place = int(pick * len(held))
+        turn[position] = held[place]
+        following = position + buffer
+        if following < length:
+            held[place] = following
+        else:
+            held[place] = held[-1]
+            held.pop()
+    return turn
+
+
+def picture(key: str, epoch: int, feed: Feed) -> str:
+    """Which picture of a photograph an epoch shows: a draw by seed, epoch and key, so that no worker matters."""
+    digest = hashlib.blake2b(f"{feed.seed} {epoch} {key}".encode(), digest_size=16).digest()
+    masked, which = (int.from_bytes(part, "little") / 2**64 for part in (digest[:8], digest[8:]))
+    return feed.variants[int(which * len(feed.variants))] if masked < feed.masked_share else "unmasked"
+
+
+def validation(feed: Feed, rank: int = 0, world: int = 1, chunk: int = 256) -> Iterator[Batch]:
+    """Masked pictures of a split, one of each photograph and the same one each time: rank's share, in chunks."""
+    chosen: list[tuple[Any, int]] = []
+    for number, row in enumerate(maskgen.open(feed.data).rows(feed.split, images=feed.variants)):
+        if number % world == rank:
+            chosen.append((resized(row.image(picture(row.key, 0, feed)), feed.size), row.label))
+        if len(chosen) == chunk:
+            yield _stacked(chosen)
+            chosen = []
+    if chosen:
+        yield _stacked(chosen)
+
+
+def _stacked(chosen: list[tuple[Any, int]]) -> Batch:
+    images, labels = zip(*chosen, strict=True)
+    return torch.from_numpy(np.stack(images)), torch.tensor(labels)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+    pa.set_cpu_count(1)
+    torch.set_num_threads(1)

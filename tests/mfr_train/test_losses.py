@@ -1,0 +1,48 @@
+"""Losses against values worked out by hand and against torch's own."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mfr_train import losses
+
+A = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+P = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
+N = torch.tensor([[0.8, 0.6], [-1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), [("squared", [0.8, 0.0]), ("euclidean", [math.sqrt(0.8), 0.0]), ("cosine", [0.4, 0.0])]
+)
+def test_distances_by_hand(kind, values):
+    torch.testing.assert_close(losses.distance(A, P, kind), torch.tensor(values), atol=2e-6, rtol=1e-6)
+
+
+def test_triplet_loss_by_hand():
+    # First triplet: 0.8 - 0.4 + 0.2 = 0.6; second: 0 - 4 + 0.2 < 0, so 0.
+    assert losses.triplet_loss(A, P, N, 0.2, "squared").item() == pytest.approx(0.3)
+    assert losses.triplet_loss(A, P, N, 0.2, "cosine").item() == pytest.approx((0.4 - 0.2 + 0.2) / 2)
+
+
+def test_mse_is_the_squared_distance_over_the_length():
+    assert losses.mse(A, P).item() == pytest.approx((0.8 / 2 + 0) / 2)
+    assert losses.embedding_loss(A, P, N, 0.2, "squared", 5.0).item() == pytest.approx(0.3 + 5 * 0.2)
+    assert losses.embedding_loss(A, P, N, 0.2, "squared", 0).item() == pytest.approx(0.3)
+
+
+def test_triplet_loss_is_torchs_own_for_the_euclidean_distance():
+    generator = torch.Generator().manual_seed(0)
+    a, p, n = functional.normalize(torch.randn(3, 50, 8, generator=generator), dim=2)
+    wanted = functional.triplet_margin_loss(a, p, n, margin=0.2, eps=0)
+    torch.testing.assert_close(losses.triplet_loss(a, p, n, 0.2, "euclidean"), wanted)
+
+
+@pytest.mark.parametrize("kind", losses.DISTANCES)
+def test_the_gradient_is_finite_where_anchor_and_positive_are_equal(kind):
+    a = A.clone().requires_grad_()
+    losses.triplet_loss(a, A, A, 0.2, kind).backward()
+    assert torch.isfinite(a.grad).all()

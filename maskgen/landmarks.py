@@ -54,7 +54,9 @@ class Landmarker:
     def find(self, image: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None) -> Face | None:
         """The largest face of a photograph, uint8 (h, w) grey or (h, w, 3) RGB; None where there is none.
 
-        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face.
+        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face, twice:
+        other detectors' boxes lie otherwise around a face than dlib's, which the predictor was trained on, so the
+        first landmarks give a box like dlib's for the second (it nearly halves the error of loose boxes).
         """
         return self.find_all([image], [box])[0]
 
@@ -71,9 +73,16 @@ class Landmarker:
             self.detect(grey) if box is None else np.asarray(box, dtype=np.float32)
             for grey, box in zip(greys, boxes, strict=True)
         ]
-        return [
-            None if box is None else Face(box, self.predict(grey, box)) for grey, box in zip(greys, found, strict=True)
-        ]
+        faces: list[Face | None] = []
+        for grey, given, box in zip(greys, boxes, found, strict=True):
+            if box is None:
+                faces.append(None)
+                continue
+            landmarks = self.predict(grey, box)
+            if given is not None:
+                landmarks = self.predict(grey, detector_box(landmarks))
+            faces.append(Face(box, landmarks))
+        return faces
 
     def detect(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
         """The box of the largest face: float32 (4,) x0, y0, x1, y1 in pixels, which may reach beyond the frame."""

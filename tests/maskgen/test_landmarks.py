@@ -155,3 +155,24 @@ def test_a_predictor_of_five_points_is_refused(head: np.ndarray) -> None:
     five = maskgen.Landmarker(model_path("shape_predictor_5_face_landmarks.dat"))
     with pytest.raises(UsageError, match="5 points; --predictor needs one of 68"):
         five.find(head)
+
+
+def test_a_loose_box_of_another_detector_gives_nearly_the_landmarks_of_dlibs_own(
+    astronaut: np.ndarray, landmarker: maskgen.Landmarker
+) -> None:
+    face = landmarker.find(astronaut)
+    assert face is not None
+    low, high = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
+    size = high - low
+    loose = np.concatenate([low - size * (0.15, 0.45), high + size * 0.15])
+    grey = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
+
+    def error(landmarks: np.ndarray) -> float:
+        eyes = face.landmarks[36:42].mean(axis=0) - face.landmarks[42:48].mean(axis=0)
+        return float(np.linalg.norm(landmarks - face.landmarks, axis=1).mean() / np.linalg.norm(eyes))
+
+    found = landmarker.find(astronaut, loose)
+    assert found is not None
+    assert found.box == pytest.approx(loose, abs=1e-3)
+    assert error(found.landmarks) < 0.04
+    assert error(found.landmarks) < error(landmarker.predict(grey, loose))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,7 +47,9 @@ def _joblib(tasks: list[ShardTask], workers: int) -> Iterator[tuple[ShardTask, M
     )
     done = False
     try:
-        for task, marker in pool(joblib.delayed(_in_worker)(make_shard, task) for task in tasks):
+        with _interrupts_held():
+            made = pool(joblib.delayed(_in_worker)(make_shard, task) for task in tasks)
+        for task, marker in made:
             left.discard(task.name)
             yield task, marker
         done = True
@@ -57,6 +61,22 @@ def _joblib(tasks: list[ShardTask], workers: int) -> Iterator[tuple[ShardTask, M
     finally:
         if not done:
             get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back from this process until the end, and for good from the processes that it starts meanwhile.
+
+    A worker that is still importing would else answer a terminal's Ctrl-C with a traceback of its own.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_worker(function: Callable[[ShardTask], Marker], task: ShardTask) -> tuple[ShardTask, Marker]:

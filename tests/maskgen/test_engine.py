@@ -149,6 +149,32 @@ def gone(group: int, within: float) -> bool:
     return False
 
 
+def workers_of(parent: int) -> list[int]:
+    """Process ids of loky's workers below a process."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                above = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if above == parent and b"popen_loky" in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+    return found
+
+
+@needs_proc
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_ctrl_c_while_workers_start_is_one_sentence(crowd: Path, tmp_path: Path, delay: float) -> None:
+    process = start(crowd, tmp_path / "smfd", "--workers=2")
+    with reaped(process):
+        assert wait(lambda: len(workers_of(process.pid)) > 0, process)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+        assert errors.strip().endswith("stopped; run the same command again and it goes on from here.")
+
+
 @needs_signals
 def test_ctrl_c_ends_within_two_seconds_though_shards_take_longer(tmp_path: Path) -> None:
     """The bound is 2 s on a machine where Python starts and imports maskgen in half a second; a slower or busier one
@@ -178,18 +204,6 @@ def test_ctrl_c_ends_within_two_seconds_though_shards_take_longer(tmp_path: Path
         assert gone(process.pid, within=30), "its workers live on"
 
 
-def workers_of_this_process() -> list[int]:
-    """Process ids of loky's workers below this process."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == os.getpid() and b"popen_loky" in (folder / "cmdline").read_bytes():
-                    found.append(int(folder.name))
-    return found
-
-
 @needs_proc
 def test_a_killed_worker_is_reported_by_shard_and_the_same_call_goes_on(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes
@@ -201,7 +215,7 @@ def test_a_killed_worker_is_reported_by_shard_and_the_same_call_goes_on(
         while not (found := leftovers(build.out)):
             time.sleep(0.001)
         begun.extend(path.parent.name for path in found)
-        for worker in workers_of_this_process():
+        for worker in workers_of(os.getpid()):
             os.kill(worker, signal.SIGKILL)
 
     with pytest.raises(MaskgenError) as caught:

@@ -1,0 +1,1 @@
+"""mfr: train and measure masked face recognition."""

@@ -29,10 +29,10 @@ class OneSentence(click.Group):
         try:
             return super().invoke(ctx)
         except MaskgenError as error:
-            click.echo(f"{ctx.info_name}: {error}", err=True)
+            click.echo(f"{self.name}: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(f"\n{ctx.info_name}: stopped; run the same command again and it goes on from here.", err=True)
+            click.echo(f"\n{self.name}: stopped; run the same command again and it goes on from here.", err=True)
             ctx.exit(130)
 
 

@@ -20,7 +20,7 @@ from maskgen import Dataset
 from maskgen.errors import UsageError
 
 from . import checkpoint, classify, distributed, embed, hardware, models, triplets
-from .backbones import DLIB, Backbone, load_backbone, read_weights
+from .backbones import DLIB, Backbone, Network, load_backbone, load_trunk, read_weights
 from .features import embed_rows, row_index
 from .recipes import TrainSettings, compared, filled
 from .run_folder import claimed
@@ -91,11 +91,16 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
             raise UsageError(
                 f"--stage embed needs a trained {full.backbone}: give --weights a run or a file, or --stage all."
             )
-        load_backbone(full.backbone, weights=full.weights)  # refuses weights that do not fit
         tensors, facts = read_weights(full.weights)
-        facts = {"architecture": full.backbone, "input_size": str(full.input_size), **facts}
+        if facts.get("architecture", full.backbone) != full.backbone:
+            raise UsageError(
+                f"{full.weights} holds {facts['architecture']} weights; give --backbone {facts['architecture']}."
+            )
+        network = Network(full.backbone)
+        load_trunk(network, tensors, full.weights)
+        about = {"architecture": full.backbone, "input_size": str(full.input_size)}
         with checkpoint.disk_errors(own):
-            checkpoint.write_tensors(own, tensors, facts)
+            checkpoint.write_tensors(own, network.trunk.state_dict(), about)
     return load_backbone(str(own), full.device)
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskgen.errors import MaskgenError
 from mfr_train import curve, distributed
 from mfr_train.recipes import TrainSettings
 from mfr_train.train import train
@@ -88,8 +87,3 @@ except MaskgenError as error:
         "another process of this training stopped, and says why; mend that and run the same command again.",
         "the disk is full.",
     ]
-
-
-def test_an_error_of_the_program_itself_is_not_taken_for_a_lost_process() -> None:
-    with pytest.raises(MaskgenError, match="a bug"), distributed.processes("cpu"):
-        raise MaskgenError("a bug")

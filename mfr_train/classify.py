@@ -6,6 +6,7 @@ training, is lower than it was the time before (Neto et al., 2021).
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -81,8 +82,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
         checkpoint.unpack(resumed[0], network, optimizer)
         start, lr, best, before = (resumed[1][name] for name in ("iteration", "lr", "best", "before"))
         checkpoint.refuse_shorter(folder, "--iterations", start, iterations)
-    # Statistics of BatchNorm stay each process's own until they are averaged for validation.
-    parallel = DistributedDataParallel(network, broadcast_buffers=False) if group.world > 1 else network
+    parallel = _parallel(network) if group.world > 1 else network
     forward: nn.Module = torch.compile(parallel) if settings.compile else parallel  # type: ignore[assignment]
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
     curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
@@ -212,6 +212,16 @@ class _Averaged:
     def finish(self) -> None:
         for buffer, mean in zip(self.now, self.mean, strict=True):
             buffer.copy_(mean)
+
+
+def _parallel(network: nn.Module) -> nn.Module:
+    """Gradients are averaged over the processes; BatchNorm's statistics stay each one's own until validation."""
+    new = (
+        "forward_sync_buffers"  # the name of broadcast_buffers in later versions of PyTorch, which warn of the old one
+    )
+    known = inspect.signature(DistributedDataParallel).parameters
+    options: dict[str, Any] = {new if new in known else "broadcast_buffers": False}
+    return DistributedDataParallel(network, **options)
 
 
 def _no_sync(network: nn.Module, more: bool) -> AbstractContextManager[Any]:

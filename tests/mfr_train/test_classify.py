@@ -180,6 +180,37 @@ train(settings)
     assert not temporary.exists()
 
 
+def test_stopped_between_best_and_last_it_goes_on_from_last(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, finished: dict[str, object], run_state: Callable
+) -> None:
+    save, said = checkpoint.save, []
+
+    def stops(folder: Path, name: str, tensors: dict[str, torch.Tensor], state: dict[str, object]) -> None:
+        said.append((name, state["iteration"]))
+        if said[-1] == ("classify-last", 4):
+            raise KeyboardInterrupt
+        save(folder, name, tensors, state)
+
+    monkeypatch.setattr(checkpoint, "save", stops)
+    # Validation rises at step 4: it is the best, and saved as such before it is the last.
+    script = iter([0.1, 0.2])
+    monkeypatch.setattr(classify, "validate", lambda *_: next(script))
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny())
+    assert said == [("classify-best", 2), ("classify-last", 2), ("classify-best", 4), ("classify-last", 4)]
+    monkeypatch.undo()
+    state = json.loads((tiny().out / "checkpoints/classify-last.json").read_bytes())
+    assert state["iteration"] == 2
+    rows = run(tiny())
+    assert [row["iteration"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    losses = [row["loss"] for row in rows]
+    assert losses == [line.split(",")[2] for line in str(finished["curve"]).split()[1:]]
+    found, wanted = run_state(tiny().out), finished
+    last = {name for name in wanted if "classify-last" in name}
+    assert last
+    assert all(found[name] == wanted[name] for name in last)
+
+
 def test_last_and_best_are_kept_and_say_what_they_are_of(tiny: Tiny, demo: Path) -> None:
     settings = tiny()
     rows = run(settings)

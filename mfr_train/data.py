@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import maskgen
 from maskgen import Row
-from maskgen.errors import UsageError
+from maskgen.errors import MaskgenError, UsageError
 
 from .backbones import resized
 
@@ -78,7 +79,7 @@ def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: 
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
     stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
     if not workers:
-        yield from stream
+        yield from stream.batches()
         return
     loader = DataLoader(
         stream,
@@ -90,17 +91,37 @@ def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: 
     )
     pieces = iter(loader)
     while True:  # the workers' pieces come in turn, and side by side they are the batch
-        images, labels = zip(*(next(pieces) for _ in range(workers)), strict=True)
+        images, labels = zip(*(_next(pieces) for _ in range(workers)), strict=True)
         yield (images[0], labels[0]) if workers == 1 else (torch.cat(images), torch.cat(labels))
 
 
-class _Stream(IterableDataset[Batch]):
+def _next(pieces: Iterator[Batch | MaskgenError]) -> Batch:
+    try:
+        piece = next(pieces)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MaskgenError(
+            "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
+        ) from None
+    if isinstance(piece, MaskgenError):
+        raise piece
+    return piece
+
+
+class _Stream(IterableDataset[Any]):
     """The batches of some lanes; in a worker process, of that worker's part of them."""
 
     def __init__(self, feed: Feed, lanes: range, start: int) -> None:
         self.feed, self.lanes, self.start = feed, lanes, start
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | MaskgenError]:
+        try:
+            yield from self.batches()
+        except MaskgenError as error:
+            yield error  # raised here, it would reach the main process with a traceback for its message
+
+    def batches(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
         lanes = self.lanes
         if worker:
@@ -213,6 +234,7 @@ def _stacked(chosen: list[tuple[Any, int]]) -> Batch:
 
 
 def _one_thread(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     torch.set_num_threads(1)

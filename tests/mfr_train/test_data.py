@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -152,8 +155,8 @@ def test_validation_is_masked_and_the_same_for_any_number_of_processes(feed, dem
         shown = [name for name in ("unmasked", *maskgen.VARIANTS) if np.array_equal(row.image(name), image)]
         assert len(shown) == 1
         assert shown != ["unmasked"]
-    labels = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
-    assert sorted(labels) == sorted(row.label for row in rows)
+    parts = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
+    assert sorted(parts) == sorted(row.label for row in rows)
 
 
 def test_what_cannot_be_shared_is_refused(feed):
@@ -175,3 +178,13 @@ def test_batches_are_uint8_tensors(feed):
     images, labels = next(data.batches(feed))
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
+
+
+def test_a_worker_that_is_killed_is_one_sentence(feed):
+    before = set(multiprocessing.active_children())
+    stream = data.batches(feed, workers=2)
+    next(stream)
+    for process in set(multiprocessing.active_children()) - before:
+        os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(maskgen.MaskgenError, match=r"a process that decodes was killed.*fewer --workers and run again"):
+        list(stream)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -135,13 +135,14 @@ def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]
         turn = order(feed.seed, epoch, lane, length, feed.buffer)
         when = np.argsort(turn)  # at which position of the lane each of its rows is taken
         waiting: dict[int, Row] = {}
-        rows = _numbered(shards, feed, epoch, lane, length, names, when, done)
+        only = partial(picture, epoch=epoch, feed=feed)
+        rows = _numbered(shards, feed, epoch, lane, length, names, when, done, only)
         for position in range(done, length):
             while turn[position] not in waiting:
                 number, row = next(rows)
                 waiting[number] = row
             row = waiting.pop(int(turn[position]))
-            yield row, picture(row.key, epoch, feed)
+            yield row, only(row.key)
         epoch, done = epoch + 1, 0
 
 
@@ -154,18 +155,22 @@ def _numbered(
     names: Sequence[str],
     when: Ints,
     done: int,
+    only: Callable[[str], str],
 ) -> Iterator[tuple[int, Row]]:
-    """The rows of a lane as they lie in the shards, with their number in the lane; those done before are left out."""
+    """The rows of a lane as they lie in the shards, with their number in the lane; those done before are left out.
+
+    A row has the picture that `only` names and no other: the buffers of all lanes hold many rows.
+    """
     begin, end = lane * length, (lane + 1) * length
     first = 0
     for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
         shard = shards[index]
         low, high = max(begin - first, 0), min(end - first, shard.rows)
-        if low < high and (when[first + low - begin : first + high - begin] >= done).any():
-            for number, row in enumerate(shard.read(names)):
-                lane_number = first + number - begin
-                if low <= number < high and when[lane_number] >= done:
-                    yield lane_number, row
+        if low < high:
+            numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
+            if numbers:
+                for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
+                    yield first + number - begin, row
         first += shard.rows
 
 

@@ -94,7 +94,7 @@ def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch)
     read = []
     original = maskgen.Shard.read
     monkeypatch.setattr(
-        maskgen.Shard, "read", lambda shard, images: read.append(shard.index) or original(shard, images)
+        maskgen.Shard, "read", lambda shard, *chosen: read.append(shard.index) or original(shard, *chosen)
     )
     monkeypatch.setattr(maskgen.Row, "image", lambda row, name: pytest.fail("decoded"))
     one = replace(feed, batch=1)

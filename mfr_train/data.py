@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import cycle
 from typing import Any
 
 import cv2
@@ -35,6 +36,9 @@ Batch = tuple[Tensor, Tensor]
 """Pictures, uint8 (N, size, size, 3) RGB, and labels, int64 (N,)."""
 
 MAX_LANES = 64
+
+AHEAD = 2
+"""Batches that a worker decodes before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,14 @@ class Feed:
         return math.gcd(self.batch, MAX_LANES)
 
 
-def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0) -> Iterator[Batch]:
+def batches(
+    feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0, pin: bool = False
+) -> Iterator[Batch]:
     """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
 
     With `workers` processes decoding; their number is lowered to one that divides this process's lanes. What went
-    before `start` is skipped without decoding. Raises `UsageError` where the batch cannot be shared by `world`.
+    before `start` is skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU fetches
+    while this process goes on. Raises `UsageError` where the batch cannot be shared by `world`.
     """
     lanes = feed.lanes
     if lanes % world:
@@ -78,20 +85,25 @@ def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: 
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
     stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
     if not workers:
-        yield from stream
+        yield from (tuple(tensor.pin_memory() for tensor in batch) for batch in stream) if pin else stream
         return
     loader = DataLoader(
         stream,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=2,
+        prefetch_factor=AHEAD,
         worker_init_fn=_one_thread,
         multiprocessing_context="spawn",
     )
     pieces = iter(loader)
     while True:  # the workers' pieces come in turn, and side by side they are the batch
-        images, labels = zip(*(next(pieces) for _ in range(workers)), strict=True)
-        yield (images[0], labels[0]) if workers == 1 else (torch.cat(images), torch.cat(labels))
+        yield tuple(_joined(parts, pin) for parts in zip(*(next(pieces) for _ in range(workers)), strict=True))
+
+
+def _joined(pieces: Sequence[Tensor], pin: bool) -> Tensor:
+    """A copy in memory of its own: the workers fill theirs again."""
+    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+    return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
 
 
 class _Stream(IterableDataset[Batch]):
@@ -109,16 +121,23 @@ class _Stream(IterableDataset[Batch]):
         feed = self.feed
         each = feed.batch // feed.lanes
         streams = [lane_rows(feed, lane, self.start * each) for lane in lanes]
+        shape = (each * len(lanes), feed.size, feed.size, 3)
+        # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
+        # worker has as many batches as can be on their way, and the one that is being copied, and fills them again.
+        ring = cycle(_shared(shape) for _ in range(AHEAD + 1)) if worker else None
         while True:
-            images = torch.empty((each * len(lanes), feed.size, feed.size, 3), dtype=torch.uint8)
-            if worker:
-                images.share_memory_()  # type: ignore[no-untyped-call]  # filled where the main process will read it: no copy on the way
+            images = next(ring) if ring else torch.from_numpy(np.empty(shape, np.uint8))
             labels = torch.empty(len(images), dtype=torch.int64)
             pixels = images.numpy()
             for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
                 pixels[number] = resized(row.image(name), feed.size)
                 labels[number] = row.label
             yield images, labels
+
+
+def _shared(shape: tuple[int, ...]) -> Tensor:
+    shared: Tensor = torch.empty(shape, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+    return shared
 
 
 def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]]:
@@ -134,15 +153,13 @@ def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]
     while True:
         turn = order(feed.seed, epoch, lane, length, feed.buffer)
         when = np.argsort(turn)  # at which position of the lane each of its rows is taken
-        waiting: dict[int, Row] = {}
-        only = partial(picture, epoch=epoch, feed=feed)
-        rows = _numbered(shards, feed, epoch, lane, length, names, when, done, only)
+        waiting: dict[int, tuple[Row, str]] = {}
+        rows = _numbered(shards, feed, epoch, lane, length, names, when, done)
         for position in range(done, length):
             while turn[position] not in waiting:
-                number, row = next(rows)
-                waiting[number] = row
-            row = waiting.pop(int(turn[position]))
-            yield row, only(row.key)
+                number, row, name = next(rows)
+                waiting[number] = row, name
+            yield waiting.pop(int(turn[position]))
         epoch, done = epoch + 1, 0
 
 
@@ -155,13 +172,18 @@ def _numbered(
     names: Sequence[str],
     when: Ints,
     done: int,
-    only: Callable[[str], str],
-) -> Iterator[tuple[int, Row]]:
-    """The rows of a lane as they lie in the shards, with their number in the lane; those done before are left out.
+) -> Iterator[tuple[int, Row, str]]:
+    """The rows of a lane as they lie in the shards, and which picture to show; those done before are left out.
 
-    A row has the picture that `only` names and no other: the buffers of all lanes hold many rows.
+    A row comes with its number in the lane, and has that one picture: the buffers of all lanes hold many rows.
     """
     begin, end = lane * length, (lane + 1) * length
+    shown: dict[str, str] = {}
+
+    def only(key: str) -> str:
+        name = shown[key] = picture(key, epoch, feed)
+        return name
+
     first = 0
     for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
         shard = shards[index]
@@ -170,7 +192,7 @@ def _numbered(
             numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
             if numbers:
                 for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
-                    yield first + number - begin, row
+                    yield first + number - begin, row, shown.pop(row.key)
         first += shard.rows
 
 

@@ -35,7 +35,7 @@ def members(file: Any, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
             if not raw[0]:
                 return  # the empty block at the end
             # The checksum's own eight bytes count as spaces, and zeros add nothing.
-            if sum(header.replace(b"\0", b"")) - sum(checksum) + 256 != _number(checksum):
+            if sum(header.translate(None, b"\0")) - sum(checksum) + 256 != _number(checksum):
                 raise tarfile.TarError("a header is damaged")
             if kind != b"0" or magic != b"ustar":
                 raise tarfile.TarError("it holds something that is no file")

@@ -61,6 +61,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     }
 
     torch.manual_seed(settings.seed)
+    torch.backends.cudnn.benchmark = on_gpu  # batches are all alike: the fastest kernels are looked for once
     network = Network(architecture, classes)
     if settings.weights:
         load_trunk(network, read_weights(settings.weights)[0], settings.weights)
@@ -84,7 +85,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     variants, share = settings.variants, settings.masked_share
     feed = data.Feed(str(settings.data), batch, size, variants, share, settings.seed, settings.buffer)
     workers = workers_of(settings, group)
-    stream = data.batches(feed, group.rank, group.world, workers, start)
+    stream = data.batches(feed, group.rank, group.world, workers, start, pin=on_gpu)
     held = data.Feed(str(settings.data), batch, size, variants, 1.0, settings.seed, settings.buffer, "val")
     total, steps = torch.zeros((), device=device), 0
     bar = tqdm(total=iterations, initial=start, desc="stage 1", unit="step", disable=None if group.first else True)
@@ -92,16 +93,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     with _memory_errors(micro):
         for iteration, (images, labels) in enumerate(islice(stream, iterations - start), start + 1):
             optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
-            pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
-            for number, (piece, label) in enumerate(pieces):
-                with _no_sync(parallel, number + 1 < len(pieces)), autocast:
-                    logits = forward(piece.to(device, non_blocking=True))
-                    # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
-                    loss = functional.cross_entropy(logits.float(), label.to(device)) * len(piece) / len(images)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
-            optimizer.step()
+            total += train_step(forward, optimizer, images, labels, micro, device, autocast)
             steps += 1
             bar.update()
 
@@ -126,6 +118,35 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     if group.first:
         _write_backbone(saved, folder, facts, architecture, size)
     group.wait()
+
+
+def train_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    micro: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+) -> Tensor:
+    """One step on a batch, `micro` photographs at a time; returns the mean loss, a scalar on the device.
+
+    Nothing waits for a GPU: it works on one batch while this process fetches the next.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=device)
+    pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
+    for number, (piece, label) in enumerate(pieces):
+        target = label.to(device, non_blocking=True)
+        with _no_sync(network, number + 1 < len(pieces)):
+            with autocast:
+                logits = network(piece.to(device, non_blocking=True))
+            # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
+            loss = functional.cross_entropy(logits.float(), target) * len(piece) / len(images)
+            loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    optimizer.step()
+    return total
 
 
 @torch.no_grad()
@@ -172,7 +193,8 @@ def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], architectu
 
 def _no_sync(network: nn.Module, more: bool) -> AbstractContextManager[Any]:
     """Gradients travel between processes with the last piece of a batch only."""
-    return network.no_sync() if more and isinstance(network, DistributedDataParallel) else nullcontext()
+    parallel = getattr(network, "_orig_mod", network)  # torch.compile wraps it
+    return parallel.no_sync() if more and isinstance(parallel, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import cycle
 from typing import Any
 
@@ -224,12 +224,13 @@ def picture(key: str, epoch: int, feed: Feed) -> str:
 def validation(feed: Feed, rank: int = 0, world: int = 1, chunk: int = 256) -> Iterator[Batch]:
     """Masked pictures of a split, one of each photograph and the same one each time: rank's share, in chunks."""
     chosen: list[tuple[Any, int]] = []
-    for number, row in enumerate(maskgen.open(feed.data).rows(feed.split, images=feed.variants)):
-        if number % world == rank:
-            chosen.append((resized(row.image(picture(row.key, 0, feed)), feed.size), row.label))
-        if len(chosen) == chunk:
-            yield _stacked(chosen)
-            chosen = []
+    only = partial(picture, epoch=0, feed=feed)
+    for shard in maskgen.open(feed.data).shards(feed.split):
+        for row in shard.read(feed.variants, range(rank, shard.rows, world), only):
+            chosen.append((resized(row.image(only(row.key)), feed.size), row.label))
+            if len(chosen) == chunk:
+                yield _stacked(chosen)
+                chosen = []
     if chosen:
         yield _stacked(chosen)
 

@@ -1,20 +1,23 @@
-"""Batches for training: pictures per second against bare decoding, the webdataset library and torchvision's ImageFolder.
+"""Batches for training: CPU time against bare decoding, the webdataset library and torchvision's ImageFolder.
 
     python benchmarks/loader.py [--src FOLDER] [--photographs 4000] [--batch 400] [--rounds 5]
 
-The photographs are built as rendered Parquet, rendered tar and recipe, and one picture of each is shown: unmasked or one
-of six masks. Contestants take turns, a few batches at a time, and have one worker process each; the floor is
-`cv2.imdecode` of the very same JPEGs in a plain loop. For a recipe the floor also draws the masks that it asks for.
-Prints ratios of seconds, so above 1 is faster than the other; and what Parquet reads where fewer variants are wanted.
+The photographs are built as rendered Parquet, rendered tar and recipe; one picture of each is shown: unmasked or one
+of six masks. Contestants take turns, two batches at a time, and have one worker process each; the floor is
+`cv2.imdecode` of the very same JPEGs in a plain loop. For a recipe a second floor also draws the masks asked for.
+Prints ratios of CPU seconds (of the worker where there is one, which is what limits pictures per second), so above 1 is
+faster than the other; and what Parquet reads where fewer variants are wanted.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +77,11 @@ def against_decoding(feeds: dict[str, Feed], workers: int, rounds: int) -> None:
     for name, feed in feeds.items():
         shown = drawn(feed)
         stream = data.batches(feed, workers=workers)
-        floors = {"cv2.imdecode": lambda shown=shown: decode(shown)}
+        floors: dict[str, Callable[[Shown], int]] = {"cv2.imdecode": decode}
         if name == "recipe":
-            floors["cv2.imdecode and draw"] = lambda shown=shown: [row.image(picture) for row, picture in shown]
-        times = turns({**{floor: timed(run, len(shown)) for floor, run in floors.items()}, "loader": of(stream)}, rounds)
+            floors["cv2.imdecode and draw"] = decode_and_draw
+        contestants = {floor: Contestant(partial(run, shown)) for floor, run in floors.items()}
+        times = turns({**contestants, "loader": Contestant(taking(stream), worker=workers > 0)}, rounds)
         for floor in floors:
             ratios = np.divide(times[floor], times["loader"])
             rows.append((name, floor, median(ratios), f"{ratios.min():.2f} .. {ratios.max():.2f}"))
@@ -103,13 +107,13 @@ def against_libraries(feeds: dict[str, Feed], scratch: Path, rounds: int) -> Non
         "webdataset, unmasked only": endless(lambda: webdataset_loader(scratch / "tar", batch, masks=False)),
         "ImageFolder": endless(lambda: folder_loader(tree, batch)),
     }
-    times = turns({name: of(stream) for name, stream in streams.items()}, rounds)
+    times = turns({name: Contestant(taking(stream), worker=True) for name, stream in streams.items()}, rounds)
     rows = []
     for name in feeds:
         for other in list(streams)[len(feeds) :]:
             ratios = np.divide(times[other], times[f"ours, {name}"])
             rows.append((name, other, median(ratios), f"{ratios.min():.2f} .. {ratios.max():.2f}"))
-    table("The library's seconds / ours, one worker each (above 1)", ("store", "library", "ratio", "range"), rows)
+    table("The library's CPU seconds / ours, one worker each (above 1)", ("store", "library", "ratio", "range"), rows)
 
 
 def columns(folder: Path) -> None:
@@ -140,41 +144,63 @@ def drawn(feed: Feed) -> Shown:
     return [pair for lane in lanes for pair in itertools.islice(lane, TURN * each)]
 
 
-def decode(shown: Shown) -> None:
+def decode(shown: Shown) -> int:
     for row, name in shown:
         stored = name if name in row.pictures else "unmasked"
         cv2.imdecode(np.frombuffer(row.pictures[stored], np.uint8), cv2.IMREAD_COLOR_RGB)
+    return len(shown)
 
 
-def timed(run: Callable[[], object], pictures: int) -> Callable[[], float]:
-    def turn() -> float:
-        began = time.perf_counter()
-        run()
-        return (time.perf_counter() - began) / pictures
-
-    return turn
+def decode_and_draw(shown: Shown) -> int:
+    for row, name in shown:
+        row.image(name)
+    return len(shown)
 
 
-def of(stream: Iterator[Any]) -> Callable[[], float]:
-    """Seconds a picture of a turn's batches. What was decoded ahead while others had their turn is taken first."""
+class Contestant:
+    """Counts CPU seconds a picture: of this process for `run`, of its one worker for a stream with `worker`.
 
-    def turn() -> float:
-        for _ in range(data.AHEAD + 1):
-            next(stream)
-        began = time.perf_counter()
-        pictures = sum(len(next(stream)[1]) for _ in range(TURN))
-        return (time.perf_counter() - began) / pictures
+    With one worker it is the worker's time that limits pictures per second, and CPU seconds also mean something where
+    others are at work. A worker decodes ahead until its queue is full, so it is counted from rest to rest.
+    """
 
-    return turn
+    def __init__(self, run: Callable[[], int], worker: bool = False) -> None:
+        before = {process.pid for process in multiprocessing.active_children()}
+        self.run = run
+        run()  # starts the worker, fills caches
+        started = [process.pid for process in multiprocessing.active_children() if process.pid not in before]
+        self.clock = time.process_time if not worker else partial(at_rest, started[0])
+
+    def turn(self) -> float:
+        began = self.clock()
+        pictures = self.run()
+        return (self.clock() - began) / pictures
 
 
-def turns(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def at_rest(pid: int) -> float:
+    """CPU seconds of a process once it has had nothing to do for half a second."""
+    used = -1.0
+    while used != (now := cpu(pid)):
+        used = now
+        time.sleep(0.5)
+    return used
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of all threads of a process (Linux)."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def taking(stream: Iterator[Any]) -> Callable[[], int]:
+    return lambda: sum(len(next(stream)[1]) for _ in range(TURN))
+
+
+def turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in contestants.values():
-        turn()  # starts workers, fills caches
     for _ in range(rounds):
-        for name, turn in contestants.items():
-            times[name].append(turn())
+        for name, contestant in contestants.items():
+            times[name].append(contestant.turn())
     return times
 
 
@@ -186,7 +212,9 @@ def endless(loader: Callable[[], Any]) -> Iterator[Any]:
 
 def webdataset_loader(folder: Path, batch: int, masks: bool = True) -> Any:
     shards = [str(path) for path in sorted((folder / "train").glob("*.tar"))]
-    pick = itertools.cycle(["unmasked", maskgen.VARIANTS[0], "unmasked", maskgen.VARIANTS[4]] if masks else ["unmasked"])
+    pick = itertools.cycle(
+        ["unmasked", maskgen.VARIANTS[0], "unmasked", maskgen.VARIANTS[4]] if masks else ["unmasked"]
+    )
 
     def one(sample: dict[str, Any]) -> dict[str, Any]:
         name = next(pick)

@@ -83,9 +83,7 @@ def main() -> None:
                 folder = Path(scratch) / f"{seed}-{weight:g}"
                 layer = trained(faces, split, weight, seed, chosen.iterations, folder)
                 shutil.rmtree(folder)
-                results.setdefault(name, []).append(
-                    measured(faces, split == "test", layer, seed, chosen.resamples)
-                )
+                results.setdefault(name, []).append(measured(faces, split == "test", layer, seed, chosen.resamples))
                 print(f"seed {seed}, {name}: U-M EER {100 * results[name][-1]['U-M']['eer'][0]:.2f} %", flush=True)
     tell(results)
 

@@ -85,7 +85,7 @@ def batches(
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
     stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
     if not workers:
-        yield from (tuple(tensor.pin_memory() for tensor in batch) for batch in stream) if pin else stream
+        yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in stream) if pin else stream
         return
     loader = DataLoader(
         stream,
@@ -97,10 +97,11 @@ def batches(
     )
     pieces = iter(loader)
     while True:  # the workers' pieces come in turn, and side by side they are the batch
-        yield tuple(_joined(parts, pin) for parts in zip(*(next(pieces) for _ in range(workers)), strict=True))
+        images, labels = zip(*(next(pieces) for _ in range(workers)), strict=True)
+        yield _joined(images, pin), _joined(labels, pin)
 
 
-def _joined(pieces: Sequence[Tensor], pin: bool) -> Tensor:
+def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
     """A copy in memory of its own: the workers fill theirs again."""
     shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
     return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))

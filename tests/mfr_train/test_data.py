@@ -153,7 +153,7 @@ def test_validation_is_masked_and_the_same_for_any_number_of_processes(feed, dem
         assert len(shown) == 1
         assert shown != ["unmasked"]
     parts = [[label for _, labels in data.validation(held, rank, 3) for label in labels] for rank in range(3)]
-    assert sorted(map(int, sum(parts, []))) == sorted(row.label for row in rows)
+    assert sorted(int(label) for part in parts for label in part) == sorted(row.label for row in rows)
 
 
 def test_what_cannot_be_shared_is_refused(feed):
@@ -175,3 +175,23 @@ def test_batches_are_uint8_tensors(feed):
     images, labels = next(data.batches(feed))
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("settings", [{}, {"format": "webdataset"}, {"store": "recipe"}])
+def test_single_rows_and_pictures_of_a_shard_are_those_of_the_whole(demo_tree, make, tmp_path, settings):
+    folder = make(demo_tree, tmp_path / "set", size=64, shard_size=90, variants="wide_high,round_low", **settings)
+    (shard,) = maskgen.open(folder).shards("train")
+    every = list(shard.read())
+    numbers = [1, 5, shard.rows - 2]
+    names = {
+        every[number].key: name for number, name in zip(numbers, ("unmasked", "round_low", "wide_high"), strict=True)
+    }
+    some = list(shard.read(("unmasked", "wide_high", "round_low"), numbers, names.__getitem__))
+    assert [row.key for row in some] == list(names)
+    for row, number in zip(some, numbers, strict=True):
+        assert len(row.pictures) == 1
+        assert (row.label, row.identity, row.colors) == tuple(
+            getattr(every[number], field) for field in ("label", "identity", "colors")
+        )
+        np.testing.assert_array_equal(row.landmarks, every[number].landmarks)
+        np.testing.assert_array_equal(row.image(names[row.key]), every[number].image(names[row.key]))

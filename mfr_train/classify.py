@@ -67,6 +67,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     }
 
     torch.manual_seed(settings.seed)
+    torch.backends.cudnn.benchmark = on_gpu  # batches are all alike: the fastest kernels are looked for once
     network = Network(architecture, classes)
     if settings.weights:
         load_trunk(network, read_weights(settings.weights)[0], settings.weights)
@@ -85,12 +86,12 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     parallel = _parallel(network) if group.world > 1 else network
     forward: nn.Module = torch.compile(parallel) if settings.compile else parallel  # type: ignore[assignment]
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
-    curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
 
     variants, share = settings.variants, settings.masked_share
     feed = data.Feed(str(settings.data), batch, size, variants, share, settings.seed, settings.buffer)
     workers = workers_of(settings, group)
-    stream = data.batches(feed, group.rank, group.world, workers, start)
+    stream = data.batches(feed, group.rank, group.world, workers, start, pin=on_gpu)
+    curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
     held = data.Feed(str(settings.data), batch, size, variants, 1.0, settings.seed, settings.buffer, "val")
     total, steps = torch.zeros((), device=device), 0
     bar = tqdm(total=iterations, initial=start, desc="stage 1", unit="step", disable=None if group.first else True)
@@ -98,20 +99,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     with _memory_errors(micro):
         for iteration, (images, labels) in enumerate(islice(stream, iterations - start), start + 1):
             optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
-            pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
-            averaged = _Averaged(network, len(pieces))
-            for number, (piece, label) in enumerate(pieces):
-                averaged.before_piece()
-                with _no_sync(parallel, number + 1 < len(pieces)), autocast:
-                    logits = forward(piece.to(device, non_blocking=True))
-                    # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
-                    loss = functional.cross_entropy(logits.float(), label.to(device)) * len(piece) / len(images)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                averaged.after_piece(len(piece) / len(images))
-                total += loss.detach()
-            averaged.finish()
-            optimizer.step()
+            total += train_step(network, forward, optimizer, images, labels, micro, device, autocast)
             steps += 1
             bar.update()
 
@@ -137,6 +125,41 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     if group.first:
         _write_backbone(saved, folder, facts, architecture, size)
     group.wait()
+
+
+def train_step(
+    network: nn.Module,
+    forward: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    micro: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+) -> Tensor:
+    """One step on a batch, `micro` photographs at a time; returns the mean loss, a scalar on the device.
+
+    `forward` is the network as it runs: shared by processes, compiled, or itself. Nothing waits for a GPU: it works on
+    one batch while this process fetches the next.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=device)
+    pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
+    averaged = _Averaged(network, len(pieces))
+    for number, (piece, label) in enumerate(pieces):
+        target = label.to(device, non_blocking=True)
+        averaged.before_piece()
+        with _no_sync(forward, number + 1 < len(pieces)):
+            with autocast:
+                logits = forward(piece.to(device, non_blocking=True))
+            # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
+            loss = functional.cross_entropy(logits.float(), target) * len(piece) / len(images)
+            loss.backward()  # type: ignore[no-untyped-call]
+        averaged.after_piece(len(piece) / len(images))
+        total += loss.detach()
+    averaged.finish()
+    optimizer.step()
+    return total
 
 
 @torch.no_grad()
@@ -226,7 +249,8 @@ def _parallel(network: nn.Module) -> nn.Module:
 
 def _no_sync(network: nn.Module, more: bool) -> AbstractContextManager[Any]:
     """Gradients travel between processes with the last piece of a batch only."""
-    return network.no_sync() if more and isinstance(network, DistributedDataParallel) else nullcontext()
+    parallel = getattr(network, "_orig_mod", network)  # torch.compile wraps it
+    return parallel.no_sync() if more and isinstance(parallel, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

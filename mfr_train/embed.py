@@ -105,7 +105,7 @@ def train_embedding(
             settings.negative,
             np.random.default_rng([settings.seed, iteration]),
         )
-        loss = _loss(layer, train, drawn, settings, device)
+        loss = step_loss(layer, train, drawn, settings, device)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -136,7 +136,7 @@ def train_embedding(
     return layer.cpu()
 
 
-def _loss(
+def step_loss(
     layer: nn.Linear, source: Pictures, drawn: triplets.Triplets, settings: TrainSettings, device: torch.device
 ) -> Tensor:
     gathered = torch.from_numpy(source.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)

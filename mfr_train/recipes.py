@@ -40,7 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "validate_every":   20,
         "log_every":        5,
         "triplets":         100,
-        "embed_iterations": 500,
+        "embed_iterations": 1000,
         "embed_lr":         0.01,
     },
 }  # fmt: skip

@@ -97,7 +97,7 @@ def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch)
     read = []
     original = maskgen.Shard.read
     monkeypatch.setattr(
-        maskgen.Shard, "read", lambda shard, images: read.append(shard.index) or original(shard, images)
+        maskgen.Shard, "read", lambda shard, *chosen: read.append(shard.index) or original(shard, *chosen)
     )
     monkeypatch.setattr(maskgen.Row, "image", lambda row, name: pytest.fail("decoded"))
     one = replace(feed, batch=1)
@@ -188,3 +188,23 @@ def test_a_worker_that_is_killed_is_one_sentence(feed):
         os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(maskgen.MaskgenError, match=r"a process that decodes was killed.*fewer --workers and run again"):
         list(stream)
+
+
+@pytest.mark.parametrize("settings", [{}, {"format": "webdataset"}, {"store": "recipe"}])
+def test_single_rows_and_pictures_of_a_shard_are_those_of_the_whole(demo_tree, make, tmp_path, settings):
+    folder = make(demo_tree, tmp_path / "set", size=64, shard_size=90, variants="wide_high,round_low", **settings)
+    (shard,) = maskgen.open(folder).shards("train")
+    every = list(shard.read())
+    numbers = [1, 5, shard.rows - 2]
+    names = {
+        every[number].key: name for number, name in zip(numbers, ("unmasked", "round_low", "wide_high"), strict=True)
+    }
+    some = list(shard.read(("unmasked", "wide_high", "round_low"), numbers, names.__getitem__))
+    assert [row.key for row in some] == list(names)
+    for row, number in zip(some, numbers, strict=True):
+        assert len(row.pictures) == 1
+        assert (row.label, row.identity, row.colors) == tuple(
+            getattr(every[number], field) for field in ("label", "identity", "colors")
+        )
+        np.testing.assert_array_equal(row.landmarks, every[number].landmarks)
+        np.testing.assert_array_equal(row.image(names[row.key]), every[number].image(names[row.key]))

@@ -107,11 +107,13 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
 
 def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
     """Stage 2 alone shows pictures to a trained network at the size that it was trained on, where its file says so."""
-    if full.stage != "embed" or full.weights is None:
+    own = full.out / models.BACKBONE if full.out else None
+    source = own if own and own.is_file() else full.weights
+    if full.stage != "embed" or source is None:
         return full
-    trained = int(read_weights(full.weights)[1].get("input_size", full.input_size or 0))
+    trained = int(read_weights(source)[1].get("input_size", full.input_size or 0))
     if asked not in (None, trained):
-        raise UsageError(f"--weights {full.weights} was trained at --input-size {trained}, not {asked}; leave it out.")
+        raise UsageError(f"{source} was trained at --input-size {trained}, not {asked}; leave it out.")
     return dataclasses.replace(full, input_size=trained)
 
 

@@ -103,6 +103,8 @@ def test_stage_2_on_the_weights_of_an_earlier_run(short: Tiny, tmp_path: Path) -
     with pytest.raises(UsageError, match="first was trained at --input-size 48, not 32; leave it out"):
         train.train(short(stage="embed", weights=first, out=tmp_path / "third"))
     shutil.rmtree(first)
+    train.train(short(stage="embed", weights=first, input_size=None, embed_iterations=8))
+    assert len(rows(second, "embed")) == 8
     assert models.load_run(second).weight is not None  # it has its own copy
 
 

@@ -33,7 +33,7 @@ POLL = 2.0
 CONNECT, CONNECT_TIMES = 5.0, 4
 """Seconds within which a scheduler must answer at first, and how often it is tried."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for which a cluster may have no worker before the build stops with a sentence."""
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -51,34 +51,28 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
     with _client(workers, address) as client:
         last_seen, ever_seen = time.monotonic(), False
         while waiting or at_work:
-            try:
+            with _sentences(address):
                 threads = sum(client.nthreads().values())
                 while waiting and len(at_work) < AHEAD * max(threads, 1):
-                    task = waiting.popleft()
-                    at_work[client.submit(_in_worker, task, versions, pure=False)] = (
-                        task  # a key that no other build has
-                    )
-                for future in _finished(at_work):
+                    future = client.submit(
+                        _in_worker, waiting[0], versions, pure=False
+                    )  # its key is of this build only
+                    at_work[future] = waiting.popleft()
+                finished = _finished(at_work)
+            for future in finished:
+                try:
+                    with _sentences(address):
+                        made = _answer(future)
+                except KilledWorker:
                     task = at_work.pop(future)
-                    try:
-                        yield future.result(timeout=POLL)
-                    except TimeoutError:  # its worker died before it could say; Dask makes the shard anew
-                        at_work[future] = task
-                    except KilledWorker:
-                        log.warning("worker processes died over shard %s, or beside it; it is made apart.", task.name)
-                        if not blamed:
-                            isolate.check_a_process_lives(task)
-                        blamed.append(task)
-            except (OSError, CancelledError):
-                raise MaskgenError(
-                    f"lost the Dask scheduler at {address}; start it and its workers again and run the same command: "
-                    "it goes on from here."
-                ) from None
-            except ImportError as error:
-                raise MaskgenError(
-                    f"a Dask worker cannot load maskgen ({error}); install the same version of it on every worker "
-                    "and run the same command again."
-                ) from None
+                    log.warning("worker processes died over shard %s, or beside it; it is made apart.", task.name)
+                    if not blamed:
+                        isolate.check_a_process_lives(task)
+                    blamed.append(task)
+                    continue
+                if made is not None:  # or else its worker died before it could say, and Dask makes the shard anew
+                    del at_work[future]
+                    yield made
             if threads:
                 last_seen, ever_seen = time.monotonic(), True
             elif time.monotonic() - last_seen > PATIENCE:
@@ -86,8 +80,9 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
                     for task in [*blamed, *at_work.values()]:
                         yield isolate.make_apart(task)
                 raise MaskgenError(
-                    f"the Dask scheduler at {address} has had no worker for {PATIENCE:.0f} s; start some with "
-                    f"'dask worker {address} --nthreads 1' and run the same command again: it goes on from here."
+                    f"the Dask scheduler {_place(address)} has had no worker for {PATIENCE:.0f} s; "
+                    + (f"start some ('dask worker {address} --nthreads 1')" if address else "free some memory")
+                    + " and run the same command again: it goes on from here."
                 )
     return blamed
 
@@ -97,6 +92,33 @@ def _finished(at_work: dict[Future[Made], ShardTask]) -> set[Future[Made]]:
         return wait(list(at_work), timeout=POLL, return_when="FIRST_COMPLETED").done
     except TimeoutError:
         return set()
+
+
+def _answer(future: Future[Made]) -> Made | None:
+    try:
+        return future.result(timeout=POLL)
+    except TimeoutError:
+        return None
+
+
+@contextlib.contextmanager
+def _sentences(address: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, CancelledError):
+        raise MaskgenError(
+            f"lost the Dask scheduler {_place(address)}; start it and its workers again and run the same command: "
+            "it goes on from here."
+        ) from None
+    except ImportError as error:
+        raise MaskgenError(
+            f"a Dask worker cannot load maskgen ({error}); install the same version of it on every worker "
+            "and run the same command again."
+        ) from None
+
+
+def _place(address: str | None) -> str:
+    return f"at {address}" if address else "on this machine"
 
 
 def _in_worker(task: ShardTask, versions: dict[str, str]) -> Made:

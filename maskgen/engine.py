@@ -61,21 +61,14 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
 
 
 def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
-    """Yields what loky's workers made; returns the shards over which workers died twice.
+    """Yields what loky's workers made; returns the shards that were at work when workers died, twice.
 
-    When one worker dies loky ends them all, so the guilty shard and its neighbours are not told apart. They are
-    made once more at the end, among themselves: a worker that was killed from outside took nothing with it.
+    When one worker dies loky ends them all, so the guilty shard and its neighbours are not told apart. They are made
+    again at the end, among themselves: a worker that was killed from outside is no loss then.
     """
-    for _ in range(2):
-        tasks = yield from _in_pools(tasks, workers)
-    return tasks
-
-
-def _in_pools(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
-    """Yields what workers made, of one pool after another; returns the shards that were in hand when a pool broke."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    waiting, lost = deque(tasks), list[ShardTask]()
+    waiting, lost, suspects = deque(tasks), list[ShardTask](), set[str]()
     while waiting:
         at_work: dict[Future[Made], ShardTask] = {}
         with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
@@ -90,8 +83,10 @@ def _in_pools(tasks: list[ShardTask], workers: int) -> Generator[Made, None, lis
         if at_work or waiting:
             names = ", ".join(task.name for task in at_work.values())
             log.warning("a worker process died (killed, or out of memory) with shards %s at work.", names)
-            lost += at_work.values()
             isolate.check_a_process_lives(tasks[0])
+            for task in at_work.values():
+                (lost if task.name in suspects else waiting).append(task)
+                suspects.add(task.name)
     return lost
 
 

@@ -175,8 +175,9 @@ def _cluster(workers: int) -> Iterator[str]:
             text=True,
         ) as process,
     ):
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             if not (address := process.stdout.readline().strip()):
                 raise MaskgenError(
                     "cannot start a Dask cluster on this machine; "
@@ -184,13 +185,15 @@ def _cluster(workers: int) -> Iterator[str]:
                 )
             yield address
         finally:
-            process.kill()
+            process.stdin.close()  # on which it ends its workers and itself
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps Dask's own log messages back: what a user must know is said in our sentences."""
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")]
+    names = [
+        name for name in logging.root.manager.loggerDict if name.split(".")[0] in ("asyncio", "distributed", "tornado")
+    ]
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -62,7 +62,7 @@ def workers_of(parent: int) -> list[int]:
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 above[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if re.search(rb"popen_loky|spawn_main", (folder / "cmdline").read_bytes()):
+                if re.search(rb"popen_loky|dask_worker", (folder / "cmdline").read_bytes()):
                     workers.append(int(folder.name))
 
     def is_below(process: int) -> bool:

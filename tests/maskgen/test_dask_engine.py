@@ -110,7 +110,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
             _, errors = process.communicate(timeout=120)
             assert process.returncode == 1, errors
             assert errors.strip() == (
-                f"cli.py: lost the Dask scheduler at {address}; start it and its workers again and run the same "
+                f"maskgen: lost the Dask scheduler at {address}; start it and its workers again and run the same "
                 "command: it goes on from here."
             )
     assert 2 < shards(out) < 38

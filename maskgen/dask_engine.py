@@ -6,6 +6,7 @@ What crosses the scheduler is where the plan lies and a shard's number, and two 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -38,6 +39,8 @@ PATIENCE = 120.0
 
 _ONE_AT_A_TIME = threading.Lock()
 
+_versions = functools.cache(plan.versions)
+
 
 def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[Made, None, list[ShardTask]]:
     """Yields what Dask's workers made; returns the shards that were blamed for the death of workers.
@@ -47,7 +50,7 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
     """
     waiting, blamed = deque(tasks), list[ShardTask]()
     at_work: dict[Future[Made], ShardTask] = {}
-    versions = plan.versions()
+    versions = _versions()
     with _client(workers, address) as client:
         last_seen, ever_seen = time.monotonic(), False
         while waiting or at_work:
@@ -122,7 +125,7 @@ def _place(address: str | None) -> str:
 
 
 def _in_worker(task: ShardTask, versions: dict[str, str]) -> Made:
-    if others := [f"{name} {version}" for name, version in plan.versions().items() if version != versions[name]]:
+    if others := [f"{name} {version}" for name, version in _versions().items() if version != versions[name]]:
         raise MaskgenError(
             f"a Dask worker on {socket.gethostname()} has {', '.join(others)}, other than the build; "
             "install the same versions there and run the same command again: it goes on from here."

@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -225,7 +224,6 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
     }
 
 
-@cache
 def versions() -> dict[str, str]:
     """The versions, here, of what shapes the bytes of a data set."""
     packages = ("dlib-bin", "face_recognition_models", "numpy", "opencv-python-headless", "pillow", "pyarrow")

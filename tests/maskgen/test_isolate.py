@@ -183,3 +183,16 @@ def test_processes_that_die_of_no_photograph_in_particular_end_in_a_sentence(mon
     with pytest.raises(MaskgenError, match=r"^2 processes died making shard val/00007 .* no photograph alone does it;"):
         isolate.make_apart(task)
     assert deaths == ["_made", "_made"]
+
+
+def test_a_process_starts_deaf_to_ctrl_c() -> None:
+    """In a new Python, where starting the first worker also starts resource trackers, which may unblock SIGINT."""
+    code = (
+        "import functools, signal\n"
+        "from maskgen import processes\n"
+        "blocked = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK)\n"
+        "[signals] = processes.apart(map, blocked, [()])\n"
+        "assert signal.SIGINT in signals, signals\n"
+        "assert signal.SIGINT not in blocked(())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -87,7 +87,7 @@ def test_a_finished_data_set_is_left_alone(tree: Path, tmp_path: Path, hashes: H
     times = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
     markers: list[Any] = []
     stood: list[tuple[int, int]] = []
-    again = run(tree, out, shards.append, lambda *counts: stood.append(counts))
+    again = run(tree, out, markers.append, lambda *counts: stood.append(counts))
     assert (again.made, again.photographs, markers, stood) == (0, 30, [], [(30, 30)])
     assert hashes(out) == before
     assert times == {path: path.stat().st_mtime_ns for path in out.glob("*/*")}

@@ -65,13 +65,10 @@ _BUILD = """
 import json, resource, sys
 from pathlib import Path
 import maskgen
-from joblib.externals.loky import get_reusable_executor
 
 arguments = json.loads(sys.argv[1])
 src, out = Path(arguments.pop("src")), Path(arguments.pop("out"))
 summary = maskgen.build(maskgen.BuildSettings(src=src, out=out, **arguments))
-if arguments.get("engine", "joblib") != "serial":
-    get_reusable_executor().shutdown(wait=True)
 own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps({
     "photographs": summary.photographs,

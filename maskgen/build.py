@@ -21,13 +21,13 @@ from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
-from .work import ShardTask
+from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
 """Called once the plan stands, with its photographs and how many of them an earlier run has done."""
 
-Progress = Callable[[dict[str, Any]], None]
-"""Called with each shard's marker as this run commits it."""
+Progress = Callable[[Made], None]
+"""Called with the counts of each shard as this run commits it."""
 
 _LOCK = ".maskgen-lock"
 _OURS = re.compile(r"README\.md|dataset\.json|plan\.parquet|rejects\.parquet|run\.json|\.maskgen-lock")
@@ -68,6 +68,7 @@ def build(
     """
     build = _with_paths(settings or BuildSettings(**options))
     plan.check(build)
+    engine.check(build)
     began = time.perf_counter()
     with _disk_errors(build.out):
         _check_out(build)
@@ -111,10 +112,10 @@ def _build(build: BuildSettings, began: float, progress: Progress | None, planne
     photographs, made = sum(task.photographs for task in tasks), 0
     if planned:
         planned(photographs, photographs - sum(task.photographs for task in missing))
-    for _, marker in engine.run(missing, build.engine, build.workers):
-        made += marker["photographs"]
+    for shard_made in engine.run(missing, build):
+        made += shard_made.photographs
         if progress:
-            progress(marker)
+            progress(shard_made)
 
     counts = _finish(build, facts, slices, fingerprint)
     summary = Summary(out, counts[0], counts[1], len(facts["variants"]), made, time.perf_counter() - began)

@@ -17,6 +17,7 @@ from .shards.reader import open as open_dataset
 from .shards.schema import masked_names
 from .table import table
 from .verify import verify
+from .work import Made
 
 
 def build_with_progress(settings: BuildSettings) -> str:
@@ -29,15 +30,15 @@ def build_with_progress(settings: BuildSettings) -> str:
         began = time.perf_counter()
         bar = tqdm(total=photographs, initial=done, unit=" photographs", desc="building", disable=None, smoothing=0.1)
 
-    def progress(marker: dict[str, Any]) -> None:
+    def progress(made: Made) -> None:
         nonlocal masked, rejects
         assert bar is not None
-        masked += marker["rows"] * len(masked_names(settings.variants))
-        rejects += len(marker["rejects"])
+        masked += made.rows * len(masked_names(settings.variants))
+        rejects += made.rejects
         bar.set_postfix_str(
             f"{masked / (time.perf_counter() - began):,.0f} masked/s, {rejects:,} rejects", refresh=False
         )
-        bar.update(marker["photographs"])
+        bar.update(made.photographs)
 
     if sys.stderr.isatty():
         print(f"listing {settings.src} ...", file=sys.stderr)

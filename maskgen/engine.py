@@ -1,90 +1,114 @@
-"""Where shards run: in this process, or in joblib's worker processes (loky). One shard is one task."""
+"""Where shards run: in this process, in joblib's worker processes (loky), or in Dask's. One shard is one task."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import logging
 import os
-import signal
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
-from .errors import MaskgenError
-from .shards.commit import leftovers
-from .work import ShardTask, in_worker_process, make_shard
+from . import isolate
+from .errors import UsageError
+from .plan import BuildSettings
+from .processes import AHEAD, interrupts_held
+from .work import Made, ShardTask, in_worker_process, make_shard
 
-Marker = dict[str, Any]
+log = logging.getLogger(__name__)
 
 WORTH_A_WORKER = 256
 """Photographs that one process makes in about the time in which another one starts and loads its model."""
 
 
-def run(tasks: list[ShardTask], engine: str, workers: int | None) -> Iterator[tuple[ShardTask, Marker]]:
-    """Makes every shard and yields each as it is committed, in any order.
+def check(build: BuildSettings) -> None:
+    """Raises `UsageError` for an engine that is not installed, or settings of another engine."""
+    if build.engine == "dask" and importlib.util.find_spec("distributed") is None:
+        raise UsageError("--engine dask needs Dask, which is not installed; run pip install 'maskgen[dask]'.")
+    if build.address and build.engine != "dask":
+        raise UsageError(f"--address {build.address} is a Dask scheduler; add --engine dask.")
+    if build.address and build.workers:
+        raise UsageError(
+            "--workers starts processes on this machine, and with --address the scheduler's own workers make the "
+            "shards; give one of the two."
+        )
 
-    `workers` defaults to one a core, or fewer for a small set, which is made before a worker has
-    started. Raises `MaskgenError` that names the unfinished shards where a worker dies.
+
+def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
+    """Makes every shard and yields the counts of each as it is committed, in any order.
+
+    `build.workers` defaults to one a core, or fewer for a small set, which is made before a worker has
+    started. A shard over which workers died is made apart; see `isolate.make_apart`.
     """
+    if not tasks:
+        return
+    workers = build.workers
     if workers is None:
         workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
-    workers = min(workers, max(len(tasks), 1))
-    if engine == "serial" or workers == 1:
-        return ((task, make_shard(task)) for task in tasks)
-    return _joblib(tasks, workers)
+    workers = min(workers, len(tasks))
+    if build.engine == "serial" or (build.engine == "joblib" and workers == 1):
+        yield from (make_shard(task) for task in tasks)
+        return
+    if build.engine == "dask":
+        from . import dask_engine
+
+        lost = yield from dask_engine.run(tasks, workers, build.address)
+    else:
+        lost = yield from _joblib(tasks, workers)
+    for task in lost:
+        yield isolate.make_apart(task)
 
 
-def _joblib(tasks: list[ShardTask], workers: int) -> Iterator[tuple[ShardTask, Marker]]:
-    import joblib
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
+    """Yields what loky's workers made; returns the shards that were at work when workers died, twice.
 
-    left = {task.name for task in tasks}
-    pool = joblib.Parallel(
-        n_jobs=workers,
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch=2 * workers,
-        backend="loky",
-    )
-    done = False
-    try:
-        with _interrupts_held():
-            made = pool(joblib.delayed(_in_worker)(make_shard, task) for task in tasks)
-        for task, marker in made:
-            left.discard(task.name)
-            yield task, marker
-        done = True
-    except TerminatedWorkerError:
-        raise MaskgenError(
-            f"a worker process died (killed, or out of memory) while making {_at_work(tasks, left)}; "
-            "run the same command again, with fewer --workers if memory was short: it goes on from here."
-        ) from None
-    finally:
-        if not done:
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+    When one worker dies loky ends them all, so the guilty shard and its neighbours are not told apart. They are made
+    again at the end, among themselves: a worker that was killed from outside is no loss then.
+    """
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    waiting, lost, suspects = deque(tasks), list[ShardTask](), set[str]()
+    while waiting:
+        at_work: dict[Future[Made], ShardTask] = {}
+        with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
+            while waiting or at_work:
+                while waiting and len(at_work) < AHEAD * workers:
+                    at_work[_submit(pool, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                    made = future.result()
+                    del at_work[future]
+                    yield made
+        if at_work or waiting:
+            names = ", ".join(task.name for task in at_work.values())
+            log.warning("a worker process died (killed, or out of memory) with shards %s at work.", names)
+            isolate.check_a_process_lives(tasks[0])
+            for task in at_work.values():
+                (lost if task.name in suspects else waiting).append(task)
+                suspects.add(task.name)
+    return lost
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Holds Ctrl-C back from this process until the end, and for good from the processes that it starts meanwhile.
+def _pool(workers: int) -> Iterator[Executor]:
+    """loky's worker processes; where the work is given up they are ended at once, in the midst of their shards."""
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    A worker that is still importing would else answer a terminal's Ctrl-C with a traceback of its own.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pool = ProcessPoolExecutor(workers)
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, kill_workers=True)
+        raise
+    pool.shutdown()
 
 
-def _in_worker(function: Callable[[ShardTask], Marker], task: ShardTask) -> tuple[ShardTask, Marker]:
+def _submit(pool: Executor, task: ShardTask) -> Future[Made]:
+    with interrupts_held():  # the first task starts the workers
+        return pool.submit(_in_worker, task)
+
+
+def _in_worker(task: ShardTask) -> Made:
     in_worker_process()
-    return task, function(task)
-
-
-def _at_work(tasks: list[ShardTask], left: set[str]) -> str:
-    """The shards that had begun when a worker died: those whose temporary files it could not remove."""
-    begun = {f"{path.parent.name}/{path.name.split('.')[2]}" for path in leftovers(tasks[0].build.out)} & left
-    return f"shard {' or '.join(sorted(begun))}" if begun else f"one of the {len(left)} shards that are left"
+    return make_shard(task)

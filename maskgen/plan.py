@@ -86,7 +86,18 @@ class BuildSettings:
     )
     follow_links: bool = setting(False, help="Follow symbolic links in --src.")
     workers: int | None = setting(None, help="Worker processes; by default one a core.", low=1, run_only=True)
-    engine: str = setting("joblib", help="Where shards run.", choices=("joblib", "serial"), run_only=True)
+    engine: str = setting(
+        "joblib",
+        help="Where shards run: in joblib's worker processes, in Dask's, or in this process.",
+        choices=("joblib", "dask", "serial"),
+        run_only=True,
+    )
+    address: str | None = setting(
+        None,
+        help="Dask scheduler whose workers make the shards; by default --engine dask starts workers on this machine.",
+        metavar="tcp://HOST:PORT",
+        run_only=True,
+    )
     overwrite: bool = setting(False, help="Remove an earlier build in --out first.", run_only=True)
 
 
@@ -205,13 +216,18 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
         shaping.pop(name)
     shaping["boxes"] = bool(build.boxes)
     shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
-    packages = ("dlib-bin", "face_recognition_models", "numpy", "opencv-python-headless", "pillow", "pyarrow")
     return {
         "schema_version": schema.SCHEMA_VERSION,
         "settings": shaping,
-        "versions": {name: _version(name) for name in ("maskgen", *packages)},
+        "versions": versions(),
         "plan_sha256": plan_sha256,
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions, here, of what shapes the bytes of a data set."""
+    packages = ("dlib-bin", "face_recognition_models", "numpy", "opencv-python-headless", "pillow", "pyarrow")
+    return {name: _version(name) for name in ("maskgen", *packages)}
 
 
 def facts(described: dict[str, Any], identities: list[str]) -> dict[str, Any]:

@@ -22,6 +22,10 @@ from .sample import make_samples
 from .shards import commit, writers
 from .sources import read
 
+CRASHED = "crashed_worker: a process that made this photograph alone died of it, twice"
+"""The problem of a photograph that kills processes, as in the plan's column of that name. It says nothing of the
+signal, which may differ from run to run."""
+
 
 @dataclass(frozen=True)
 class ShardTask:
@@ -39,13 +43,25 @@ class ShardTask:
         return f"{self.split}/{self.shard:05d}"
 
 
-def make_shard(task: ShardTask) -> dict[str, Any]:
-    """Makes and commits one shard; returns its marker.
+@dataclass(frozen=True)
+class Made:
+    """What a worker answers about a shard: counts only. The rejects themselves stay in the shard's marker."""
+
+    photographs: int
+    rows: int
+
+    @property
+    def rejects(self) -> int:
+        return self.photographs - self.rows
+
+
+def make_shard(task: ShardTask, crashing: frozenset[str] = frozenset()) -> Made:
+    """Makes and commits one shard; photographs whose keys are in `crashing` are rejected without being opened.
 
     Rows + rejects = plan is checked here. Raises `MaskgenError` where the disk is full or a file cannot be written.
     """
     try:
-        return _make_shard(task)
+        return _make_shard(task, crashing)
     except OSError as error:
         raise MaskgenError(
             f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
@@ -56,13 +72,36 @@ def make_shard(task: ShardTask) -> dict[str, Any]:
 def in_worker_process() -> None:
     """Sets up a worker process: one thread each, and Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with_one_thread()
+
+
+def with_one_thread() -> None:
+    """Keeps the libraries from starting threads of their own: every core has a process already."""
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
 
 
-def _make_shard(task: ShardTask) -> dict[str, Any]:
+def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iterator[str]:
+    """Makes photographs of a shard, those of `keys` or all, one by one and keeps nothing of them.
+
+    Yields the key of each before it is opened: if this process dies, the last key is that of the photograph in hand.
+    """
+    landmarker = _landmarker(task.build.predictor)
+    for row in planned_rows(task):
+        if keys is None or row["key"] in keys:
+            yield row["key"]
+            for _ in make_samples(_photographs([row], task.build), task.build, landmarker):
+                pass
+
+
+def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
+    """The shard's slice of the plan."""
+    return pq.ParquetFile(task.build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
+
+
+def _make_shard(task: ShardTask, crashing: frozenset[str]) -> Made:
     build = task.build
-    planned = pq.ParquetFile(build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
+    planned = [{**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task)]
     paths = [commit.shard_path(build.out, task.split, task.shard, ending) for ending in writers.endings(build.format)]
     paths[0].parent.mkdir(exist_ok=True)
     rejects, rows = [], 0
@@ -96,7 +135,7 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
                 commit.publish(name, path)
                 marker["files"][path.name] = {"bytes": path.stat().st_size, "sha256": commit.sha256(path)}
         commit.write_json(commit.shard_path(build.out, task.split, task.shard, "json"), marker)
-    return marker
+    return Made(len(planned), rows)
 
 
 def _photographs(

@@ -185,7 +185,7 @@ class _Stop:
     def __init__(self, shards: int) -> None:
         self.left = shards
 
-    def __call__(self, marker: dict[str, Any]) -> None:
+    def __call__(self, made: object) -> None:
         self.left -= 1
         if not self.left:
             raise KeyboardInterrupt

@@ -19,6 +19,7 @@ import maskgen
 from maskgen.build import remove
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.verify import verify
+from maskgen.work import Made
 
 Build = Callable[..., Path]
 Hashes = Callable[[Path], dict[str, str]]
@@ -32,11 +33,12 @@ def run(src: Path, out: Path, progress: Any = None, planned: Any = None, **setti
 
 
 def test_summary_and_callbacks_count_what_was_done(tree: Path, tmp_path: Path) -> None:
-    markers: list[dict[str, Any]] = []
+    shards: list[Made] = []
     stood: list[tuple[int, int]] = []
-    summary = run(tree, tmp_path / "smfd", markers.append, lambda *counts: stood.append(counts))
+    summary = run(tree, tmp_path / "smfd", shards.append, lambda *counts: stood.append(counts))
     assert stood == [(30, 0)]
-    assert sum(marker["photographs"] for marker in markers) == 30
+    assert sum(made.photographs for made in shards) == 30
+    assert (sum(made.rows for made in shards), sum(made.rejects for made in shards)) == (27, 3)
     assert (summary.photographs, sum(summary.rows.values()), summary.masked_per_row, summary.made) == (30, 27, 6, 30)
     reasons = [reason for found in summary.rejects.values() for reason in found]
     assert sorted(reasons) == ["empty", "no_face", "not_an_image"]
@@ -281,7 +283,7 @@ except maskgen.MaskgenError as error:
 """
     said: list[str] = []
 
-    def another(marker: dict[str, Any]) -> None:
+    def another(_: Made) -> None:
         if not said:
             command = [sys.executable, "-c", program, tree, out]
             said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

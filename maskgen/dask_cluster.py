@@ -1,0 +1,50 @@
+"""A Dask scheduler and workers on this machine, ended all at once: `python -m maskgen.dask_cluster WORKERS FOLDER`.
+
+It says its address and lives until its standard input ends, as it does when the build ends in any way. Dask's own
+`LocalCluster` takes seconds to stop workers that start or work, and loses for good a worker that dies as it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from distributed import LocalCluster
+
+LOOK = 0.2
+"""Seconds between two looks at whether a worker has died."""
+
+
+def main(workers: int, folder: str) -> None:
+    scheduler = LocalCluster(n_workers=0, dashboard_address=None, scheduler_kwargs={"allowed_failures": 1})
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
+    # No memory limit: the system has its own, and Dask's would kill workers below it.
+    command += ["--nthreads=1", "--no-nanny", "--no-dashboard", "--memory-limit=0", "--death-timeout=60"]
+    command += [f"--local-directory={folder}"]
+    running: list[subprocess.Popen[bytes]] = []
+    held = threading.Lock()
+
+    def keep_running() -> None:
+        while True:
+            with held:
+                running[:] = [worker for worker in running if worker.poll() is None]
+                while len(running) < workers:
+                    running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+            time.sleep(LOOK)
+
+    threading.Thread(target=keep_running, daemon=True).start()
+    print(scheduler.scheduler_address, flush=True)
+    sys.stdin.read()
+    with held:
+        for worker in running:
+            worker.kill()
+        for worker in running:
+            worker.wait()
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,189 @@
+"""Dask's workers make the serial bytes, whatever dies: with real schedulers and workers on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import ROOT, SHAPE, finish, needs_proc, needs_signals, reaped, shards, start, wait, workers_of
+
+import maskgen
+from maskgen import dask_engine, engine, plan
+from maskgen.errors import MaskgenError, UsageError
+from maskgen.shards.commit import leftovers
+from maskgen.work import ShardTask
+
+distributed = pytest.importorskip("distributed")
+Hashes = Callable[[Path], dict[str, str]]
+
+
+@contextlib.contextmanager
+def dask(part: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`dask scheduler` or `dask worker`, in a process group of its own."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{part}", "--no-dashboard", *arguments]
+    process = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def address() -> str:
+    """An address of this machine where nobody listens yet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+def scheduler(address: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    host, port = address.removeprefix("tcp://").split(":")
+    return dask("scheduler", "--host", host, "--port", port)
+
+
+def worker(address: str, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    return dask("worker", address, "--nthreads", "1", "--memory-limit", "0", "--local-directory", "/tmp", *options)
+
+
+def here(workers: int) -> Any:
+    """A scheduler and workers of two threads each in this process."""
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=2, processes=False, host="tcp://127.0.0.1", dashboard_address=None
+    )
+
+
+@needs_proc
+def test_a_killed_worker_of_this_machine_changes_no_byte(
+    crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes
+) -> None:
+    out = tmp_path / "smfd"
+    process = start(crowd, out, "--engine=dask", "--workers=2")
+    with reaped(process):
+        assert wait(lambda: shards(out) > 2 and bool(leftovers(out)), process)
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        finish(process)
+    assert hashes(out) == expected
+    assert not list(out.glob("*/.maskgen-*")), "what the killed worker left behind"
+
+
+@needs_signals
+def test_a_worker_comes_and_another_is_killed(
+    crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, address: str
+) -> None:
+    out = tmp_path / "smfd"
+    with scheduler(address), worker(address, "--no-nanny", "--name", "first") as first:
+        process = start(crowd, out, "--engine=dask", f"--address={address}")
+        with reaped(process):
+            assert wait(lambda: shards(out) > 2 and bool(leftovers(out)), process)
+            first.send_signal(signal.SIGSTOP)  # or it would be done before the second is there
+            with worker(address, "--name", "second"), distributed.Client(address, timeout=60) as watch:
+                watch.wait_for_workers(2, timeout=120)
+                first.kill()  # what is left, the second must make
+                finish(process)
+    assert hashes(out) == expected
+
+
+@needs_signals
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
+    crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, address: str, stop: signal.Signals
+) -> None:
+    out = tmp_path / "smfd"
+    with scheduler(address) as first, worker(address) as maker:
+        process = start(crowd, out, "--engine=dask", f"--address={address}")
+        with reaped(process):
+            assert wait(lambda: shards(out) > 2, process)
+            os.killpg(maker.pid, signal.SIGSTOP)  # or it would be done first
+            first.send_signal(stop)
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 1, errors
+            assert errors.strip() == (
+                f"maskgen: lost the Dask scheduler at {address}; start it and its workers again and run the same "
+                "command: it goes on from here."
+            )
+    assert 2 < shards(out) < 38
+    with scheduler(address), worker(address):
+        finish(start(crowd, out, "--engine=dask", f"--address={address}"))
+    assert hashes(out) == expected
+
+
+def test_what_crosses_the_scheduler_is_small(
+    crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a shard holds, its task is where the plan lies and a number."""
+    sizes: list[int] = []
+    send = distributed.Client._send_to_scheduler
+
+    def measured(client: Any, message: dict[str, Any]) -> None:
+        if message["op"] == "update-graph":
+            sizes.append(sum(len(frame) for frame in distributed.protocol.dumps(message)))
+        send(client, message)
+
+    monkeypatch.setattr(distributed.Client, "_send_to_scheduler", measured)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=False, host="tcp://127.0.0.1", dashboard_address=None
+    ) as local:
+        build = maskgen.BuildSettings(
+            src=crowd, out=tmp_path / "smfd", engine="dask", address=local.scheduler_address, **SHAPE
+        )
+        maskgen.build(build)
+    assert hashes(build.out) == expected
+    assert len(sizes) == shards(build.out)
+    print(f"a task has {min(sizes)} to {max(sizes)} bytes on the wire")
+    assert max(sizes) < 5_000
+
+
+def test_no_scheduler_no_worker_and_no_such_address(
+    crowd: Path, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(address: str) -> None:
+        maskgen.build(src=crowd, out=tmp_path / "smfd", engine="dask", address=address, **SHAPE)
+
+    monkeypatch.setattr(dask_engine, "CONNECT", 0.5)
+    with pytest.raises(MaskgenError, match=f"^cannot reach a Dask scheduler at {address} .*'dask scheduler'"):
+        build(address)
+    with pytest.raises(UsageError, match=r"^--address carrier://pigeon is none .*tcp://10\.0\.0\.1:8786"):
+        build("carrier://pigeon")
+    monkeypatch.setattr(dask_engine, "CONNECT", 20)
+    monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, host="tcp://127.0.0.1", dashboard_address=None) as local,
+        pytest.raises(
+            MaskgenError, match=r"has had no worker for 0 s; start some \('dask worker tcp://.* --nthreads 1'\)"
+        ),
+    ):
+        build(local.scheduler_address)
+    assert shards(tmp_path / "smfd") == 0
+
+
+def test_a_worker_of_other_versions_makes_nothing(tmp_path: Path) -> None:
+    task = ShardTask(maskgen.BuildSettings(src=tmp_path, out=tmp_path), "f", 0, "train", 0, 1)
+    with pytest.raises(MaskgenError, match=r"a Dask worker on .* has pillow \d[\d.]+, other than the build; install"):
+        dask_engine._in_worker(task, plan.versions() | {"pillow": "1.0"})
+
+
+def test_dask_is_an_extra(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"needs Dask, which is not installed; run pip install 'maskgen\[dask\]'\.$"):
+        maskgen.build(src=tree, out=tmp_path / "smfd", engine="dask")
+    assert not (tmp_path / "smfd").exists()
+
+
+def test_settings_of_another_engine_are_refused(tmp_path: Path) -> None:
+    settings = {"src": tmp_path, "out": tmp_path / "smfd", "address": "tcp://127.0.0.1:1"}
+    with pytest.raises(UsageError, match="add --engine dask"):
+        engine.check(maskgen.BuildSettings(**settings))
+    with pytest.raises(UsageError, match="give one of the two"):
+        engine.check(maskgen.BuildSettings(**settings, engine="dask", workers=2))

@@ -1,0 +1,198 @@
+"""Photographs that kill the processes that open them: rejected, with their neighbours unharmed, by either engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from runs import ROOT, SHAPE, finish, needs_signals, shards, start
+
+import maskgen
+from maskgen import dask_engine, isolate
+from maskgen.errors import MaskgenError
+from maskgen.processes import Died, apart
+from maskgen.verify import verify
+from maskgen.work import Made, ShardTask
+
+pytestmark = needs_signals
+POISON = Path(__file__).parents[1] / "poison"
+REJECT = ("crashed_worker", "a process that made this photograph alone died of it, twice")
+
+
+@pytest.fixture
+def poisoned() -> dict[str, str]:
+    """The environment in which photographs kill; see tests/poison."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (POISON, ROOT)))}
+
+
+@pytest.fixture
+def src(crowd: Path, tmp_path: Path) -> Path:
+    """`crowd`, to be changed. What is added to the end of a JPEG file changes no pixel."""
+    return Path(shutil.copytree(crowd, tmp_path / "src"))
+
+
+def poison(path: Path, text: str) -> None:
+    with path.open("ab") as file:
+        file.write(f"poison:{text}\n".encode() + b"\xff\xd9")
+
+
+def rejects(out: Path) -> dict[str, tuple[str, str]]:
+    rows = pq.read_table(out / "rejects.parquet").to_pylist()
+    return {row["source"]: (row["reason"], row["detail"]) for row in rows}
+
+
+def rows(out: Path) -> dict[str, tuple[Any, ...]]:
+    return {row.source: (row.key, row.label, row.box.tolist(), row.pictures["wide_high"]) for row in maskgen.open(out)}
+
+
+def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
+    crowd: Path, src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str]
+) -> None:
+    """Two in the same shard: one is killed as where memory is short, one ends in a segmentation fault."""
+    safe = maskgen.build(src=src, out=tmp_path / "safe", engine="serial", **SHAPE)
+    planned = pq.read_table(tmp_path / "safe/plan.parquet").to_pylist()
+    shard = [row["source"] for row in planned if (row["split"], row["shard"]) == ("train", 3)]
+    guilty = [shard[0], shard[3]]
+    for source, number in zip(guilty, (signal.SIGKILL, signal.SIGSEGV), strict=True):
+        poison(src / source, str(int(number)))
+
+    for engine in ("joblib", "dask"):
+        said = finish(start(src, tmp_path / engine, f"--engine={engine}", "--workers=2", env=poisoned))
+        assert "a process that made shard train/00003 alone died; its photographs are tried one by one." in said
+    assert hashes(tmp_path / "joblib") == hashes(tmp_path / "dask")
+
+    found = rejects(tmp_path / "joblib")
+    assert {source for source, why in found.items() if why == REJECT} == set(guilty)
+    expected = {source: row for source, row in rows(tmp_path / "safe").items() if source not in guilty}
+    assert rows(tmp_path / "joblib") == expected
+    assert len(expected) + len(found) == safe.photographs == 150
+    assert verify(tmp_path / "joblib")["rejects"] == len(found)
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_photograph_that_stops_killing_is_a_row(
+    src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str], times: int
+) -> None:
+    """It takes six deaths in a row to be rejected: two among others, two in its shard alone, two by itself."""
+    [victim, *_] = sorted(src.rglob("0001_01.jpg"))
+    poison(victim, f"9:{times}:{tmp_path / 'deaths'}:")
+    maskgen.build(src=src, out=tmp_path / "serial", engine="serial", **SHAPE)
+    finish(start(src, tmp_path / "smfd", "--workers=2", env=poisoned))
+    assert (tmp_path / "deaths").stat().st_size == times
+    assert hashes(tmp_path / "smfd") == hashes(tmp_path / "serial")
+    assert REJECT not in rejects(tmp_path / "smfd").values()
+
+
+def test_workers_that_all_die_and_do_not_come_back_leave_their_shards_made(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: dict[str, str]
+) -> None:
+    """A worker without a nanny is gone after its first death: run after run, the next one would die of it too."""
+    distributed = pytest.importorskip("distributed")
+    for path in src.rglob("*.jpg"):
+        if path.name != "0001_01.jpg":
+            path.unlink()
+    [victim, *_] = src.rglob("*.jpg")
+    poison(victim, "9")
+    monkeypatch.setenv("PYTHONPATH", poisoned["PYTHONPATH"])
+    monkeypatch.setattr(dask_engine, "PATIENCE", 1.0)
+    made: list[Made] = []
+    with distributed.LocalCluster(n_workers=0, host="tcp://127.0.0.1", dashboard_address=None) as local:
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", local.scheduler_address]
+        options = ["--nthreads=1", "--no-nanny", "--no-dashboard", f"--local-directory={tmp_path}"]
+        with subprocess.Popen([*worker, *options], stderr=subprocess.DEVNULL) as process:
+            try:
+                local.wait_for_workers(1, timeout=120)
+                build = maskgen.BuildSettings(
+                    src=src, out=tmp_path / "smfd", engine="dask", address=local.scheduler_address, **SHAPE
+                )
+                with pytest.raises(MaskgenError, match="has had no worker for 1 s; start some"):
+                    maskgen.build(build, progress=made.append)
+                assert process.wait() == -signal.SIGKILL
+            finally:
+                process.kill()
+    assert shards(build.out) == len(made) > 0
+    markers = "".join(path.read_text() for path in build.out.glob("*/*.json"))
+    assert markers.count('"crashed_worker"') == 1
+    assert f'"source": "{victim.relative_to(src)}"' in markers
+
+
+def test_no_photograph_is_blamed_where_every_process_dies(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that die as they load the model, as where memory is short, reject nothing."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Deadly:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'maskgen.landmarks':\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "sys.meta_path.insert(0, Deadly())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
+    with pytest.raises(MaskgenError, match=r"^a worker process died .* before its first photograph; free some memory"):
+        maskgen.build(src=src, out=tmp_path / "smfd", workers=2, **SHAPE)
+    assert shards(tmp_path / "smfd") == 0
+
+
+def test_a_generator_in_a_process_of_its_own() -> None:
+    numbers = apart(_numbers, 3)
+    process, first = next(numbers)
+    assert (first, process != os.getpid()) == (0, True)
+    assert list(numbers) == [(process, 1), (process, 2)]
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    with pytest.raises(Died):
+        list(apart(_numbers, -1))
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        list(apart(_numbers, 0))
+    stopped = apart(_numbers, 10**9)
+    process, _ = next(stopped)
+    stopped.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def _numbers(count: int) -> Iterator[tuple[int, int]]:
+    if count < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    1 / count
+    for number in range(count):
+        yield os.getpid(), number
+
+
+def test_processes_that_die_of_no_photograph_in_particular_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaths: list[str] = []
+
+    def dies(function: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+        deaths.append(function.__name__)
+        raise Died
+        yield
+
+    monkeypatch.setattr(isolate, "apart", dies)
+    monkeypatch.setattr(isolate, "_crashing", lambda *_: frozenset())
+    task = ShardTask(maskgen.BuildSettings(src=Path("/s"), out=Path("/o")), "f", 0, "val", 7, 4)
+    with pytest.raises(MaskgenError, match=r"^2 processes died making shard val/00007 .* no photograph alone does it;"):
+        isolate.make_apart(task)
+    assert deaths == ["_made", "_made"]
+
+
+def test_a_process_starts_deaf_to_ctrl_c() -> None:
+    """In a new Python, where starting the first worker also starts resource trackers, which may unblock SIGINT."""
+    code = (
+        "import functools, signal\n"
+        "from maskgen import processes\n"
+        "blocked = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK)\n"
+        "[signals] = processes.apart(map, blocked, [()])\n"
+        "assert signal.SIGINT in signals, signals\n"
+        "assert signal.SIGINT not in blocked(())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

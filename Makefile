@@ -23,8 +23,8 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 	$(BIN)/maskgen preview demo/photographs/collins/0001_01.jpg demo/photographs/hopper/0003_01.jpg -o demo/preview.png
 	$(BIN)/maskgen build --src demo/photographs --out demo/smfd --test-identities 0.5
 	$(BIN)/maskgen verify demo/smfd
-	$(BIN)/mfr train --data demo/smfd --recipe small --out demo/run
-	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval
+	$(BIN)/mfr train --data demo/smfd --recipe small --out demo/run --cache demo/features
+	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval --cache demo/features
 	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
 
 test: $(READY) ## Set up and run the tests

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import SHAPE
 
 import maskgen
+from runs import SHAPE
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import ROOT, SHAPE, finish, needs_proc, needs_signals, reaped, shards, start, wait, workers_of
 
 import maskgen
 from maskgen import dask_engine, engine, plan
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.shards.commit import leftovers
 from maskgen.work import ShardTask
+from runs import ROOT, SHAPE, finish, needs_proc, needs_signals, reaped, shards, start, wait, workers_of
 
 distributed = pytest.importorskip("distributed")
 Hashes = Callable[[Path], dict[str, str]]

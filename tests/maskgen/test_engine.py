@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from runs import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 import maskgen
 from maskgen import engine
 from maskgen.errors import UsageError
 from maskgen.shards.commit import leftovers
 from maskgen.work import Made
+from runs import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 Hashes = Callable[[Path], dict[str, str]]
 

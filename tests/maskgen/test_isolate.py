@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from runs import ROOT, SHAPE, finish, needs_signals, shards, start
 
 import maskgen
 from maskgen import dask_engine, isolate
@@ -21,6 +20,7 @@ from maskgen.errors import MaskgenError
 from maskgen.processes import Died, apart
 from maskgen.verify import verify
 from maskgen.work import Made, ShardTask
+from runs import ROOT, SHAPE, finish, needs_signals, shards, start
 
 pytestmark = needs_signals
 POISON = Path(__file__).parents[1] / "poison"

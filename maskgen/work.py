@@ -20,7 +20,7 @@ from .landmarks import Landmarker
 from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
-from .sources import read
+from .sources import Reader
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,15 @@ def _photographs(
     planned: list[dict[str, Any]], build: BuildSettings
 ) -> Iterator[tuple[dict[str, Any], bytes | Rejected]]:
     """Each row of the plan with its file's bytes, or with why there are none."""
-    for row in planned:
-        try:
-            if row["problem"]:
-                raise Rejected(*row["problem"].split(": ", 1))
-            data: bytes | Rejected = read(build.src, row["source"], row["bytes"])
-        except Rejected as rejected:
-            data = rejected
-        yield row, data
+    with Reader(build.src, build.image_column) as reader:
+        for row in planned:
+            try:
+                if row["problem"]:
+                    raise Rejected(*row["problem"].split(": ", 1))
+                data: bytes | Rejected = reader.read(row)
+            except Rejected as rejected:
+                data = rejected
+            yield row, data
 
 
 def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:

@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -184,3 +186,29 @@ def without_rights() -> Iterator[Path]:
             for path in Path(name).rglob("*"):
                 if not path.is_symlink():
                     path.chmod(0o755)
+
+
+class S3:
+    """A real S3 server on loopback (moto's). `uri("bucket", "folder")` is what pyarrow, and so --src, takes."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._options = f"scheme=http&region=us-east-1&endpoint_override={host}:{port}&allow_bucket_creation=true"
+
+    def uri(self, bucket: str, path: str = "") -> str:
+        return f"s3://testing:testing@{bucket}{path and '/' + path}?{self._options}"
+
+    def upload(self, folder: Path, bucket: str) -> str:
+        """Copies a local folder into a new bucket; returns the bucket's URI."""
+        filesystem, _ = pa.fs.FileSystem.from_uri(self.uri(bucket))
+        filesystem.create_dir(bucket)
+        pa.fs.copy_files(str(folder), bucket, destination_filesystem=filesystem, use_threads=False)
+        return self.uri(bucket)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A server of its own for this run; buckets are made by `upload` and should have a test's own name."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield S3(*server.get_host_and_port())
+    server.stop()

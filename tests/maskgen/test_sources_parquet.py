@@ -144,9 +144,10 @@ def test_a_file_that_changed_after_the_plan_stops_the_build(noise: Path) -> None
     data = bytearray(noise.read_bytes())
     data[len(data) // 2] ^= 1
     noise.write_bytes(data)  # the size is the same: the page's checksum tells
-    with Reader(str(noise)) as reader, pytest.raises(MaskgenError, match="row group 1 cannot be read"):
-        for row in found:
-            reader.read(row)
+    with Reader(str(noise)) as reader:
+        reader.read(found[99])
+        with pytest.raises(MaskgenError, match="row group 1 cannot be read"):
+            [reader.read(row) for row in found]
     noise.write_bytes(data[:-1])
     with Reader(str(noise)) as reader, pytest.raises(UsageError, match="bytes but had"):
         reader.read(found[0])

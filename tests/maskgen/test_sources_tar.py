@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
@@ -19,22 +18,12 @@ from maskgen.sources import Reader, photographs
 from maskgen.sources import tars as sources_tars
 
 
-def write_tar(path: Path, members: dict[str, bytes], format: int = tarfile.GNU_FORMAT) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=format) as archive:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
-
-
 def listed(src: Path | str, **options: Any) -> list[tuple[str, str, str]]:
     """(source, identity, first word of the problem) of every entry."""
     return [(found.source, found.identity, found.problem.partition(":")[0]) for found in photographs(src, **options)]
 
 
-def test_the_folder_a_member_lies_in_is_the_person(tmp_path: Path) -> None:
+def test_the_folder_a_member_lies_in_is_the_person(write_tar: Callable[..., Path], tmp_path: Path) -> None:
     path = write_tar(
         tmp_path / "x.tar",
         {"./n2/1.jpg": b"one", "lfw/Ann/2.PNG": b"", "n3/notes.txt": b"no", "n3/a.b.jpg": b"four", "stray.jpg": b"x"},
@@ -54,7 +43,9 @@ def test_the_folder_a_member_lies_in_is_the_person(tmp_path: Path) -> None:
         )
 
 
-def test_json_and_cls_name_the_person_before_or_after_the_photograph(tmp_path: Path) -> None:
+def test_json_and_cls_name_the_person_before_or_after_the_photograph(
+    write_tar: Callable[..., Path], tmp_path: Path
+) -> None:
     write_tar(
         tmp_path / "x.tar",
         {
@@ -84,7 +75,9 @@ def test_json_and_cls_name_the_person_before_or_after_the_photograph(tmp_path: P
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_every_tar_format_with_long_and_foreign_names(tmp_path: Path, format: int) -> None:
+def test_every_tar_format_with_long_and_foreign_names(
+    write_tar: Callable[..., Path], tmp_path: Path, format: int
+) -> None:
     name = "a" * 90 + "/" + ("日本" if format != tarfile.USTAR_FORMAT else "bc" * 3) + "x" * 60 + ".jpg"
     write_tar(tmp_path / "x.tar", {name: b"abc", "b/1.jpg": b"d"}, format)
     rows = [found._asdict() for found in photographs(tmp_path)]
@@ -118,7 +111,7 @@ def test_links_doubles_and_bad_names_are_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def three(tmp_path: Path) -> Path:
+def three(write_tar: Callable[..., Path], tmp_path: Path) -> Path:
     """A tar of three members, of 1,000 bytes each: each takes a header block and two of data."""
     return write_tar(tmp_path / "three.tar", {f"ann/{number}.jpg": bytes([number]) * 1000 for number in (1, 2, 3)})
 
@@ -161,7 +154,7 @@ def test_a_header_that_claims_much_is_not_believed(tmp_path: Path) -> None:
         list(photographs(tmp_path))
 
 
-def test_a_tar_that_changed_after_the_plan_stops_the_build(three: Path) -> None:
+def test_a_tar_that_changed_after_the_plan_stops_the_build(write_tar: Callable[..., Path], three: Path) -> None:
     [first, second, _] = [found._asdict() for found in photographs(three)]
     with Reader(str(three)) as reader:
         assert reader.read(first) == b"\1" * 1000
@@ -198,7 +191,7 @@ def test_the_webdataset_librarys_tars(tmp_path: Path, takes: Callable[[int], byt
 
 
 @pytest.fixture(scope="module")
-def tarred(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tarred(write_tar: Callable[..., Path], tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The photographs of `tree` in three tars."""
     folder = tmp_path_factory.mktemp("tars")
     names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*.jpg"))
@@ -246,7 +239,7 @@ def test_boxes_name_the_members_of_tars(
     assert {row.source.rpartition("/")[2] for row in maskgen.open(out)} == {"0000_01.jpg", "0005_01.jpg"}
 
 
-def test_limits_of_notes(tmp_path: Path) -> None:
+def test_limits_of_notes(write_tar: Callable[..., Path], tmp_path: Path) -> None:
     note = json.dumps({"identity": "ann", "more": "x" * sources_tars.MAX_NOTE}).encode()
     write_tar(tmp_path / "x.tar", {"1.jpg": b"", "1.json": note, "2.jpg": b"", "2.json": b"[" * 100_000})
     assert listed(tmp_path) == [("x.tar/1.jpg", "", "no_identity"), ("x.tar/2.jpg", "", "no_identity")]

@@ -228,7 +228,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """What ran and how fast: the one file that differs from run to run."""
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     return {
-        "command": {**jsonable(build), "src": sources.readable(build.src)},
+        "command": jsonable(replace(build, src=sources.readable(build.src))),
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),

@@ -17,8 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -273,27 +271,23 @@ def write_pack() -> Callable[[Path, list[tuple[float, bytes]]], Path]:
 
 
 class S3:
-    """A real S3 server on loopback (moto's). `uri("bucket", "folder")` is what pyarrow, and so --src, takes."""
+    """A real S3 server on loopback (moto's)."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._options = f"scheme=http&region=us-east-1&endpoint_override={host}:{port}&allow_bucket_creation=true"
+    def __init__(self, port: int) -> None:
+        self.port = port
 
-    def uri(self, bucket: str, path: str = "") -> str:
-        return f"s3://testing:testing@{bucket}{path and '/' + path}?{self._options}"
-
-    def upload(self, folder: Path, bucket: str) -> str:
-        """Copies a local folder into a new bucket; returns the bucket's URI."""
-        filesystem, _ = pa.fs.FileSystem.from_uri(self.uri(bucket))
-        filesystem.create_dir(bucket)
-        pa.fs.copy_files(str(folder), bucket, destination_filesystem=filesystem, use_threads=False)
-        return self.uri(bucket)
+    def uri(self, place: str) -> str:
+        """A bucket, or a place in one, as a URI with keys and endpoint: what pyarrow, and so --src, takes."""
+        options = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
+        return f"s3://test-key:test-secret@{place}?{options}"
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
-    """A server of its own for this run; buckets are made by `upload` and should have a test's own name."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or every request is a line
-    server.start()
-    yield S3(*server.get_host_and_port())
-    server.stop()
+    """A server of its own for this run. A test that makes a bucket gives it a name of its own."""
+    server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line
+    running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running.start()
+    yield S3(running.get_host_and_port()[1])
+    running.stop()

@@ -20,7 +20,7 @@ IDENTITY_COLUMNS = ("identity", "label", "class")
 IMAGE_COLUMNS = ("image", "img", "jpg", "picture", "photo")
 """Names that decide where several columns hold bytes."""
 
-_BATCH = 64
+_BATCH = 16
 _BUFFER = 1 << 20
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
 """What a damaged file makes pyarrow raise. A network's errors are `MaskgenError` by then."""
@@ -169,8 +169,8 @@ def _class_names(schema: pa.Schema, identity: str) -> list[str]:
     try:
         feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][identity]
         names = feature["names"] if feature["_type"] == "ClassLabel" else []
-        return names if all(isinstance(name, str) and name for name in names) else []
-    except (ValueError, LookupError, TypeError):
+        return [name.encode("utf-8", "backslashreplace").decode().strip() for name in names]
+    except (ValueError, LookupError, TypeError, AttributeError):
         return []
 
 

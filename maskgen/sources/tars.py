@@ -6,6 +6,7 @@ A sample's key is its path up to the first dot of the base name. Its person is t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def photographs(place: Place, name: str, identity_field: str | None) -> Iterator
     """
     fields = (identity_field,) if identity_field else IDENTITY_FIELDS
     sample: list[tarfile.TarInfo] = []
-    key, seen = "", set[str]()
+    key, seen = "", set[bytes]()
     with _Headers(place, name) as container:
         for member in _members(container):
             stem = _key(member.name)
@@ -70,7 +71,7 @@ def _members(container: _Headers) -> Iterator[tarfile.TarInfo]:
     `tarfile` takes a bad header in the middle, or no more bytes, for the end. A tar ends with two zero blocks.
     """
     try:
-        with tarfile.open(fileobj=container, mode="r:", errors="surrogateescape") as archive:
+        with tarfile.open(fileobj=container, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
             last = -1
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # or a large tar's members fill the memory
@@ -99,7 +100,7 @@ def _key(name: str) -> str:
 
 
 def _sample(
-    container: Container, tar: str, members: list[tarfile.TarInfo], fields: tuple[str, ...], seen: set[str]
+    container: Container, tar: str, members: list[tarfile.TarInfo], fields: tuple[str, ...], seen: set[bytes]
 ) -> Iterator[Photograph]:
     pictures = [member for member in members if member.name.lower().endswith(EXTENSIONS)]
     if not pictures:
@@ -113,9 +114,10 @@ def _sample(
             wrong = "link: the member is a link" if member.islnk() or member.issym() else "unreadable: not a plain file"
         elif utf8(name) != name:
             wrong = "bad_name: the member's name is not UTF-8; pack it under another"
-        if source in seen:  # whatever unpacks the tar, only the last of them stays
+        digest = hashlib.blake2b(source.encode(), digest_size=16).digest()  # names would need three times the memory
+        if digest in seen:  # whatever unpacks the tar, only the last of them stays
             source, wrong = f"{source}@{member.offset}", "duplicate: the tar has an earlier member of this name"
-        seen.add(source)
+        seen.add(digest)
         size = member.size if member.isreg() else 0
         yield Photograph(source, identity, "", size, wrong, tar, container.size, member.offset_data)
 
@@ -133,7 +135,7 @@ def _identity(
             return "", "no_identity: the sample's .json cannot be read"
         for field in fields:
             if identity := _text(described.get(field)):
-                return utf8(identity), ""
+                return identity, ""
     if "cls" in notes:
         try:
             identity = _note(container, notes["cls"]).decode().strip()
@@ -153,4 +155,6 @@ def _note(container: Container, member: tarfile.TarInfo) -> bytes:
 
 def _text(value: Any) -> str:
     """An identity as text: a string or a whole number; anything else names nobody."""
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return ""
+    return str(value).strip().encode("utf-8", "backslashreplace").decode()  # JSON may hold half a character

@@ -113,16 +113,19 @@ def test_official_splits_of_tars_are_kept(
     }
 
 
-@pytest.mark.parametrize("src", ["src/x.tar", "src/x-{0..1}.tar", "src"])
+@pytest.mark.parametrize("src", ["src/x.tar", "src/x-{0..1}.tar", "src", "file://src"])
 def test_out_and_src_inside_each_other_are_refused(
     tmp_path: Path, write_tar: Callable[..., Path], make: Callable[..., Path], src: str
 ) -> None:
     for name in ("x", "x-0", "x-1"):
         write_tar(tmp_path / f"src/{name}.tar", {"ann/1.jpg": b""})
+    inside, src = src.endswith("src"), src.replace("src", str(tmp_path / "src"))
     with pytest.raises(UsageError, match="lie inside each other"):
-        make(tmp_path / src, tmp_path if src == "src" else tmp_path / "src")
-    if src != "src":  # beside the files is allowed: nothing else in their folder is read
-        assert make(tmp_path / src, tmp_path / "src/out").is_dir()
+        make(src, tmp_path / "src/out" if inside else tmp_path / "src")
+    with pytest.raises(UsageError, match="lie inside each other"):
+        make(src, tmp_path)
+    if not inside:  # beside the files is allowed: nothing else in their folder is read
+        assert make(src, tmp_path / "src/out").is_dir()
 
 
 def test_the_command_takes_tars_and_says_what_is_wrong(tmp_path: Path, write_tar: Callable[..., Path]) -> None:

@@ -40,6 +40,15 @@ NAMES = [
 ]
 
 
+def upload(s3: Any, folder: Path, bucket: str) -> str:
+    """Copies a local folder into a new bucket; returns the bucket's URI."""
+    filesystem, _ = pa.fs.FileSystem.from_uri(f"{s3.uri(bucket)}&allow_bucket_creation=true")
+    filesystem.create_dir(bucket)
+    pa.fs.copy_files(str(folder), bucket, destination_filesystem=filesystem, use_threads=False)
+    uri: str = s3.uri(bucket)
+    return uri
+
+
 @pytest.mark.parametrize("vggface2", [False, True])
 def test_a_remote_tree_is_listed_as_the_local_one(
     tmp_path: Path, s3: Any, write_tree: Callable[..., Path], vggface2: bool
@@ -47,7 +56,7 @@ def test_a_remote_tree_is_listed_as_the_local_one(
     names = [f"{split}/{name}" for split in ("train", "test") for name in NAMES] if vggface2 else [*NAMES]
     names += [f"{'train/' * vggface2}n{number:03d}/1.jpg" for number in range(2 * remote.AT_ONCE)]
     write_tree(tmp_path, {name: b"x" * number for number, name in enumerate(names)})
-    uri = s3.upload(tmp_path, f"tree-{int(vggface2)}")
+    uri = upload(s3, tmp_path, f"tree-{int(vggface2)}")
     expected = list(photographs(tmp_path))
     assert len(expected) == len(names) - (4 if vggface2 else 2)
     assert list(photographs(uri)) == expected
@@ -79,7 +88,7 @@ def packed(
 
 @pytest.fixture(scope="module")
 def uploaded(packed: Path, s3: Any) -> str:
-    s3.upload(packed, "packed")
+    upload(s3, packed, "packed")
     return "packed"
 
 
@@ -93,20 +102,20 @@ def test_a_remote_source_gives_the_data_set_of_the_local_one(
     hashes: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
-    local, there = make(packed / kind, tmp_path / "local"), make(s3.uri(uploaded, kind), tmp_path / "remote")
+    local, there = make(packed / kind, tmp_path / "local"), make(s3.uri(f"{uploaded}/{kind}"), tmp_path / "remote")
     assert hashes(there) == hashes(local)
     assert pq.read_table(there / "plan.parquet").num_rows == 30
     assert json.loads((there / "run.json").read_bytes())["command"]["src"] == f"s3://{uploaded}/{kind}"
-    assert not any(b"testing" in path.read_bytes() for path in there.rglob("*.json"))
+    assert not any(b"test-" in path.read_bytes() for path in there.rglob("*.json"))
     if kind == "tar":
-        pattern = s3.uri(uploaded, "tar/x-{0..1}.tar")
+        pattern = s3.uri(f"{uploaded}/tar/x-{{0..1}}.tar")
         assert hashes(make(pattern, tmp_path / "workers", workers=2, engine="joblib")) == hashes(local)
 
 
 def test_a_remote_file_that_changed_or_went_stops_the_build(tmp_path: Path, s3: Any) -> None:
     (tmp_path / "ann").mkdir()
     (tmp_path / "ann/1.jpg").write_bytes(b"four")
-    uri = s3.upload(tmp_path, "changing")
+    uri = upload(s3, tmp_path, "changing")
     [found] = [found._asdict() for found in photographs(uri)]
     with Reader(uri) as reader:
         assert reader.read(found) == b"four"
@@ -123,8 +132,8 @@ def test_a_remote_source_that_is_not_there_is_one_sentence(
     uploaded: str, s3: Any, path: str, make: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"s3://packed/nothing") as caught:
-        make(s3.uri(uploaded, path), tmp_path / "out")
-    assert "testing" not in str(caught.value)
+        make(s3.uri(f"{uploaded}/{path}"), tmp_path / "out")
+    assert "test-" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -139,7 +148,7 @@ def test_a_server_that_is_gone_is_one_sentence_without_keys(
 
 
 def test_an_uri_that_is_none(make: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot open nonsense://bucket") as caught:
+    with pytest.raises(UsageError, match=r"cannot open nonsense://.*bucket") as caught:
         make("nonsense://key:secret@bucket", tmp_path / "out")
     assert "secret" not in str(caught.value)
 
@@ -233,5 +242,23 @@ def test_errors_that_stay_end_the_build_and_are_never_rejects(packed: Path, monk
         there.read("ann/0000_01.jpg", 10)
     with pytest.raises(MaskgenError, match=r"cannot read flaky://x after 4 tries .*run the same command again"):
         list(remote.photographs(there))
+    broken = Flaky(0)
+    there_too = Place(pa.fs.PyFileSystem(broken), str(packed), "flaky://x")
+    for kind, name in (("tar", "tar/x-0.tar"), ("parquet", "parquet/x.parquet"), ("recordio", "recordio/train.rec")):
+        monkeypatch.setattr("maskgen.sources.reader.locate", lambda src: (there_too, None))
+        [found, *_] = photographs(packed / name)
+        row = {**found._asdict(), "container": name}
+        broken.failures = 0
+        with Reader("flaky://x") as reader:
+            assert len(reader.read(row)) == found.bytes
+        broken.calls.clear()
+        broken.failures = 1000
+        monkeypatch.setattr(broken, "_may_fail", lambda call, path: None)  # opening succeeds, reading does not
+        with (
+            Reader("flaky://x") as reader,
+            pytest.raises(MaskgenError, match=r"cannot read .* after 4 tries \(") as caught,
+        ):
+            reader.read(row)
+        assert kind in str(caught.value)
     with pytest.raises(MaskgenError, match=r"cannot read flaky://x/x\.tar after 4 tries"):
         Container(Place(there.filesystem, str(packed / "tar"), "flaky://x"), "x.tar")

@@ -239,6 +239,11 @@ def test_boxes_name_the_members_of_tars(
     assert {row.source.rpartition("/")[2] for row in maskgen.open(out)} == {"0000_01.jpg", "0005_01.jpg"}
 
 
+def test_half_a_character_in_a_json(write_tar: Callable[..., Path], tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", {"1.jpg": b"", "1.json": b'{"identity": "\\ud800x"}'})
+    assert listed(tmp_path) == [("x.tar/1.jpg", "\\ud800x", "")]
+
+
 def test_limits_of_notes(write_tar: Callable[..., Path], tmp_path: Path) -> None:
     note = json.dumps({"identity": "ann", "more": "x" * sources_tars.MAX_NOTE}).encode()
     write_tar(tmp_path / "x.tar", {"1.jpg": b"", "1.json": note, "2.jpg": b"", "2.json": b"[" * 100_000})

@@ -20,7 +20,7 @@ def filesystem_of(text: str) -> tuple[pa.fs.FileSystem, str]:
     try:
         filesystem, root = pa.fs.FileSystem.from_uri(text)
     except (pa.ArrowException, ValueError, OSError) as error:
-        shown = re.sub(r"(?<=://)[^/@]*@|\?.*", "", text)
+        shown = re.sub(r"(?<=://).*@", "", text.partition("?")[0])
         said = " ".join(str(error).replace(text, shown).split()).rstrip(".")
         raise UsageError(f"cannot open {shown}: {said}; give a folder or a URI such as s3://bucket/folder.") from None
     return filesystem, root.rstrip("/") or "/"

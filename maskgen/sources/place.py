@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +31,14 @@ _AHEAD = {True: 1 << 16, False: 1 << 22}
 
 def readable(text: str) -> str:
     """A path or URI as messages and records may show it: without the keys and options that a URI can carry."""
-    return re.sub(r"(?<=://)[^/@]*@|\?.*", "", text) if "://" in text else text
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text
+    place = rest.partition("?")[0]
+    host = place.partition("/")[0]
+    if "@" in host or ":" in host:  # a secret that should have been percent-encoded may hold a slash
+        place = place.rpartition("@")[2] if "@" not in host else place[host.rindex("@") + 1 :]
+    return f"{scheme}://{place}"
 
 
 def changed(name: str, now: int, planned: int) -> UsageError:

@@ -106,7 +106,7 @@ def test_a_remote_source_gives_the_data_set_of_the_local_one(
     assert hashes(there) == hashes(local)
     assert pq.read_table(there / "plan.parquet").num_rows == 30
     assert json.loads((there / "run.json").read_bytes())["command"]["src"] == f"s3://{uploaded}/{kind}"
-    assert not any(b"test-" in path.read_bytes() for path in there.rglob("*.json"))
+    assert not any(b"test-secret" in path.read_bytes() for path in there.rglob("*.json"))
     if kind == "tar":
         pattern = s3.uri(f"{uploaded}/tar/x-{{0..1}}.tar")
         assert hashes(make(pattern, tmp_path / "workers", workers=2, engine="joblib")) == hashes(local)
@@ -133,7 +133,7 @@ def test_a_remote_source_that_is_not_there_is_one_sentence(
 ) -> None:
     with pytest.raises(UsageError, match=r"s3://packed/nothing") as caught:
         make(s3.uri(f"{uploaded}/{path}"), tmp_path / "out")
-    assert "test-" not in str(caught.value)
+    assert "test-secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -145,6 +145,20 @@ def test_a_server_that_is_gone_is_one_sentence_without_keys(
     with pytest.raises(MaskgenError, match=r"cannot read s3://bucket/folder .*run the same command again") as caught:
         make(uri, tmp_path / "out")
     assert "mysecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
+        ("s3://key:secret@bucket/a@b?session_token=secret", "s3://bucket/a@b"),
+        ("s3://key:sec/ret@bucket/a", "s3://bucket/a"),
+        ("s3://key:s@cret@bucket", "s3://bucket"),
+        ("/a/b?c@d", "/a/b?c@d"),
+    ],
+)
+def test_messages_show_no_keys(uri: str, shown: str) -> None:
+    assert place.readable(uri) == shown
 
 
 def test_an_uri_that_is_none(make: Callable[..., Path], tmp_path: Path) -> None:

@@ -104,14 +104,7 @@ def _photographs(
 ) -> Iterator[tuple[dict[str, Any], bytes | Rejected]]:
     """Each row of the plan with its file's bytes, or with why there are none."""
     with Reader(build.src, build.image_column) as reader:
-        for row in planned:
-            try:
-                if row["problem"]:
-                    raise Rejected(*row["problem"].split(": ", 1))
-                data: bytes | Rejected = reader.read(row)
-            except Rejected as rejected:
-                data = rejected
-            yield row, data
+        yield from reader.each(planned)
 
 
 def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from .photograph import utf8
 from .place import Entry, Place, place_of, readable
 
 ENDINGS = {"tar": ".tar", "parquet": ".parquet", "recordio": ".rec"}
@@ -158,6 +159,9 @@ def _holdings(place: Place) -> tuple[dict[str, list[str]], bool]:
 def _with_splits(names: list[str]) -> tuple[tuple[str, str], ...]:
     """Containers with their official splits: those of train/ and test/ folders or of names that begin with the
     words, where every container has one and both occur; else none has, and identities are split by hash."""
+    for name in names:
+        if utf8(name) != name:
+            raise UsageError(f"the file {utf8(name)!r} in --src has a name that is not UTF-8; rename it.")
     splits = [_split(name) for name in names]
     official = set(splits) == {"train", "test"}
     return tuple((name, split if official else "") for name, split in zip(names, splits, strict=True))

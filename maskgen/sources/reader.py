@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ..decode import Rejected
 from . import folders, recordio, tars
 from .detect import kind_of, locate
 from .parquet import Rows
 from .place import Container
+
+Row = dict[str, Any]
+"""A row of the plan, by column."""
+
+AT_ONCE = 8
+"""Remote files that are fetched side by side and ahead of need."""
 
 
 class Reader:
@@ -25,7 +35,38 @@ class Reader:
         self._name = ""
         self._rows: Rows | None = None
 
-    def read(self, row: dict[str, Any]) -> bytes:
+    def each(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes | Rejected]]:
+        """Each row of the plan with its photograph's bytes, or with why there are none. Remote files are fetched a few
+        at a time, since each costs two round trips and hardly any bytes."""
+        if self._place.is_local:
+            yield from ((row, self._tried(row)) for row in rows)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            waiting: deque[tuple[Row, Future[bytes | Rejected] | None]] = deque()
+            try:
+                for row in rows:
+                    single = not row["problem"] and not row.get("container")
+                    waiting.append((row, pool.submit(self._tried, row) if single else None))
+                    if len(waiting) > AT_ONCE:
+                        yield self._next(waiting)
+                while waiting:
+                    yield self._next(waiting)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _next(self, waiting: deque[tuple[Row, Future[bytes | Rejected] | None]]) -> tuple[Row, bytes | Rejected]:
+        row, future = waiting.popleft()
+        return row, self._tried(row) if future is None else future.result()
+
+    def _tried(self, row: Row) -> bytes | Rejected:
+        try:
+            if row["problem"]:
+                raise Rejected(*row["problem"].split(": ", 1))
+            return self.read(row)
+        except Rejected as rejected:
+            return rejected
+
+    def read(self, row: Row) -> bytes:
         """The bytes of one photograph. Raises `Rejected`, `UsageError` (the source changed), `MaskgenError`."""
         name, size = row.get("container", ""), row["bytes"]
         if not name:

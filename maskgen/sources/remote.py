@@ -26,9 +26,11 @@ def photographs(place: Place) -> Iterator[Photograph]:
             f"cannot read --src {place.shown}: No such file or directory; give a folder of identity folders."
         ) from None
     folders = {entry.name for entry in top if entry.is_folder}
-    official = bool(folders) and folders <= set(OFFICIAL_SPLITS)
+    if not folders or not folders <= set(OFFICIAL_SPLITS):
+        yield from _listed(place, "", top)
+        return
     for entry in top:
-        if official and entry.is_folder:
+        if entry.is_folder:
             for found in _listed(place, f"{entry.name}/", place.entries(entry.name)):
                 yield found._replace(official_split=entry.name)
         else:

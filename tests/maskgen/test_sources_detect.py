@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def test_one_file_and_a_pattern_name_containers(tmp_path: Path) -> None:
         taken(tmp_path / "a/x-1.tar", "parquet")
     with pytest.raises(UsageError, match=r"there is no file .*/a/x-2\.tar; check --src"):
         list(photographs(f"{tmp_path}/a/x-{{2..3}}.tar"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_container_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.tar", "wb"):
+        pass
+    with pytest.raises(UsageError, match=r"the file 'caf\\\\xe9\.tar' in --src has a name that is not UTF-8"):
+        taken(tmp_path)
 
 
 def test_official_splits_of_tars_are_kept(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,34 @@ def test_errors_that_pass_are_tried_again_and_change_nothing(
         with Reader(str(packed / kind)) as reader:
             assert mine == [reader.read(entry._asdict()) for entry in found]
         monkeypatch.setattr(place, "PAUSE", 0.001)
+
+
+class Together(Flaky):
+    """Listings of identity folders, and openings, wait for each other: alone none of them comes back."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.barrier = threading.Barrier(2)
+
+    def _may_fail(self, call: str, path: str) -> None:
+        if call == "open" or path.rpartition("/")[2] in ("ann", "bob"):
+            self.barrier.wait(60)
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_listings_and_files_are_fetched_side_by_side(
+    tmp_path: Path, write_tree: Callable[..., Path], top: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(
+        tmp_path, {f"{top}{person}/{n}.jpg": f"{person}{n}".encode() for person in ("ann", "bob") for n in (1, 2)}
+    )
+    there = Place(pa.fs.PyFileSystem(Together()), str(tmp_path), "together://x")
+    found = list(remote.photographs(there))
+    assert found == list(photographs(tmp_path))
+    monkeypatch.setattr("maskgen.sources.reader.locate", lambda src: (there, None))
+    with Reader("together://x") as reader:
+        read = [(row["source"], data) for row, data in reader.each(entry._asdict() for entry in found)]
+    assert read == [(f"{top}{person}/{n}.jpg", f"{person}{n}".encode()) for person in ("ann", "bob") for n in (1, 2)]
 
 
 def test_errors_that_stay_end_the_build_and_are_never_rejects(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,3 +305,47 @@ def test_errors_that_stay_end_the_build_and_are_never_rejects(packed: Path, monk
         assert kind in str(caught.value)
     with pytest.raises(MaskgenError, match=r"cannot read flaky://x/x\.tar after 4 tries"):
         Container(Place(there.filesystem, str(packed / "tar"), "flaky://x"), "x.tar")
+
+
+class Outage(Flaky):
+    """A file system that answers nothing any more once `left` files have been opened."""
+
+    left = 0
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def _may_fail(self, call: str, path: str) -> None:
+        if call == "open":
+            self.left -= 1
+        if self.left < 0:
+            raise OSError("AWS Error SLOW_DOWN")
+
+
+@pytest.mark.parametrize("kind", ["folders", "tar", "parquet", "recordio"])
+def test_an_outage_in_mid_build_ends_in_the_same_bytes(
+    packed: Path,
+    kind: str,
+    make: Callable[..., Path],
+    hashes: Callable[[Path], dict[str, str]],
+    rejects: Callable[[Path], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Outage()
+    there = Place(pa.fs.PyFileSystem(store), str(packed / kind), "outage://x")
+    for module in ("detect", "reader"):
+        monkeypatch.setattr(f"maskgen.sources.{module}.locate", lambda src: (there, None))
+    planning = {"folders": 0, "tar": 2, "parquet": 1, "recordio": 2}[kind]
+    made = []
+    for more in (12, 3) if kind == "folders" else (2, 3):
+        store.left = planning + more
+        with pytest.raises(MaskgenError, match=r"outage://x.* after 4 tries .*SLOW_DOWN.*run the same command again"):
+            make("outage://x", tmp_path / "out")
+        made.append(len(list((tmp_path / "out").glob("*/*.json"))))
+    store.left = 10**6
+    out = make("outage://x", tmp_path / "out")
+    assert made[0] > 0
+    monkeypatch.undo()
+    assert hashes(out) == hashes(make(packed / kind, tmp_path / "local"))
+    assert len(rejects(out)) == 3

@@ -62,7 +62,7 @@ def photographs(place: Place, name: str) -> Iterator[Photograph]:
 
 
 def read(container: Container, offset: int, size: int) -> bytes:
-    """The image of the record at `offset`; `MaskgenError` where no record with an image of that size is there."""
+    """The image of the record at `offset`; `MaskgenError` where there is no record, or one of another size."""
     data = b"".join(_parts(container, offset))
     image_size, _, _ = _described(len(data), data)
     if image_size != size:
@@ -136,12 +136,9 @@ def _scan(container: Container, offset: int) -> tuple[int, bytes, int]:
     """
     role, length = _part(container, offset)
     if role != _WHOLE:
-        data, end = b"", offset
-        pieces = list(_parts(container, offset))
+        pieces = list(_parts(container, offset))  # part, magic number, part ...
         data = b"".join(pieces)
-        for piece in pieces[::2]:
-            end += _PART.size + _padded(len(piece))
-        return len(data), data, end
+        return len(data), data, offset + sum(_PART.size + _padded(len(part)) for part in pieces[::2])
     head = container.at(offset + _PART.size, min(length, _HEADER.size + 4))
     return length, head, offset + _PART.size + _padded(length)
 

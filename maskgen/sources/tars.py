@@ -54,7 +54,7 @@ def photographs(place: Place, name: str, identity_field: str | None) -> Iterator
 
 
 def read(container: Container, offset: int, size: int) -> bytes:
-    """The bytes of the member whose data begin at `offset`; `MaskgenError` where no member of that size is there."""
+    """The bytes of the member whose data begin at `offset`; `UsageError` where no member of that size is there."""
     block = container.at(offset - _BLOCK, _BLOCK + size)
     try:
         header = tarfile.TarInfo.frombuf(block[:_BLOCK], "utf-8", "surrogateescape")

@@ -131,6 +131,9 @@ def build(settings: BuildSettings) -> None:
       maskgen build --src vggface2 --out smfd --variants random --format webdataset
     A sixth of the bytes: masks are drawn when the data set is read:
       maskgen build --src vggface2 --out smfd --store recipe
+    From tar shards in a bucket, and from an insightface pack:
+      maskgen build --src "s3://bucket/faces-{000000..000330}.tar" --out smfd
+      maskgen build --src ms1mv3 --out smfd
     VGGFace2 with its own face boxes instead of detection:
       maskgen build --src vggface2 --out smfd --boxes loose_bb_train.csv --boxes loose_bb_test.csv
     A quick trial of 1,000 photographs:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import card, engine, plan
+from . import card, engine, plan, sources
 from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
@@ -81,11 +81,16 @@ def _with_paths(build: BuildSettings) -> BuildSettings:
     """The same settings with absolute paths, which Python callers may give as text."""
     return replace(
         build,
-        src=Path(build.src).resolve(),
+        src=_absolute(build.src),
         out=Path(build.out).resolve(),
         boxes=tuple(Path(path).resolve() for path in build.boxes),
         predictor=Path(build.predictor).resolve() if build.predictor else None,
     )
+
+
+def _absolute(src: str | Path) -> str:
+    """A source as an absolute path, or as the URI that it is."""
+    return str(src) if "://" in str(src) else str(Path(src).resolve())
 
 
 def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Planned | None) -> Summary:
@@ -169,11 +174,13 @@ def _finish(
 
 def _check_out(build: BuildSettings) -> None:
     """Raises `UsageError` where --out overlaps --src or holds something that is not ours."""
-    src, out = build.src, build.out
-    if not os.path.isdir(src):  # false, too, where a folder above it is closed
-        raise UsageError(f"there is no folder --src {src}; give a folder of identity folders.")
-    if out.is_relative_to(src) or src.is_relative_to(out):
-        raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
+    out, local = build.out, sources.local_path(build.src)
+    if local is not None:
+        if not os.path.isdir(local) and not sources.kind_of(local):  # so, too, where a folder above it is closed
+            raise UsageError(f"there is no folder --src {local}; give a folder of identity folders.")
+        src = Path(local).resolve()
+        if out.is_relative_to(src) or src.is_relative_to(out):
+            raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
     try:
         str(out).encode()
     except UnicodeEncodeError:
@@ -221,7 +228,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """What ran and how fast: the one file that differs from run to run."""
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     return {
-        "command": jsonable(build),
+        "command": jsonable(replace(build, src=sources.readable(build.src))),
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),

@@ -15,6 +15,7 @@ from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 from .shards.schema import masked_names
+from .sources import readable
 from .table import table
 from .verify import verify
 from .work import Made
@@ -41,7 +42,7 @@ def build_with_progress(settings: BuildSettings) -> str:
         bar.update(made.photographs)
 
     if sys.stderr.isatty():
-        print(f"listing {settings.src} ...", file=sys.stderr)
+        print(f"listing {readable(str(settings.src))} ...", file=sys.stderr)
     try:
         summary = build(settings, planned=planned, progress=progress)
     finally:

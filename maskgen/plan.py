@@ -26,19 +26,25 @@ from .errors import UsageError
 from .outline import VARIANTS
 from .settings import setting
 from .shards import schema
-from .sources import Photograph, box_name, photographs, read_boxes
+from .sources import KINDS, Photograph, box_name, photographs, read_boxes, readable
 
 VAL_SHARE = 0.2
 """Share of each training identity's photographs that is kept for validation (the paper's 80 / 20)."""
 
 _CHUNK = 65_536
+_CONTAINER_COLUMNS = ("container", "container_bytes", "offset")
 
 
 @dataclass(frozen=True)
 class BuildSettings:
     """What `maskgen build` is told. Everything but the run-only settings shapes the bytes of the data set."""
 
-    src: Path = setting(help="Folder of identity folders, or a VGGFace2 tree.", metavar="DIR", run_only=True)
+    src: str = setting(
+        help="Folder or URI (s3://bucket/folder) of identity folders, a VGGFace2 tree, tar shards, Parquet files or a "
+        "RecordIO pack; or one such file, or a pattern such as x-{000000..000012}.tar.",
+        metavar="DIR|URI|PATTERN",
+        run_only=True,
+    )
     out: Path = setting(help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True)
     format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
@@ -85,6 +91,24 @@ class BuildSettings:
         metavar="N",
     )
     follow_links: bool = setting(False, help="Follow symbolic links in --src.")
+    src_kind: str = setting(
+        "auto",
+        help="What to take --src for, where it holds more than one kind of source.",
+        choices=KINDS,
+        run_only=True,
+    )
+    identity_field: str | None = setting(
+        None,
+        help="Column of a Parquet source, or field of a tar's .json, that names the person; by default identity, "
+        "label or class.",
+        metavar="NAME",
+        run_only=True,
+    )
+    image_column: str | None = setting(
+        None,
+        help="Column of a Parquet source that holds the photographs; by default found by its type.",
+        metavar="NAME",
+    )
     workers: int | None = setting(None, help="Worker processes; by default one a core.", low=1, run_only=True)
     engine: str = setting(
         "joblib",
@@ -151,15 +175,26 @@ def variant_of(seed: int, source: str) -> str:
 def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None) -> tuple[pa.Table, list[str]]:
     """Plans a data set: the plan table (`schema.PLAN`) in key order, and the identity that each label means.
 
-    Train and val are shuffled by the seed; test is ordered by identity. `listing` defaults to that of `build.src`.
-    Raises `UsageError` where there is no photograph.
+    Train and val are shuffled by the seed; test is ordered by identity. Photographs in containers, which can only be
+    read in sequence, keep their own order in each split. `listing` defaults to that of `build.src`. Raises
+    `UsageError` where there is no photograph, or where photographs without names are to have boxes.
     """
-    listing = photographs(build.src, build.follow_links) if listing is None else listing
+    if listing is None:
+        listing = photographs(
+            build.src,
+            build.follow_links,
+            kind=build.src_kind,
+            identity_field=build.identity_field,
+            image_column=build.image_column,
+        )
     table = _listed(islice(listing, build.limit), build.seed)
     if not table.num_rows:
-        raise UsageError(f"--src {build.src} has no photograph in it; it needs identity folders of images.")
+        raise UsageError(
+            f"--src {readable(str(build.src))} has no photograph in it; it needs identity folders of images."
+        )
+    packed = "container" in table.column_names
     split, label, identities = _split(table, build)
-    order = _order(table, split)
+    order = np.argsort(split, kind="stable") if packed else _order(table, split)
     size = build.shard_size or default_shard_size(table.num_rows)
     planned = table.select(["source", "identity", "bytes", "problem"]).take(order)
     split, label = split[order], label[order]
@@ -177,8 +212,15 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
         "face": pa.nulls(len(order), schema.BOX),
     }
     if build.boxes:
+        if packed and not pc.all(pc.ends_with(table["container"], ".tar", ignore_case=True)).as_py():
+            raise UsageError(
+                "--boxes names photographs by folder and file, and Parquet and RecordIO sources have no such names; "
+                "leave it out."
+            )
         columns["problem"], columns["face"] = _boxed(planned, build.boxes)
-    return pa.table(columns, schema=schema.PLAN), identities
+    if packed:
+        columns |= {name: table[name].take(order) for name in _CONTAINER_COLUMNS}
+    return pa.table(columns, schema=schema.PACKED_PLAN if packed else schema.PLAN), identities
 
 
 def default_shard_size(photographs: int) -> int:
@@ -201,7 +243,7 @@ def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
 
 def write_plan(table: pa.Table, path: Path) -> None:
     """Writes a plan as Parquet, one row group a shard, so that a worker reads its own rows only."""
-    with pq.ParquetWriter(path, schema.PLAN, compression="zstd") as writer:
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
         for _, _, first, rows in shard_slices(table):
             writer.write_table(table.slice(first, rows))
 
@@ -214,6 +256,8 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
         "predictor",
     ):  # their content counts, through the plan or a hash, and not where they lie
         shaping.pop(name)
+    if shaping["image-column"] is None:
+        shaping.pop("image-column")  # what is found by itself follows from the source
     shaping["boxes"] = bool(build.boxes)
     shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
     return {
@@ -244,26 +288,28 @@ def fingerprint(described: dict[str, Any]) -> str:
 
 
 def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
-    """The listing as a table, in its order, with two hashes of each photograph: for its split and for the shuffle."""
+    """The listing as a table, in its order, with two hashes of each photograph: for its split and for the shuffle.
+
+    Where photographs lie in containers, all of them do, and the table has `_CONTAINER_COLUMNS` too.
+    """
     tables = []
     listing = iter(listing)
     while chunk := list(islice(listing, _CHUNK)):
-        source, identity, official, size, problem = zip(*chunk, strict=True)
+        source, identity, official, size, problem, *contained = zip(*chunk, strict=True)
         digests = b"".join(_digest(seed, "order", name) for name in source)
         hashes = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
-        tables.append(
-            pa.table(
-                {
-                    "source": pa.array(source, pa.string()),
-                    "identity": pa.array(identity, pa.string()),
-                    "official": pa.array(official, pa.string()),
-                    "bytes": pa.array(size, pa.int64()),
-                    "problem": pa.array(problem, pa.string()),
-                    "val_hash": hashes[:, 0],
-                    "shuffle_hash": hashes[:, 1],
-                }
-            )
-        )
+        columns = {
+            "source": pa.array(source, pa.string()),
+            "identity": pa.array(identity, pa.string()),
+            "official": pa.array(official, pa.string()),
+            "bytes": pa.array(size, pa.int64()),
+            "problem": pa.array(problem, pa.string()),
+            "val_hash": hashes[:, 0],
+            "shuffle_hash": hashes[:, 1],
+        }
+        if contained[0][0]:
+            columns |= {name: pa.array(values) for name, values in zip(_CONTAINER_COLUMNS, contained, strict=True)}
+        tables.append(pa.table(columns))
     return pa.concat_tables(tables) if tables else pa.table({"source": pa.array([], pa.string())})
 
 

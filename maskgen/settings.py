@@ -87,7 +87,7 @@ def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
+    if isinstance(value, Path | str):
         return os.fsencode(value).decode("utf-8", "backslashreplace")
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

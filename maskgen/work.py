@@ -20,7 +20,7 @@ from .landmarks import Landmarker
 from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
-from .sources import read
+from .sources import Reader
 
 CRASHED = "crashed_worker: a process that made this photograph alone died of it, twice"
 """The problem of a photograph that kills processes, as in the plan's column of that name. It says nothing of the
@@ -142,14 +142,8 @@ def _photographs(
     planned: list[dict[str, Any]], build: BuildSettings
 ) -> Iterator[tuple[dict[str, Any], bytes | Rejected]]:
     """Each row of the plan with its file's bytes, or with why there are none."""
-    for row in planned:
-        try:
-            if row["problem"]:
-                raise Rejected(*row["problem"].split(": ", 1))
-            data: bytes | Rejected = read(build.src, row["source"], row["bytes"])
-        except Rejected as rejected:
-            data = rejected
-        yield row, data
+    with Reader(build.src, build.image_column) as reader:
+        yield from reader.each(planned)
 
 
 def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:

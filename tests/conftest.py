@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
+import struct
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,3 +191,103 @@ def without_rights() -> Iterator[Path]:
             for path in Path(name).rglob("*"):
                 if not path.is_symlink():
                     path.chmod(0o755)
+
+
+@pytest.fixture(scope="session")
+def write_tar() -> Callable[..., Path]:
+    """Writes a tar of named members: `write_tar(folder / "x.tar", {"ann/1.jpg": data})`."""
+
+    def write(path: Path, members: dict[str, bytes], format: int = tarfile.GNU_FORMAT) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w", format=format) as archive:
+            for name, data in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return path
+
+    return write
+
+
+class RecordWriter:
+    """Writes a RecordIO pack as MXNet does: a record is split wherever its data has the magic number at a multiple
+    of 4. `lines` is the index; `close` writes it."""
+
+    MAGIC = struct.pack("<I", 0xCED7230A)
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._data, self.lines = path, bytearray(), list[str]()
+
+    def add(self, key: int, labels: float | list[float], image: bytes = b"") -> int:
+        """Adds one record of an image, with one label or an array of them; returns its offset."""
+        if isinstance(labels, list):
+            data = struct.pack(f"<IfQQ{len(labels)}f", len(labels), 0, key, 0, *labels) + image
+        else:
+            data = struct.pack("<IfQQ", 0, labels, key, 0) + image
+        return self.add_data(key, data)
+
+    def add_data(self, key: int, data: bytes) -> int:
+        offset = len(self._data)
+        cuts = [at for at in range(0, len(data) - 3, 4) if data[at : at + 4] == self.MAGIC]
+        starts, ends = [0, *(cut + 4 for cut in cuts)], [*cuts, len(data)]
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            role = 0 if not cuts else 1 if number == 0 else 3 if number == len(cuts) else 2
+            self._data += self.MAGIC + struct.pack("<I", role << 29 | end - start) + data[start:end]
+            self._data += bytes(-(end - start) % 4)
+        self.lines.append(f"{key}\t{offset}\n")
+        return offset
+
+    def close(self) -> Path:
+        self._path.write_bytes(self._data)
+        self._path.with_suffix(".idx").write_text("".join(self.lines))
+        return self._path
+
+
+@pytest.fixture(scope="session")
+def record_writer() -> type[RecordWriter]:
+    """A writer of RecordIO packs: `writer = record_writer(folder / "train.rec")`."""
+    return RecordWriter
+
+
+@pytest.fixture(scope="session")
+def write_pack() -> Callable[[Path, list[tuple[float, bytes]]], Path]:
+    """Writes an insightface pack of (person, image) sorted by person: record 0, images, a record for each person."""
+
+    def write(folder: Path, photographs: list[tuple[float, bytes]]) -> Path:
+        writer, people = RecordWriter(folder / "train.rec"), sorted({person for person, _ in photographs})
+        after = len(photographs) + 1
+        writer.add(0, [after, after + len(people)])
+        for key, (person, image) in enumerate(photographs, 1):
+            writer.add(key, [person, 0.0] if key % 2 else person, image)
+        for number, person in enumerate(people):
+            keys = [key for key, (whose, _) in enumerate(photographs, 1) if whose == person]
+            writer.add(after + number, [keys[0], keys[-1] + 1])
+        writer.close()
+        (folder / "property").write_text(f"{len(people)},112,112\n")
+        return folder
+
+    return write
+
+
+class S3:
+    """A real S3 server on loopback (moto's)."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def uri(self, place: str) -> str:
+        """A bucket, or a place in one, as a URI with keys and endpoint: what pyarrow, and so --src, takes."""
+        options = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
+        return f"s3://test-key:test-secret@{place}?{options}"
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A server of its own for this run. A test that makes a bucket gives it a name of its own."""
+    server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line
+    running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running.start()
+    yield S3(running.get_host_and_port()[1])
+    running.stop()

@@ -33,6 +33,10 @@ PLAN = pa.schema(
 """Every source photograph. `bytes` is its file size; `problem` is why it can only be rejected ("reason: detail"),
 or empty; `face` is its box from a boxes file, in pixels of the source, or null."""
 
+PACKED_PLAN = pa.schema([*PLAN, ("container", pa.string()), ("container_bytes", pa.int64()), ("offset", pa.int64())])
+"""A plan of photographs in containers (tars, Parquet, RecordIO). `bytes` is the photograph's; `container` is the file
+that holds it, relative to the source folder, `container_bytes` that file's size, and `offset` where in it to read."""
+
 REJECTS = pa.schema([(name, pa.string()) for name in ("key", "source", "identity", "split", "reason", "detail")])
 """Every photograph not used, and why."""
 

@@ -276,7 +276,15 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
     def of(**changes: Any) -> str:
         return plan.fingerprint(plan.description(dataclasses.replace(base, **changes), "plan"))
 
-    same = {"src": Path("x"), "out": Path("y"), "workers": 3, "engine": "serial", "overwrite": True}
+    same = {
+        "src": Path("x"),
+        "src_kind": "tar",
+        "identity_field": "person",
+        "out": Path("y"),
+        "workers": 3,
+        "engine": "serial",
+        "overwrite": True,
+    }
     assert all(of(**{name: value}) == of() for name, value in same.items())
     (tmp_path / "model.dat").write_bytes(b"model")
     other = {
@@ -294,6 +302,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
         "limit": 5,
         "shard_size": 9,
         "follow_links": True,
+        "image_column": "face",
     }
     assert {field.name for field in dataclasses.fields(base)} == same.keys() | other.keys()
     fingerprints = [of(), *(of(**{name: value}) for name, value in other.items())]

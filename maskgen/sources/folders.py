@@ -1,36 +1,14 @@
-"""Where photographs come from: identity folders, the VGGFace2 tree, and boxes files."""
+"""Identity folders and the VGGFace2 tree on the local disk: listed by os.scandir, read by path."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-
-from .decode import Rejected
-from .errors import UsageError
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm")
-
-OFFICIAL_SPLITS = ("train", "test")
-"""A source whose folders are these is a VGGFace2 tree: the identities lie one level down and the split is given."""
-
-
-class Photograph(NamedTuple):
-    """One entry of a listing. `problem` is empty, or "reason: detail" where the entry can only be rejected."""
-
-    source: str
-    identity: str
-    official_split: str
-    bytes: int
-    problem: str
+from ..decode import Rejected
+from ..errors import UsageError
+from .photograph import EXTENSIONS, OFFICIAL_SPLITS, Photograph, utf8
 
 
 def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
@@ -97,10 +75,10 @@ def _walk(entry: os.DirEntry[str], source: str, identity: str, follow: bool, abo
             size = entry.stat().st_size
     except OSError as error:
         problem = f"unreadable: {error.strerror}"
-    text = source if source.isascii() else _utf8(source)
+    text = source if source.isascii() else utf8(source)
     if text != source:
         problem = problem or "bad_name: the file's name is not UTF-8; rename it"
-    yield Photograph(text, _utf8(identity or (entry.name if folder else "")), "", size, problem)
+    yield Photograph(text, utf8(identity or (entry.name if folder else "")), "", size, problem)
 
 
 def _walk_children(
@@ -108,7 +86,7 @@ def _walk_children(
 ) -> Iterator[Photograph]:
     place = _place(folder.stat())
     if place in above:
-        yield Photograph(_utf8(source), _utf8(identity), "", 0, "link: the link leads back to a folder above it")
+        yield Photograph(utf8(source), utf8(identity), "", 0, "link: the link leads back to a folder above it")
         return
     for entry in _sorted(folder):
         yield from _walk(entry, f"{source}/{entry.name}", identity, follow, (*above, place))
@@ -122,37 +100,3 @@ def _place(status: os.stat_result) -> tuple[int, int]:
 def _sorted(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
-
-
-def _utf8(name: str) -> str:
-    """A name as valid UTF-8: bytes that are none are written as backslash escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def read_boxes(paths: tuple[Path, ...]) -> tuple[pa.Array, npt.NDArray[np.float32]]:
-    """Reads boxes files in VGGFace2's layout: NAME_ID, X, Y, W, H with NAME_ID as "n000002/0001_01".
-
-    Returns the names, sorted, and float32 (n, 4) x0, y0, x1, y1 in pixels. Raises `UsageError` that names the file.
-    """
-    tables = []
-    for path in paths:
-        try:
-            table = pyarrow.csv.read_csv(path)
-            number = [table[name].cast(pa.float64()).to_numpy() for name in ("X", "Y", "W", "H")]
-            names = pc.utf8_trim(table["NAME_ID"].cast(pa.string()), ' "')
-        except (OSError, KeyError, pa.ArrowException) as error:
-            said = re.sub(r"\s+", " ", str(error)).rstrip(".")
-            raise UsageError(f"cannot read --boxes {path}: {said}; it needs NAME_ID,X,Y,W,H.") from None
-        x, y, w, h = number
-        if not (np.isfinite(number).all() and (w > 0).all() and (h > 0).all() and np.abs(number).max(initial=0) < 1e6):
-            raise UsageError(f"--boxes {path} has a box without size or out of range; mend that line.")
-        tables.append((names.combine_chunks(), np.stack([x, y, x + w, y + h], axis=1)))
-    names = pa.concat_arrays([table[0] for table in tables])
-    boxes = np.concatenate([table[1] for table in tables]).astype(np.float32)
-    order = pc.sort_indices(names)
-    return names.take(order), boxes[order.to_numpy()]
-
-
-def box_name(source: str, identity: str) -> str:
-    """The name a boxes file has for a photograph: identity and file name without its ending."""
-    return f"{identity}/{source.rpartition('/')[2].rpartition('.')[0]}"

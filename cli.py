@@ -185,8 +185,8 @@ def inspect(dataset: str) -> None:
 
 
 @maskgen.command()
-@click.argument("dataset", type=click.Path(path_type=Path), metavar="OUT")
-def verify(dataset: Path) -> None:
+@click.argument("dataset", type=click.Path(), metavar="OUT")
+def verify(dataset: str) -> None:
     """Check a finished data set: every hash, every count, the schema, and rows + rejects = plan.
 
     Names the first broken shard and how to mend it.

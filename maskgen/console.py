@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 from .shards.schema import masked_names
+from .storage import redacted
 from .table import table
 from .verify import verify
 
@@ -65,7 +65,8 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
     else:
         lines += ["", "  Everything was there already."]
-    lines += ["", f"Next: maskgen inspect {settings.out}, or mfr train --data {settings.out}"]
+    out = redacted(str(settings.out))
+    lines += ["", f"Next: maskgen inspect {out}, or mfr train --data {out}"]
     return "\n".join(lines)
 
 
@@ -79,7 +80,7 @@ def inspection(path: str) -> str:
         for split, count in counts.items()
     ]
     lines = [
-        f"{path}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
+        f"{dataset}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
         "",
         table(["split", "photographs", "identities", "rejected", "shards"], rows),
     ]
@@ -100,7 +101,7 @@ def _shards(dataset: Dataset, split: str) -> int:
     return len(dataset.shards(split))
 
 
-def verify_with_progress(out: Path) -> str:
+def verify_with_progress(out: str) -> str:
     """Verifies with a progress bar; returns a sentence."""
     total = sum(
         count["rows"] + sum(count["rejects"].values()) for count in (open_dataset(out).info["counts"] or {}).values()
@@ -108,6 +109,7 @@ def verify_with_progress(out: Path) -> str:
     with tqdm(total=total, unit=" photographs", desc="verifying", disable=None, dynamic_ncols=True) as bar:
         counts = verify(out, bar.update)
     return (
-        f"{out} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = {counts['photographs']:,} "
-        f"photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, every byte as its marker says."
+        f"{redacted(out)} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "
+        f"{counts['photographs']:,} photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, "
+        "every byte as its marker says."
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .errors import MaskgenError
-from .shards.commit import leftovers
+from .storage import open_storage
 from .work import ShardTask, in_worker_process, make_shard
 
 Marker = dict[str, Any]
@@ -86,5 +86,6 @@ def _in_worker(function: Callable[[ShardTask], Marker], task: ShardTask) -> tupl
 
 def _at_work(tasks: list[ShardTask], left: set[str]) -> str:
     """The shards that had begun when a worker died: those whose temporary files it could not remove."""
-    begun = {f"{path.parent.name}/{path.name.split('.')[2]}" for path in leftovers(tasks[0].build.out)} & left
+    there = open_storage(tasks[0].build.out).leftovers()
+    begun = {f"{path.parent.name}/{path.name.split('.')[2]}" for path in there} & left
     return f"shard {' or '.join(sorted(begun))}" if begun else f"one of the {len(left)} shards that are left"

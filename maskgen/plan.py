@@ -39,7 +39,11 @@ class BuildSettings:
     """What `maskgen build` is told. Everything but the run-only settings shapes the bytes of the data set."""
 
     src: Path = setting(help="Folder of identity folders, or a VGGFace2 tree.", metavar="DIR", run_only=True)
-    out: Path = setting(help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True)
+    out: str | Path = setting(
+        help="Folder of the data set, or a URI such as s3://bucket/smfd; new, empty, or an earlier build.",
+        metavar="DIR|URI",
+        run_only=True,
+    )
     format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
         "all",

@@ -21,6 +21,7 @@ from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
 from .sources import read
+from .storage import open_storage
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def make_shard(task: ShardTask) -> dict[str, Any]:
         return _make_shard(task)
     except OSError as error:
         raise MaskgenError(
-            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
+            f"cannot write shard {task.name} in {open_storage(task.build.out).workplace}: {error.strerror or error}; "
             "make room or mend the folder and run the same command again: it goes on from here."
         ) from None
 
@@ -62,16 +63,18 @@ def in_worker_process() -> None:
 
 def _make_shard(task: ShardTask) -> dict[str, Any]:
     build = task.build
-    planned = pq.ParquetFile(build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
-    paths = [commit.shard_path(build.out, task.split, task.shard, ending) for ending in writers.endings(build.format)]
-    paths[0].parent.mkdir(exist_ok=True)
+    storage = open_storage(build.out)
+    with storage.open("plan.parquet") as file:
+        planned = pq.ParquetFile(file).read_row_group(task.row_group).to_pylist()
+    endings = writers.endings(build.format)
     rejects, rows = [], 0
     with ExitStack() as stack:
-        names = [stack.enter_context(commit.temporary(path)) for path in paths]
+        names = [commit.shard_name(task.split, task.shard, ending) for ending in endings]
+        written = [stack.enter_context(storage.temporary(name)) for name in names]
         with ExitStack() as open_files:
             files: list[writers.ShardWriter] = [
-                open_files.enter_context(writers.WRITERS[path.suffix[1:]](name, build.variants, build.store))
-                for path, name in zip(paths, names, strict=True)
+                open_files.enter_context(writers.WRITERS[ending](path, build.variants, build.store))
+                for ending, path in zip(endings, written, strict=True)
             ]
             for row, made in make_samples(_photographs(planned, build), build, _landmarker(build.predictor)):
                 if isinstance(made, Rejected):
@@ -92,10 +95,9 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
             "files": {},
         }
         if rows:  # readers choke on empty shards, so a shard of rejects only is a marker without files
-            for path, name in zip(paths, names, strict=True):
-                commit.publish(name, path)
-                marker["files"][path.name] = {"bytes": path.stat().st_size, "sha256": commit.sha256(path)}
-        commit.write_json(commit.shard_path(build.out, task.split, task.shard, "json"), marker)
+            for path, name in zip(written, names, strict=True):
+                marker["files"][name.rpartition("/")[2]] = storage.publish(path, name)
+        storage.write(commit.shard_name(task.split, task.shard, "json"), commit.json_bytes(marker))
     return marker
 
 

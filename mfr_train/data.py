@@ -72,9 +72,10 @@ def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: 
             f"(up to {MAX_LANES} processes, a power of two)."
         )
     own = lanes // world
-    rows = maskgen.open(feed.data).count(feed.split)
+    dataset = maskgen.open(feed.data)
+    rows = dataset.count(feed.split)
     if rows < lanes:
-        raise UsageError(f"{feed.data} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
+        raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
     stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
     if not workers:

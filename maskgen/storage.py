@@ -1,0 +1,449 @@
+"""Where a data set lies: a local folder, or an object store that `pyarrow.fs` speaks to. Files there appear whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pyarrow as pa
+import pyarrow.fs
+
+from . import lease
+from .errors import MaskgenError, UsageError
+from .shards import commit, schema
+
+LOCK = ".maskgen-lock"
+"""What tells two builds of one data set from each other: held by the system in a folder, a lease in a store."""
+
+ATTEMPTS = 6
+"""How often a request to a store is tried, with pauses that double: about 20 s where nobody answers the door."""
+
+TIMEOUT = 10.0
+"""Seconds of silence, or until a connection stands, after which an attempt is given up."""
+
+READ_AT_ONCE = 16
+"""Small objects that are fetched side by side: each costs a round trip and hardly any bytes."""
+
+PIECE = 8 << 20
+"""Bytes that one request reads of a large object."""
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_HALF_URI = re.compile(r"(s3|gs|gcs|file):/", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?<=[?&])([^=&#]*(?:key|secret|token|password|credential|signature)[^=&#]*)=[^&#]*", re.IGNORECASE
+)
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is a URI such as s3://bucket/smfd, and not a path."""
+    return bool(_URI.match(text))
+
+
+def redacted(text: str) -> str:
+    """A path, or a URI without the credentials in it: what may stand in a file, a sentence or a log."""
+    if not is_uri(text):
+        return text
+    scheme, rest = text.split("://", 1)
+    place, mark, query = rest.partition("?")
+    host = place.partition("/")[0]
+    if "@" in place and ("@" in host or ":" in host):  # a secret that was not percent-encoded may hold a slash
+        place = f"***@{place.rpartition('@')[2] if '@' not in host else host.rpartition('@')[2] + place[len(host) :]}"
+    return f"{scheme}://{place}{mark}" + _SECRET.sub(r"\1=***", f"?{query}")[1:]
+
+
+@lru_cache(maxsize=64)
+def filesystem_of(text: str) -> tuple[pa.fs.FileSystem, str]:
+    """The file system of a path or a URI, and the place in it: the one way from a text to `pyarrow.fs`.
+
+    Requests to S3 and GCS are repeated with growing pauses where they fail for a passing reason. Raises `UsageError`
+    for a URI that cannot be understood, `MaskgenError` where its store refuses or does not answer.
+    """
+    if not is_uri(text):
+        return pa.fs.LocalFileSystem(), text
+    try:
+        filesystem, root = pa.fs.FileSystem.from_uri(text)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if told := refusal(text, error):
+            raise told from None
+        said = _short(str(error).replace(text, redacted(text)))
+        raise UsageError(
+            f"cannot open {redacted(text)}: {said}; give a folder or a URI such as s3://bucket/smfd."
+        ) from None
+    # A URI cannot say how patient to be, so the file system is made again with what it would be pickled by.
+    if isinstance(filesystem, pa.fs.S3FileSystem):
+        options = filesystem.__reduce__()[1][0]
+        strategy = pa.fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
+        options |= {"retry_strategy": strategy, "request_timeout": TIMEOUT, "connect_timeout": TIMEOUT}
+        filesystem = pa.fs.S3FileSystem(**options | {"allow_delayed_open": True})  # a small file is one PUT
+    elif filesystem.type_name == "gcs":
+        options = filesystem.__reduce__()[1][0]
+        if options["retry_time_limit"] is None:
+            filesystem = pa.fs.GcsFileSystem(**options | {"retry_time_limit": timedelta(seconds=60)})
+    return filesystem, root.rstrip("/") or "/"
+
+
+class Storage(Protocol):
+    """The files of one data set by their names in it ("train/00000.parquet"); `str` of it is for sentences.
+
+    A value that travels to workers. Reading raises `FileNotFoundError` for a file that is not there. Where a store
+    refuses or does not answer, every method raises the `MaskgenError` that says so.
+    """
+
+    distant: ClassVar[bool]
+    """Whether each read is a request over a network, so that few large ones are better than many small ones."""
+
+    @property
+    def workplace(self) -> Path:
+        """The local folder where files are written before they are published."""
+
+    def prepare(self) -> None:
+        """Makes what must be there before the first file."""
+
+    def read(self, name: str) -> bytes:
+        """A small file."""
+
+    def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """Small files in the order of their names; None for one that cannot be read."""
+
+    def open(self, name: str) -> Any:
+        """A file to read at any position."""
+
+    def stream(self, name: str) -> Any:
+        """A file to read from front to back, with few requests."""
+
+    def entries(self, folder: str = "") -> dict[str, int | None]:
+        """The names in a folder with the sizes of files, None for a folder; nothing for one that is not there."""
+
+    def size(self, name: str) -> int: ...
+    def sha256(self, name: str) -> str:
+        """The hash of a file's bytes as they are read back."""
+
+    def exists(self, name: str) -> bool: ...
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a small file whole or not at all."""
+
+    def temporary(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """A local path on which to write a file; what was not published from it is removed on the way out."""
+
+    def publish(self, written: Path, name: str) -> dict[str, Any]:
+        """Gives a closed file its name. Returns its `bytes` and `sha256` as they are read back from there."""
+
+    def remove(self, name: str) -> None: ...
+    def remove_folder(self, name: str) -> None:
+        """Removes a folder if nothing is in it."""
+
+    def leftovers(self) -> list[Path]:
+        """Temporary files of a build at work on this machine, or of one that was killed."""
+
+    def clean(self) -> None:
+        """Removes the leftovers, when all is done."""
+
+    def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        """Holds the data set for this process. What it gives raises `MaskgenError` where the hold was lost."""
+
+    def refusal(self, error: BaseException) -> MaskgenError | None:
+        """What to say of an error while reading, if it is the store's and not the file's."""
+
+
+def open_storage(place: Path | str) -> Storage:
+    """The storage of a folder or a URI. Raises `UsageError` for a URI that cannot be understood."""
+    text = str(place)
+    if not is_uri(text):
+        if _HALF_URI.match(text):
+            raise UsageError(f"{text} lost a slash, as a Path does to a URI; give the URI as text.")
+        return LocalStorage(Path(text))
+    if text.lower().startswith("file://"):
+        return LocalStorage(Path(filesystem_of(text)[1]))
+    return ObjectStorage(text)
+
+
+def located(place: Path | str) -> Path | str:
+    """A place for other processes: an absolute folder, or the URI of a store."""
+    storage = open_storage(place)
+    return storage.folder.resolve() if isinstance(storage, LocalStorage) else str(place)
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder. Files are written beside their place, flushed, and renamed."""
+
+    folder: Path
+    distant: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def workplace(self) -> Path:
+        return self.folder
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        for name in names:
+            try:
+                yield self.read(name)
+            except OSError:
+                yield None
+
+    def open(self, name: str) -> Any:
+        return pa.fs.LocalFileSystem().open_input_file(str(self.folder / name))
+
+    def stream(self, name: str) -> Any:
+        return self.open(name)
+
+    def entries(self, folder: str = "") -> dict[str, int | None]:
+        try:
+            with os.scandir(self.folder / folder) as entries:
+                return {entry.name: None if entry.is_dir() else entry.stat().st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
+    def sha256(self, name: str) -> str:
+        return commit.sha256(self.folder / name)
+
+    def exists(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def write(self, name: str, data: bytes) -> None:
+        commit.write(self.folder / name, data)
+
+    @contextlib.contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        with commit.temporary(path) as written:
+            yield written
+
+    def publish(self, written: Path, name: str) -> dict[str, Any]:
+        commit.publish(written, self.folder / name)
+        return {"bytes": self.size(name), "sha256": self.sha256(name)}
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def remove_folder(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # something of the user's is in it
+            (self.folder / name).rmdir()
+
+    def leftovers(self) -> list[Path]:
+        return commit.leftovers(self.folder)
+
+    def clean(self) -> None:
+        for path in self.leftovers():
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[Callable[[], None]]:
+        """The system lets go of it when the process ends, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has no flock; markers and atomic names still keep the data whole
+            yield lambda: None
+            return
+        with (self.folder / LOCK).open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise MaskgenError(f"another build is at work in {self}; wait for it or stop it first.") from None
+            yield lambda: None
+
+    def refusal(self, error: BaseException) -> MaskgenError | None:
+        return None
+
+
+@dataclass(frozen=True, repr=False)
+class ObjectStorage:
+    """A place in an object store. Files are written in a local folder of their own, then put there whole."""
+
+    uri: str
+    distant: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return redacted(self.uri)
+
+    def __repr__(self) -> str:
+        return f"ObjectStorage({str(self)!r})"
+
+    @property
+    def workplace(self) -> Path:
+        # The same for all processes of a user that build this data set, so that one finds what a killed one left.
+        digest = hashlib.sha256(str(self).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"maskgen-{os.getuid() if hasattr(os, 'getuid') else 0}-{digest}"
+
+    def prepare(self) -> None:
+        self.workplace.mkdir(mode=0o700, exist_ok=True)
+        status = self.workplace.lstat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not self.workplace.is_dir()):
+            raise MaskgenError(f"{self.workplace} is of another user; remove it or set TMPDIR to another folder.")
+
+    def read(self, name: str) -> bytes:
+        with self._asked() as filesystem, filesystem.open_input_file(self._path(name)) as file:
+            data: bytes = file.read()
+            return data
+
+    def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        def read(name: str) -> bytes | None:
+            try:
+                return self.read(name)
+            except FileNotFoundError:
+                return None
+
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            yield from pool.map(read, names)
+
+    def open(self, name: str) -> Any:
+        with self._asked() as filesystem:
+            return filesystem.open_input_file(self._path(name))
+
+    def stream(self, name: str) -> Any:
+        return io.BufferedReader(self.open(name), PIECE)
+
+    def entries(self, folder: str = "") -> dict[str, int | None]:
+        with self._asked() as filesystem:
+            found = filesystem.get_file_info(pa.fs.FileSelector(self._path(folder), allow_not_found=True))
+        return {info.base_name: info.size if info.is_file else None for info in found}
+
+    def size(self, name: str) -> int:
+        with self._asked() as filesystem:
+            info = filesystem.get_file_info(self._path(name))
+        if not info.is_file:
+            raise FileNotFoundError(f"{self}/{name} is missing")
+        return int(info.size)
+
+    def sha256(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self._asked() as filesystem, filesystem.open_input_file(self._path(name)) as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def exists(self, name: str) -> bool:
+        try:
+            return self.size(name) >= 0
+        except FileNotFoundError:
+            return False
+
+    def write(self, name: str, data: bytes) -> None:
+        self._put(name, pa.py_buffer(data))
+
+    @contextlib.contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        self.prepare()
+        with LocalStorage(self.workplace).temporary(name) as written:
+            yield written
+
+    def publish(self, written: Path, name: str) -> dict[str, Any]:
+        size, digest = written.stat().st_size, commit.sha256(written)
+        with pa.memory_map(str(written)) as file:
+            self._put(name, file.read_buffer())
+        found = {"bytes": self.size(name), "sha256": self.sha256(name)}
+        if found != {"bytes": size, "sha256": digest}:
+            raise MaskgenError(
+                f"{self}/{name} came back with other bytes than were written; run the same command again."
+            )
+        return found
+
+    def remove(self, name: str) -> None:
+        with self._asked() as filesystem:
+            filesystem.delete_file(self._path(name))
+
+    def remove_folder(self, name: str) -> None:
+        if not self.entries(name):  # a store has no folders, but Arrow leaves an empty object in the place of one
+            with self._asked() as filesystem, contextlib.suppress(FileNotFoundError):
+                filesystem.delete_dir(self._path(name))
+
+    def leftovers(self) -> list[Path]:
+        return commit.leftovers(self.workplace)
+
+    def clean(self) -> None:
+        scratch = LocalStorage(self.workplace)
+        scratch.clean()
+        for name in (*schema.SPLITS, ""):
+            scratch.remove_folder(name)
+
+    def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        return lease.hold(self, LOCK)
+
+    def refusal(self, error: BaseException) -> MaskgenError | None:
+        return refusal(self.uri, error)
+
+    def _path(self, name: str) -> str:
+        root = filesystem_of(self.uri)[1]
+        return f"{root}/{name}" if name else root
+
+    def _put(self, name: str, data: pa.Buffer) -> None:
+        # All the bytes are at hand before the stream is opened: leaving its context, on an error too, is a commit.
+        # Arrow sends up to 10 MB in one PUT, more in parts; parts that did not all arrive are never put together.
+        with self._asked() as filesystem, filesystem.open_output_stream(self._path(name)) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[pa.fs.FileSystem]:
+        try:
+            yield filesystem_of(self.uri)[0]
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise (self.refusal(error) or _silent(self.uri, error)) from None
+
+
+_STORE = re.compile(r"AWS Error|google::cloud::Status|Azure Error|HTTP status", re.IGNORECASE)
+_MISSING = re.compile(r"NO_SUCH_KEY|NoSuchKey")
+_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist", re.IGNORECASE)
+_FORBIDDEN = re.compile(
+    r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|"
+    r"ExpiredToken|PERMISSION_DENIED|UNAUTHENTICATED|status:? 40[13]",
+    re.IGNORECASE,
+)
+
+
+def refusal(uri: str, error: BaseException) -> MaskgenError | None:
+    """What to say where a store refuses or does not answer; None where the error is not a store's."""
+    said = str(error)
+    if not _STORE.search(said) or _MISSING.search(said):
+        return None
+    place = redacted(uri)
+    if _NO_BUCKET.search(said):
+        return UsageError(f"there is no bucket of {place}; make it first or mend the name.")
+    if _FORBIDDEN.search(said):
+        return MaskgenError(
+            f"{place} is refused ({_reason(said)}); give credentials that may list, read and write there and run the "
+            "same command again."
+        )
+    return _silent(uri, error)
+
+
+def _silent(uri: str, error: BaseException) -> MaskgenError:
+    return MaskgenError(
+        f"the store of {redacted(uri)} does not answer ({_reason(str(error))}); run the same command again: it goes on "
+        "from here."
+    )
+
+
+def _reason(said: str) -> str:
+    """The part of a store's message that tells: without the request it was and without numbers that change."""
+    found = re.search(r"(?:AWS Error|Azure Error|google::cloud::Status)\W*(.*)", said, re.DOTALL)
+    return _short(re.sub(r"\s*\(Request ID.*?\)|;? ?Details:.*", "", found[1] if found else said, flags=re.DOTALL))
+
+
+def _short(said: str) -> str:
+    return " ".join(said.split())[:120].rstrip(" .")

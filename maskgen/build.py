@@ -197,8 +197,9 @@ def _check_out(src: Path, storage: Storage) -> None:
             raise UsageError(f"--out {out} is a file; give a folder.")
     there = storage.entries()
     if "dataset.json" not in there:
-        for name in there:
-            if name != LOCK and not commit.is_temporary(name):
+        for name, size in there.items():
+            ours = name == LOCK or commit.is_temporary(name)
+            if not ours and not (name in schema.SPLITS and size is None and not storage.entries(name)):
                 raise UsageError(
                     f"--out {storage} holds {name!r} and is no data set of maskgen; give an empty or new folder."
                 )

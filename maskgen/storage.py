@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs
@@ -22,6 +23,8 @@ import pyarrow.fs
 from . import lease
 from .errors import MaskgenError, UsageError
 from .shards import commit, schema
+
+T = TypeVar("T")
 
 LOCK = ".maskgen-lock"
 """What tells two builds of one data set from each other: held by the system in a folder, a lease in a store."""
@@ -278,7 +281,7 @@ class ObjectStorage:
     distant: ClassVar[bool] = True
 
     def __str__(self) -> str:
-        return redacted(self.uri)
+        return _plain(self.uri)
 
     def __repr__(self) -> str:
         return f"ObjectStorage({str(self)!r})"
@@ -286,19 +289,23 @@ class ObjectStorage:
     @property
     def workplace(self) -> Path:
         # The same for all processes of a user that build this data set, so that one finds what a killed one left.
-        digest = hashlib.sha256(str(self).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(redacted(self.uri).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"maskgen-{os.getuid() if hasattr(os, 'getuid') else 0}-{digest}"
 
     def prepare(self) -> None:
-        self.workplace.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.workplace.mkdir(mode=0o700)
         status = self.workplace.lstat()
-        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not self.workplace.is_dir()):
-            raise MaskgenError(f"{self.workplace} is of another user; remove it or set TMPDIR to another folder.")
+        if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            raise MaskgenError(f"{self.workplace} is no folder of yours; remove it or set TMPDIR to another folder.")
 
     def read(self, name: str) -> bytes:
-        with self._asked() as filesystem, filesystem.open_input_file(self._path(name)) as file:
-            data: bytes = file.read()
-            return data
+        def read(filesystem: pa.fs.FileSystem) -> bytes:
+            with self._opened(filesystem, name) as file:
+                data: bytes = file.read()
+                return _whole(data, file.size())
+
+        return self._ask(read)
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         def read(name: str) -> bytes | None:
@@ -311,30 +318,24 @@ class ObjectStorage:
             yield from pool.map(read, names)
 
     def open(self, name: str) -> Any:
-        with self._asked() as filesystem:
-            return filesystem.open_input_file(self._path(name))
+        return self._ask(lambda filesystem: self._opened(filesystem, name))
 
     def stream(self, name: str) -> Any:
         return io.BufferedReader(self.open(name), PIECE)
 
     def entries(self, folder: str = "") -> dict[str, int | None]:
-        with self._asked() as filesystem:
-            found = filesystem.get_file_info(pa.fs.FileSelector(self._path(folder), allow_not_found=True))
+        selector = pa.fs.FileSelector(self._path(folder), allow_not_found=True)
+        found = self._ask(lambda filesystem: filesystem.get_file_info(selector))
         return {info.base_name: info.size if info.is_file else None for info in found}
 
     def size(self, name: str) -> int:
-        with self._asked() as filesystem:
-            info = filesystem.get_file_info(self._path(name))
+        info = self._ask(lambda filesystem: filesystem.get_file_info(self._path(name)))
         if not info.is_file:
             raise FileNotFoundError(f"{self}/{name} is missing")
         return int(info.size)
 
     def sha256(self, name: str) -> str:
-        digest = hashlib.sha256()
-        with self._asked() as filesystem, filesystem.open_input_file(self._path(name)) as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
-        return digest.hexdigest()
+        return str(self._read_back(name)["sha256"])
 
     def exists(self, name: str) -> bool:
         try:
@@ -355,7 +356,7 @@ class ObjectStorage:
         size, digest = written.stat().st_size, commit.sha256(written)
         with pa.memory_map(str(written)) as file:
             self._put(name, file.read_buffer())
-        found = {"bytes": self.size(name), "sha256": self.sha256(name)}
+        found = self._read_back(name)
         if found != {"bytes": size, "sha256": digest}:
             raise MaskgenError(
                 f"{self}/{name} came back with other bytes than were written; run the same command again."
@@ -363,13 +364,11 @@ class ObjectStorage:
         return found
 
     def remove(self, name: str) -> None:
-        with self._asked() as filesystem:
-            filesystem.delete_file(self._path(name))
+        self._ask(lambda filesystem: filesystem.delete_file(self._path(name)))
 
     def remove_folder(self, name: str) -> None:
-        if not self.entries(name):  # a store has no folders, but Arrow leaves an empty object in the place of one
-            with self._asked() as filesystem, contextlib.suppress(FileNotFoundError):
-                filesystem.delete_dir(self._path(name))
+        """A store has no folders. Arrow leaves an empty object in the place of one, which costs and hurts nothing;
+        deleting it would delete whatever somebody puts beside it meanwhile."""
 
     def leftovers(self) -> list[Path]:
         return commit.leftovers(self.workplace)
@@ -390,20 +389,55 @@ class ObjectStorage:
         root = filesystem_of(self.uri)[1]
         return f"{root}/{name}" if name else root
 
+    def _opened(self, filesystem: pa.fs.FileSystem, name: str) -> Any:
+        file = filesystem.open_input_file(self._path(name))
+        if not file.size():  # we write no empty file
+            raise OSError("an answer came without the size of the object")
+        return file
+
+    def _read_back(self, name: str) -> dict[str, Any]:
+        def read(filesystem: pa.fs.FileSystem) -> dict[str, Any]:
+            size, digest = 0, hashlib.sha256()
+            with self._opened(filesystem, name) as file:
+                while size < file.size():
+                    piece = _whole(file.read(PIECE), min(PIECE, file.size() - size))
+                    size += len(piece)
+                    digest.update(piece)
+            return {"bytes": size, "sha256": digest.hexdigest()}
+
+        return self._ask(read)
+
     def _put(self, name: str, data: pa.Buffer) -> None:
         # All the bytes are at hand before the stream is opened: leaving its context, on an error too, is a commit.
         # Arrow sends up to 10 MB in one PUT, more in parts; parts that did not all arrive are never put together.
-        with self._asked() as filesystem, filesystem.open_output_stream(self._path(name)) as file:
-            file.write(data)
+        def put(filesystem: pa.fs.FileSystem) -> None:
+            with filesystem.open_output_stream(self._path(name)) as file:
+                file.write(data)
 
-    @contextlib.contextmanager
-    def _asked(self) -> Iterator[pa.fs.FileSystem]:
-        try:
-            yield filesystem_of(self.uri)[0]
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise (self.refusal(error) or _silent(self.uri, error)) from None
+        self._ask(put)
+
+    def _ask(self, question: Callable[[pa.fs.FileSystem], T]) -> T:
+        """Puts a question to the store: once more where the client, which has patience of its own, was misled.
+
+        It takes an answer that ends in its headers for a whole one, and so an upload without its receipt, or an
+        object without its size.
+        """
+        for again in (True, False):
+            try:
+                return question(filesystem_of(self.uri)[0])
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if not again or _FINAL.search(str(error)):
+                    raise (self.refusal(error) or _silent(self.uri, error)) from None
+        raise AssertionError
+
+
+def _whole(data: bytes, size: int) -> bytes:
+    """The data, if it is all there. Raises `OSError` where an answer was cut short unseen."""
+    if len(data) != size:
+        raise OSError(f"an answer ended after {len(data)} of {size} bytes")
+    return data
 
 
 _STORE = re.compile(r"AWS Error|google::cloud::Status|Azure Error|HTTP status", re.IGNORECASE)
@@ -415,13 +449,16 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 
+_FINAL = re.compile(f"{_NO_BUCKET.pattern}|{_FORBIDDEN.pattern}|NETWORK_CONNECTION", re.IGNORECASE)
+"""Errors that another try does not mend: the client has tried often, or the store means it."""
+
 
 def refusal(uri: str, error: BaseException) -> MaskgenError | None:
     """What to say where a store refuses or does not answer; None where the error is not a store's."""
     said = str(error)
     if not _STORE.search(said) or _MISSING.search(said):
         return None
-    place = redacted(uri)
+    place = _plain(uri)
     if _NO_BUCKET.search(said):
         return UsageError(f"there is no bucket of {place}; make it first or mend the name.")
     if _FORBIDDEN.search(said):
@@ -434,9 +471,14 @@ def refusal(uri: str, error: BaseException) -> MaskgenError | None:
 
 def _silent(uri: str, error: BaseException) -> MaskgenError:
     return MaskgenError(
-        f"the store of {redacted(uri)} does not answer ({_reason(str(error))}); run the same command again: it goes on "
+        f"the store of {_plain(uri)} does not answer ({_reason(str(error))}); run the same command again: it goes on "
         "from here."
     )
+
+
+def _plain(uri: str) -> str:
+    """A URI for sentences: no credentials, no options, and a name can be set behind it."""
+    return redacted(uri).partition("?")[0].replace("***@", "", 1).rstrip("/")
 
 
 def _reason(said: str) -> str:

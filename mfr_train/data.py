@@ -109,7 +109,8 @@ class _Stream(IterableDataset[Batch]):
             lanes = lanes[worker.id * share : (worker.id + 1) * share]
         feed = self.feed
         each = feed.batch // feed.lanes
-        streams = [lane_rows(feed, lane, self.start * each) for lane in lanes]
+        shards = maskgen.open(feed.data).shards(feed.split)
+        streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
         while True:
             images = torch.empty((each * len(lanes), feed.size, feed.size, 3), dtype=torch.uint8)
             if worker:
@@ -122,14 +123,16 @@ class _Stream(IterableDataset[Batch]):
             yield images, labels
 
 
-def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]]:
+def lane_rows(
+    feed: Feed, lane: int, start: int = 0, shards: Sequence[maskgen.Shard] | None = None
+) -> Iterator[tuple[Row, str]]:
     """The endless rows of one lane from position `start`, each with the name of the picture to show.
 
-    Shards whose rows were all taken before `start` are not opened.
+    Shards whose rows were all taken before `start` are not opened. `shards` are the split's, where they are known:
+    a store is asked for them once and not by each lane.
     """
-    dataset = maskgen.open(feed.data)
-    shards = dataset.shards(feed.split)
-    length = dataset.count(feed.split) // feed.lanes
+    shards = maskgen.open(feed.data).shards(feed.split) if shards is None else shards
+    length = sum(shard.rows for shard in shards) // feed.lanes
     names = [*feed.variants] if feed.masked_share == 1 else ["unmasked", *feed.variants]
     epoch, done = divmod(start, length)
     while True:

@@ -154,6 +154,11 @@ def _finish(
     build: BuildSettings, storage: Storage, facts: dict[str, Any], slices: list[tuple[str, int, int, int]]
 ) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     """Gathers the markers into rejects, counts and card; rows + rejects = plan, or nothing is called complete."""
+    if storage.sha256("plan.parquet") != facts["plan_sha256"]:
+        raise MaskgenError(
+            f"the plan in {storage} became another one during the build, by a build of other settings; "
+            "start anew with --overwrite, one build at a time."
+        )
     rows: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     rejects: list[dict[str, str]] = []
@@ -169,11 +174,6 @@ def _finish(
         pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), written, compression="zstd")
         storage.publish(written, "rejects.parquet")
     storage.write("README.md", card.text(facts, counts, build.format).encode())
-    if storage.sha256("plan.parquet") != facts["plan_sha256"]:
-        raise MaskgenError(
-            f"the plan in {storage} became another one during the build, by a build of other settings; "
-            "start anew with --overwrite, one build at a time."
-        )
     storage.write("dataset.json", commit.json_bytes({**facts, "counts": counts, "complete": True}))
     storage.clean()
     return dict(rows), {split: dict(found) for split, found in reasons.items()}

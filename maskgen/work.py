@@ -21,7 +21,7 @@ from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
 from .sources import read
-from .storage import open_storage
+from .storage import Storage, open_storage
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def in_worker_process() -> None:
 def _make_shard(task: ShardTask) -> dict[str, Any]:
     build = task.build
     storage = open_storage(build.out)
-    with storage.open("plan.parquet") as file:
-        planned = pq.ParquetFile(file).read_row_group(task.row_group).to_pylist()
+    planned = _planned(storage, task)
     endings = writers.endings(build.format)
     rejects, rows = [], 0
     with ExitStack() as stack:
@@ -99,6 +98,19 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
                 marker["files"][name.rpartition("/")[2]] = storage.publish(path, name)
         storage.write(commit.shard_name(task.split, task.shard, "json"), commit.json_bytes(marker))
     return marker
+
+
+def _planned(storage: Storage, task: ShardTask) -> list[dict[str, Any]]:
+    """The shard's rows of the plan."""
+    with storage.open("plan.parquet") as file:
+        plan = pq.ParquetFile(file)
+        rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
+    if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
+        raise MaskgenError(
+            f"the plan in {storage} became another one during the build, by a build of other settings; "
+            "start anew with --overwrite, one build at a time."
+        )
+    return list(rows)
 
 
 def _photographs(

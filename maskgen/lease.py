@@ -50,7 +50,7 @@ def hold(storage: Storage, name: str) -> Iterator[Callable[[], None]]:
         while not ended.wait(RENEW):
             number += 1
             with contextlib.suppress(MaskgenError):  # a store that is away for a while: the build itself will tell
-                if _token(storage, name) != own["token"]:
+                if _token(storage, name) not in (own["token"], None):
                     lost.set()
                     return
                 _write(storage, name, own, number)
@@ -61,10 +61,7 @@ def hold(storage: Storage, name: str) -> Iterator[Callable[[], None]]:
 
     thread = threading.Thread(target=renew, name="maskgen-lease", daemon=True)
     try:
-        _write(storage, name, own, 0)
-        time.sleep(SETTLE)
-        if _token(storage, name) != own["token"]:
-            raise MaskgenError(f"another build has just begun in {storage}; wait for it or stop it first.")
+        _take(storage, name, own)
         thread.start()
         yield check
     finally:
@@ -75,6 +72,19 @@ def hold(storage: Storage, name: str) -> Iterator[Callable[[], None]]:
             if _token(storage, name) == own["token"]:
                 # Emptied and not deleted: after a deletion Arrow leaves an object in the place of the folder.
                 storage.write(name, b"{}\n")
+
+
+def _take(storage: Storage, name: str, own: dict[str, Any]) -> None:
+    """Writes the lease and sees that it stays. Raises `MaskgenError` where another build wrote its own."""
+    for _ in range(3):  # a late write of a build that ended may have emptied it
+        _write(storage, name, own, 0)
+        time.sleep(SETTLE)
+        token = _token(storage, name)
+        if token == own["token"]:
+            return
+        if token is not None:
+            raise MaskgenError(f"another build has just begun in {storage}; wait for it or stop it first.")
+    raise MaskgenError(f"{storage} does not keep the lease {name}; run the same command again.")
 
 
 def _wait_for(storage: Storage, name: str) -> None:

@@ -155,9 +155,6 @@ class Storage(Protocol):
     def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
         """Holds the data set for this process. What it gives raises `MaskgenError` where the hold was lost."""
 
-    def refusal(self, error: BaseException) -> MaskgenError | None:
-        """What to say of an error while reading, if it is the store's and not the file's."""
-
 
 def open_storage(place: Path | str) -> Storage:
     """The storage of a folder or a URI. Raises `UsageError` for a URI that cannot be understood."""
@@ -269,9 +266,6 @@ class LocalStorage:
                 raise MaskgenError(f"another build is at work in {self}; wait for it or stop it first.") from None
             yield lambda: None
 
-    def refusal(self, error: BaseException) -> MaskgenError | None:
-        return None
-
 
 @dataclass(frozen=True, repr=False)
 class ObjectStorage:
@@ -300,12 +294,7 @@ class ObjectStorage:
             raise MaskgenError(f"{self.workplace} is no folder of yours; remove it or set TMPDIR to another folder.")
 
     def read(self, name: str) -> bytes:
-        def read(filesystem: pa.fs.FileSystem) -> bytes:
-            with self._opened(filesystem, name) as file:
-                data: bytes = file.read()
-                return _whole(data, file.size())
-
-        return self._ask(read)
+        return self.open(name).read()
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         def read(name: str) -> bytes | None:
@@ -317,19 +306,19 @@ class ObjectStorage:
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
             yield from pool.map(read, names)
 
-    def open(self, name: str) -> Any:
-        return self._ask(lambda filesystem: self._opened(filesystem, name))
+    def open(self, name: str) -> StoredFile:
+        return StoredFile(self, self._path(name))
 
     def stream(self, name: str) -> Any:
         return io.BufferedReader(self.open(name), PIECE)
 
     def entries(self, folder: str = "") -> dict[str, int | None]:
         selector = pa.fs.FileSelector(self._path(folder), allow_not_found=True)
-        found = self._ask(lambda filesystem: filesystem.get_file_info(selector))
+        found = self.ask(lambda filesystem: filesystem.get_file_info(selector))
         return {info.base_name: info.size if info.is_file else None for info in found}
 
     def size(self, name: str) -> int:
-        info = self._ask(lambda filesystem: filesystem.get_file_info(self._path(name)))
+        info = self.ask(lambda filesystem: filesystem.get_file_info(self._path(name)))
         if not info.is_file:
             raise FileNotFoundError(f"{self}/{name} is missing")
         return int(info.size)
@@ -364,7 +353,7 @@ class ObjectStorage:
         return found
 
     def remove(self, name: str) -> None:
-        self._ask(lambda filesystem: filesystem.delete_file(self._path(name)))
+        self.ask(lambda filesystem: filesystem.delete_file(self._path(name)))
 
     def remove_folder(self, name: str) -> None:
         """A store has no folders. Arrow leaves an empty object in the place of one, which costs and hurts nothing;
@@ -382,30 +371,15 @@ class ObjectStorage:
     def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
         return lease.hold(self, LOCK)
 
-    def refusal(self, error: BaseException) -> MaskgenError | None:
-        return refusal(self.uri, error)
-
     def _path(self, name: str) -> str:
         root = filesystem_of(self.uri)[1]
         return f"{root}/{name}" if name else root
 
-    def _opened(self, filesystem: pa.fs.FileSystem, name: str) -> Any:
-        file = filesystem.open_input_file(self._path(name))
-        if not file.size():  # we write no empty file
-            raise OSError("an answer came without the size of the object")
-        return file
-
     def _read_back(self, name: str) -> dict[str, Any]:
-        def read(filesystem: pa.fs.FileSystem) -> dict[str, Any]:
-            size, digest = 0, hashlib.sha256()
-            with self._opened(filesystem, name) as file:
-                while size < file.size():
-                    piece = _whole(file.read(PIECE), min(PIECE, file.size() - size))
-                    size += len(piece)
-                    digest.update(piece)
-            return {"bytes": size, "sha256": digest.hexdigest()}
-
-        return self._ask(read)
+        file, digest = self.open(name), hashlib.sha256()
+        while piece := file.read(PIECE):
+            digest.update(piece)
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
     def _put(self, name: str, data: pa.Buffer) -> None:
         # All the bytes are at hand before the stream is opened: leaving its context, on an error too, is a commit.
@@ -414,9 +388,9 @@ class ObjectStorage:
             with filesystem.open_output_stream(self._path(name)) as file:
                 file.write(data)
 
-        self._ask(put)
+        self.ask(put)
 
-    def _ask(self, question: Callable[[pa.fs.FileSystem], T]) -> T:
+    def ask(self, question: Callable[[pa.fs.FileSystem], T]) -> T:
         """Puts a question to the store: once more where the client, which has patience of its own, was misled.
 
         It takes an answer that ends in its headers for a whole one, and so an upload without its receipt, or an
@@ -429,15 +403,54 @@ class ObjectStorage:
                 raise
             except OSError as error:
                 if not again or _FINAL.search(str(error)):
-                    raise (self.refusal(error) or _silent(self.uri, error)) from None
+                    raise (refusal(self.uri, error) or _silent(self.uri, error)) from None
         raise AssertionError
 
 
-def _whole(data: bytes, size: int) -> bytes:
-    """The data, if it is all there. Raises `OSError` where an answer was cut short unseen."""
-    if len(data) != size:
-        raise OSError(f"an answer ended after {len(data)} of {size} bytes")
-    return data
+class StoredFile(io.RawIOBase):
+    """An object to read at any position. Every read is whole: one that was cut short is asked for again."""
+
+    def __init__(self, store: ObjectStorage, path: str) -> None:
+        def opened(filesystem: pa.fs.FileSystem) -> Any:
+            file = filesystem.open_input_file(path)
+            if not file.size():  # we write no empty file
+                raise OSError("an answer came without the size of the object")
+            return file
+
+        self._store, self._file, self._position = store, store.ask(opened), 0
+        self._size: int = self._file.size()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+
+        def read(_: pa.fs.FileSystem) -> bytes:
+            data: bytes = self._file.read_at(wanted, self._position)
+            if len(data) != wanted:
+                raise OSError(f"an answer ended after {len(data)} of {wanted} bytes")
+            return data
+
+        data = self._store.ask(read) if wanted else b""
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 _STORE = re.compile(r"AWS Error|google::cloud::Status|Azure Error|HTTP status", re.IGNORECASE)

@@ -69,9 +69,7 @@ def _checked_plan(dataset: Dataset) -> pa.Table:
         table = _table(dataset, "plan.parquet")
     except (OSError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:120]
-        raise dataset.storage.refusal(error) or MaskgenError(
-            f"{dataset}/plan.parquet cannot be read ({said}); {again}"
-        ) from None
+        raise MaskgenError(f"{dataset}/plan.parquet cannot be read ({said}); {again}") from None
     if not same:
         raise MaskgenError(f"{dataset}/plan.parquet is not the plan of this data set; {again}")
     return table
@@ -114,9 +112,7 @@ def _check_file(dataset: Dataset, path: str, size: int, digest: str, keys: list[
     except FileNotFoundError:
         raise _Broken(f"{name} is missing") from None
     except (OSError, tarfile.TarError, pa.ArrowException) as error:
-        raise storage.refusal(error) or _Broken(
-            f"{name} cannot be read ({' '.join(str(error).split())[:120]})"
-        ) from None
+        raise _Broken(f"{name} cannot be read ({' '.join(str(error).split())[:120]})") from None
     if there != keys:
         raise _Broken(f"{name} holds other photographs than the plan")
 
@@ -161,9 +157,7 @@ def _check_tables(dataset: Dataset, rejects: list[dict[str, str]], counts: dict[
     try:
         if _table(dataset, "rejects.parquet").to_pylist() != rejects:
             raise MaskgenError(f"{dataset}/rejects.parquet is not what the shards rejected; {again}")
-    except (OSError, pa.ArrowException) as error:
-        raise dataset.storage.refusal(error) or MaskgenError(
-            f"{dataset}/rejects.parquet cannot be read; {again}"
-        ) from None
+    except (OSError, pa.ArrowException):
+        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read; {again}") from None
     if not dataset.storage.exists("README.md"):
         raise MaskgenError(f"{dataset}/README.md is missing; {again}")

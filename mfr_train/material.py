@@ -184,9 +184,7 @@ def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
         with dataset.storage.open("rejects.parquet") as file:
             table = pq.read_table(file, columns=["split", "reason"]).to_pylist()
     except (OSError, ValueError) as error:
-        raise dataset.storage.refusal(error) or MaskgenError(
-            f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`."
-        ) from None
+        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
     return dict(sorted(Counter(str(row["reason"]) for row in table if row["split"] == split).items()))
 
 

@@ -98,7 +98,7 @@ class Shard:
                     yield row
         except (OSError, ValueError, KeyError, TypeError, tarfile.TarError, pa.ArrowException) as error:
             said = " ".join(str(error).split())[:120]
-            raise storage.refusal(error) or MaskgenError(
+            raise MaskgenError(
                 f"shard {path} cannot be read ({said}); `maskgen verify` tells how to mend it."
             ) from None
         if count != self.rows:

@@ -163,6 +163,23 @@ def test_a_store_that_is_away_for_a_while_costs_no_lease(store: Memory, monkeypa
         held()
 
 
+def test_a_lease_emptied_by_a_late_write_is_written_again(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, late = store.write, [b"{}\n"]
+
+    def writing(name: str, data: bytes) -> None:
+        write(name, late.pop() if late else data)
+
+    monkeypatch.setattr(store, "write", writing)
+    with lease.hold(store, NAME) as held:
+        token = json.loads(store.files[NAME])["token"]
+        store.files[NAME] = b"{}\n"
+        wait(lambda: json.loads(store.files[NAME]).get("token") == token)
+        held()
+    monkeypatch.setattr(store, "write", lambda name, data: write(name, b"{}\n"))
+    with pytest.raises(MaskgenError, match="does not keep the lease"), lease.hold(store, NAME):
+        pass
+
+
 def test_of_builds_that_start_together_one_goes_on(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "SETTLE", 0.5)
     monkeypatch.setattr(lease, "RENEW", 5)

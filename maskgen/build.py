@@ -104,10 +104,9 @@ def _build(
         plan.write_plan(table, written)
         del table
         described = plan.description(build, commit.sha256(written))
-        fingerprint = plan.fingerprint(described)
         _refuse_other(storage, described)
-        facts = {**described, "fingerprint": fingerprint, "identities": identities, "store": build.store}
-        facts["variants"] = list(schema.masked_names(build.variants))
+        facts = plan.facts(described, identities)
+        fingerprint = facts["fingerprint"]
         if not storage.exists("dataset.json"):
             storage.write("dataset.json", commit.json_bytes({**facts, "complete": False}))
         storage.publish(written, "plan.parquet")

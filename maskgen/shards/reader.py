@@ -121,6 +121,8 @@ class Dataset:
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
+        if not _sound(self.info):
+            raise MaskgenError(f"{self}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
         self.fingerprint: str = self.info["fingerprint"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
@@ -145,7 +147,7 @@ class Dataset:
         shards = []
         for name, data in zip(names, self.storage.read_many(f"{split}/{name}" for name in names), strict=True):
             marker = self._parsed(f"{split}/{name}", data)
-            if marker.get("fingerprint") != self.fingerprint:
+            if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
                 raise MaskgenError(
                     f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
                 )
@@ -201,6 +203,22 @@ class Dataset:
 def open(path: Path | str) -> Dataset:
     """Opens a data set: a local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands."""
     return Dataset(open_storage(path))
+
+
+def _sound(info: dict[str, Any]) -> bool:
+    """Whether dataset.json has what reading relies on, in the types it should have."""
+    made, counts = info.get("settings"), info.get("counts")
+    lists = [info.get("variants"), info.get("identities")]
+    return (
+        isinstance(made, dict)
+        and isinstance(counts, dict)
+        and made.get("format") in ("parquet", "webdataset", "both")
+        and made.get("store") == info.get("store")
+        and all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists)
+        and all(isinstance(made.get(name), str) for name in ("variants", "fit"))
+        and isinstance(info.get("fingerprint"), str)
+        and all(isinstance(count, dict) and isinstance(count.get("rows"), int) for count in counts.values())
+    )
 
 
 _HEAD = ("key", "source", "identity", "split", "label", "width", "height")

@@ -15,6 +15,7 @@ import maskgen
 from maskgen.errors import MaskgenError
 from mfr_train import data, features
 from mfr_train.backbones import Backbone
+from mfr_train.console import train_with_summary
 from mfr_train.data import Feed
 from mfr_train.evaluate import EvalSettings, evaluate
 from mfr_train.train import TrainSettings, train
@@ -90,7 +91,9 @@ def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
             workers=0,
             device="cpu",
         )
-        train(settings)
+        said = train_with_summary(settings)
+        assert "Next: mfr eval" in said
+        assert "test-secret" not in said
         measured = EvalSettings(data=place, run=run / "run", out=run / "eval", cache=run / "cache", bootstrap=0)
         evaluate(measured)
         reports[place] = json.loads((run / "eval/report.json").read_bytes())

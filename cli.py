@@ -135,6 +135,8 @@ def build(settings: BuildSettings) -> None:
       maskgen build --src vggface2 --out smfd --boxes loose_bb_train.csv --boxes loose_bb_test.csv
     A quick trial of 1,000 photographs:
       maskgen build --src vggface2 --out trial --limit 1000
+    Into an object store; `maskgen verify` and `mfr train --data` take the same URI:
+      maskgen build --src vggface2 --out s3://bucket/smfd
     """
     from maskgen.console import build_with_progress
 

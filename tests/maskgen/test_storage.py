@@ -16,7 +16,8 @@ import pytest
 
 from maskgen import storage
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.storage import LocalStorage, ObjectStorage, Storage, filesystem_of, located, open_storage, redacted
+from maskgen.object_store import ObjectStorage
+from maskgen.storage import LocalStorage, Storage, filesystem_of, located, open_storage, redacted
 
 Proxies = Callable[..., Any]
 
@@ -134,6 +135,15 @@ def test_what_was_not_published_is_gone_and_never_had_its_name(place: Storage) -
     assert place.entries("val") == {}
 
 
+def test_an_empty_object_is_empty_and_a_link_to_nothing_is_there(s3: Any, tmp_path: Path) -> None:
+    store = ObjectStorage(s3.uri(f"{s3.bucket()}/smfd"))
+    store.write("train/00000.tar", b"")
+    assert (store.size("train/00000.tar"), store.read("train/00000.tar")) == (0, b"")
+    assert store.entries("train") == {"00000.tar": 0}
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    assert LocalStorage(tmp_path).entries() == {"link": -1}
+
+
 def test_leftovers_of_a_killed_build_are_found_and_cleaned(s3: Any) -> None:
     store = ObjectStorage(s3.uri(f"{s3.bucket()}/smfd"))
     store.prepare()
@@ -216,6 +226,10 @@ def test_refusals_are_one_sentence_each(s3: Any, proxy: Proxies, monkeypatch: py
     head = ObjectStorage(s3.uri("bucket/head", proxy(lambda _: DENIED % (0, b"")).port))
     gone = proxy(lambda _: "drop")
     gone.close()
+    moved = b"HTTP/1.1 301 Moved Permanently\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    elsewhere = ObjectStorage(s3.uri("bucket/smfd", proxy(lambda _: moved).port))
+    with pytest.raises(UsageError, match=r"^the bucket of s3://bucket/smfd lies in another region; add \?region=NAME"):
+        elsewhere.read("a")
     silent = ObjectStorage(s3.uri("bucket/smfd", gone.port))
     for place, words in (
         (refused, r"^s3://bucket/smfd is refused \(.*\); give credentials that may list, read and write there"),

@@ -22,7 +22,7 @@ import cli
 import maskgen
 from maskgen import lease
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.storage import ObjectStorage
+from maskgen.object_store import ObjectStorage
 from maskgen.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +154,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
     [
         ("val/00000.parquet", lambda data: data[:-1], r"shard val/00000 is broken: 00000.parquet has \d+ bytes"),
         ("test/00001.tar", lambda data: data[:512] + b"!" + data[513:], "00001.tar has other bytes than its marker"),
+        ("train/00001.parquet", lambda data: b"", r"00001.parquet has 0 bytes and its marker says \d+"),
         ("train/00000.tar", None, r"shard train/00000 is broken: 00000\.tar is missing"),
         ("train/00000.json", None, "its marker is missing"),
         ("plan.parquet", None, "plan.parquet cannot be read"),
@@ -354,6 +355,30 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
     run(tree, s3.uri(place))
     assert s3.hashes(place) == hashes(built), f"random.Random({seed})"
     assert not ObjectStorage(s3.uri(place)).workplace.exists(), "what killed builds left on the disk is gone"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_stopped_by_hand_gives_its_lease_back(
+    s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, stop: signal.Signals
+) -> None:
+    place, process, left = f"{s3.bucket()}/smfd", [None], [40]
+
+    def choose(request: bytes) -> str:
+        left[0] -= 1
+        if left[0] == 0:
+            os.killpg(process[0].pid, stop)
+        return "pass"
+
+    process[0] = start(tree, s3.uri(place, proxy(choose).port), "--engine=serial")
+    with reaped(process[0]):
+        _, errors = process[0].communicate(timeout=300)
+    assert process[0].returncode == 130, errors
+    assert errors.strip().endswith("stopped; run the same command again and it goes on from here.")
+    assert "Traceback" not in errors
+    assert s3.objects(place)[".maskgen-lock"] == b"{}\n"
+    run(tree, s3.uri(place))
+    assert s3.hashes(place) == hashes(built)
 
 
 def test_two_builds_do_not_work_on_one_place(

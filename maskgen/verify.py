@@ -88,7 +88,7 @@ def _checked_shard(dataset: Dataset, split: str, shard: int, keys: list[str]) ->
     """The marker of a shard all of whose promises hold. Raises `_Broken`."""
     try:
         marker: dict[str, Any] = json.loads(dataset.storage.read(commit.shard_name(split, shard, "json")))
-        rejected = [reject["key"] for reject in marker["rejects"]]
+        rejected = [reject["key"] for reject in marker["rejects"] if isinstance(reject["reason"], str)]
         files = {name: (file["bytes"], file["sha256"]) for name, file in marker["files"].items()}
         same = marker["fingerprint"] == dataset.fingerprint
         rows = marker["rows"]

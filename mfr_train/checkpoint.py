@@ -72,6 +72,8 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
         return None
     try:
         state: State = json.loads(path.read_bytes())
+        if not isinstance(state, dict):
+            raise ValueError
         refuse_other(path, state, expected)
         file = folder / state["file"]
         data = file.read_bytes()
@@ -80,6 +82,25 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
         return safetensors.torch.load(data), state
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
         raise MaskgenError(f"checkpoint {path} is damaged; remove {folder} and train again.") from None
+
+
+def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
+    """Removes a stage's checkpoints where a fact in them is another; damaged ones are left for `load` to tell."""
+    try:
+        if json.loads((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
+            return
+    except (OSError, ValueError, AttributeError):
+        return
+    for name in ("last", "best"):  # the state files first: without them the tensors do not count
+        (folder / f"{stage}-{name}.json").unlink(missing_ok=True)
+    for path in folder.glob(f"{stage}-*.safetensors"):
+        path.unlink(missing_ok=True)
+
+
+def refuse_shorter(folder: Path, option: str, done: int, asked: int) -> None:
+    """Raises `UsageError` where a run has gone further than it is now asked to go."""
+    if done > asked:
+        raise UsageError(f"{folder} has done {done} steps and {option} asks for {asked}; give more, or another --out.")
 
 
 def refuse_other(path: Path, state: State, expected: State) -> None:
@@ -110,10 +131,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from None
 
 
-def not_finite(folder: Path, what: str) -> MaskgenError:
+def not_finite(folder: Path, what: str, option: str = "--lr") -> MaskgenError:
     """The error of a training that diverged; the last good checkpoint stays in `folder`."""
     kept = f"the last good checkpoint is kept in {folder}" if any(folder.glob("*.json")) else "nothing was saved"
-    return MaskgenError(f"the training diverged: {what}; {kept}, so lower --lr and start again in another --out.")
+    return MaskgenError(f"the training diverged: {what}; {kept}, so lower {option} and start again in another --out.")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> str:

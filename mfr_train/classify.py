@@ -6,6 +6,8 @@ training, is lower than it was the time before (Neto et al., 2021).
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
@@ -32,26 +34,30 @@ from .recipes import TrainSettings, compared, need
 WORKERS = 8
 """Most processes that decode for one GPU where --workers says nothing."""
 
+CPU_MICRO_BATCH = 32
+"""Photographs at once where there is no GPU and --micro-batch says nothing: 3 GiB for ResNet50 at 224 pixels."""
+
 
 def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, group: Group) -> None:
     """Trains the network and writes `backbone.safetensors`, as it was when validation accuracy was highest.
 
     `folder` is the run: its curve is written, and its checkpoints `classify-last` and `classify-best`; where it has
     them, training goes on from the last one. Every process of `group` calls this; the first one writes. BatchNorm
-    takes its statistics over all processes on GPUs, over each process's own micro batch on CPU.
+    normalises each process's micro batch by itself on CPU, the micro batches of all processes together on GPUs; its
+    running statistics move once a step, towards the mean over them.
     Raises `UsageError` where there is nothing to learn or the batch cannot be shared, `MaskgenError` where the loss is
-    not finite, the GPU runs out of memory or the disk is full.
+    not finite, memory runs out or the disk is full.
     """
     architecture, size = need(settings.backbone), need(settings.input_size)
     batch, iterations = need(settings.batch), need(settings.iterations)
     log_every, validate_every = need(settings.log_every), need(settings.validate_every)
-    micro = min(need(settings.micro_batch), max(batch // group.world, 1))
+    on_gpu = settings.device == "cuda"
+    micro = min(settings.micro_batch or (batch if on_gpu else CPU_MICRO_BATCH), max(batch // group.world, 1))
     classes = len(dataset.info["identities"])
     if classes < 2:
         raise UsageError(f"{dataset} has {classes} training identity; stage 1 needs two: build more.")
     if not dataset.count("val"):
         raise UsageError(f"{dataset} has no validation photographs; build it from more of each identity.")
-    on_gpu = settings.device == "cuda"
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     facts: dict[str, Any] = {
         "stage": "classify",
@@ -61,6 +67,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     }
 
     torch.manual_seed(settings.seed)
+    torch.backends.cudnn.benchmark = on_gpu  # batches are all alike: the fastest kernels are looked for once
     network = Network(architecture, classes)
     if settings.weights:
         load_trunk(network, read_weights(settings.weights)[0], settings.weights)
@@ -75,16 +82,16 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     if resumed:
         checkpoint.unpack(resumed[0], network, optimizer)
         start, lr, best, before = (resumed[1][name] for name in ("iteration", "lr", "best", "before"))
-    # Statistics of BatchNorm stay each process's own until they are averaged for validation.
-    parallel = DistributedDataParallel(network, broadcast_buffers=False) if group.world > 1 else network
+        checkpoint.refuse_shorter(folder, "--iterations", start, iterations)
+    parallel = _parallel(network) if group.world > 1 else network
     forward: nn.Module = torch.compile(parallel) if settings.compile else parallel  # type: ignore[assignment]
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
-    curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
 
     variants, share = settings.variants, settings.masked_share
     feed = data.Feed(str(settings.data), batch, size, variants, share, settings.seed, settings.buffer)
     workers = workers_of(settings, group)
-    stream = data.batches(feed, group.rank, group.world, workers, start)
+    stream = data.batches(feed, group.rank, group.world, workers, start, pin=on_gpu)
+    curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
     held = data.Feed(str(settings.data), batch, size, variants, 1.0, settings.seed, settings.buffer, "val")
     total, steps = torch.zeros((), device=device), 0
     bar = tqdm(total=iterations, initial=start, desc="stage 1", unit="step", disable=None if group.first else True)
@@ -92,16 +99,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     with _memory_errors(micro):
         for iteration, (images, labels) in enumerate(islice(stream, iterations - start), start + 1):
             optimizer.param_groups[0]["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
-            pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
-            for number, (piece, label) in enumerate(pieces):
-                with _no_sync(parallel, number + 1 < len(pieces)), autocast:
-                    logits = forward(piece.to(device, non_blocking=True))
-                    # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
-                    loss = functional.cross_entropy(logits.float(), label.to(device)) * len(piece) / len(images)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
-            optimizer.step()
+            total += train_step(network, forward, optimizer, images, labels, micro, device, autocast)
             steps += 1
             bar.update()
 
@@ -110,7 +108,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
                 mean = float(group.sum(total)) / steps / group.world
                 if mean != mean or mean == float("inf"):
                     raise checkpoint.not_finite(saved, f"the loss of stage 1 is {mean} by step {iteration}")
-                accuracy = validate(network, held, group, device, autocast) if validates else None
+                accuracy = validate(network, held, group, device, autocast, 4 * micro) if validates else None
                 curve.add(iteration, mean, lr, accuracy)
                 bar.set_postfix(loss=f"{mean:.4f}", lr=lr, refresh=False)
                 total, steps = torch.zeros((), device=device), 0
@@ -123,25 +121,65 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
                         if group.first:
                             checkpoint.save(saved, name, checkpoint.pack(network, optimizer), state)
     bar.close()
+    curve.close()
     if group.first:
         _write_backbone(saved, folder, facts, architecture, size)
     group.wait()
 
 
+def train_step(
+    network: nn.Module,
+    forward: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    micro: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+) -> Tensor:
+    """One step on a batch, `micro` photographs at a time; returns the mean loss, a scalar on the device.
+
+    `forward` is the network as it runs: shared by processes, compiled, or itself. Nothing waits for a GPU: it works on
+    one batch while this process fetches the next.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=device)
+    pieces = list(zip(torch.split(images, micro), torch.split(labels, micro), strict=True))
+    averaged = _Averaged(network, len(pieces))
+    for number, (piece, label) in enumerate(pieces):
+        target = label.to(device, non_blocking=True)
+        averaged.before_piece()
+        with _no_sync(forward, number + 1 < len(pieces)):
+            with autocast:
+                logits = forward(piece.to(device, non_blocking=True))
+            # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
+            loss = functional.cross_entropy(logits.float(), target) * len(piece) / len(images)
+            loss.backward()  # type: ignore[no-untyped-call]
+        averaged.after_piece(len(piece) / len(images))
+        total += loss.detach()
+    averaged.finish()
+    optimizer.step()
+    return total
+
+
 @torch.no_grad()
 def validate(
-    network: Network, held: data.Feed, group: Group, device: torch.device, autocast: AbstractContextManager[Any]
+    network: Network,
+    held: data.Feed,
+    group: Group,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+    chunk: int,
 ) -> float:
-    """Accuracy, 0..1, on masked pictures of the validation photographs, each process on its share of them.
+    """Accuracy, 0..1, on masked pictures of the validation photographs, each process on its share, `chunk` at a time.
 
     The processes' BatchNorm statistics are averaged first, here and for good, so that all have the same network.
     """
-    for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            group.sum(buffer).div_(group.world)
+    for buffer in _statistics(network):
+        group.sum(buffer).div_(group.world)
     counts = torch.zeros(2, device=device)
     network.eval()
-    for images, labels in data.validation(held, group.rank, group.world):
+    for images, labels in data.validation(held, group.rank, group.world, min(chunk, 256)):
         with autocast:
             guesses = network(images.to(device)).argmax(dim=1)
         counts += torch.tensor([(guesses == labels.to(device)).sum(), len(labels)], device=device)
@@ -154,7 +192,7 @@ def workers_of(settings: TrainSettings, group: Group) -> int:
     """How many processes decode for this process: as told, or some of the cores it can have."""
     if settings.workers is not None:
         return settings.workers
-    cores = hardware.cores() // group.world
+    cores = hardware.cores() // group.local
     return min(cores, WORKERS) if settings.device == "cuda" else 0 if cores < 4 else 1
 
 
@@ -170,17 +208,63 @@ def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], architectu
         checkpoint.write_tensors(folder / BACKBONE, trunk, about)
 
 
+def _statistics(network: nn.Module) -> list[Tensor]:
+    return [buffer for name, buffer in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+
+
+class _Averaged:
+    """Makes a step move BatchNorm's running statistics once, towards the mean of its pieces' statistics.
+
+    Left alone they move with every piece, and a batch cut up for want of memory, or among processes, would give another
+    network to validate. Each piece starts from the step's own start; the mean of where they get to is the new state.
+    """
+
+    def __init__(self, network: nn.Module, pieces: int) -> None:
+        self.now = _statistics(network) if pieces > 1 else []
+        self.start = [buffer.clone() for buffer in self.now]
+        self.mean = [torch.zeros_like(buffer) for buffer in self.now]
+
+    def before_piece(self) -> None:
+        for buffer, start in zip(self.now, self.start, strict=True):
+            buffer.copy_(start)
+
+    def after_piece(self, share: float) -> None:
+        for buffer, mean in zip(self.now, self.mean, strict=True):
+            mean.add_(buffer, alpha=share)
+
+    def finish(self) -> None:
+        for buffer, mean in zip(self.now, self.mean, strict=True):
+            buffer.copy_(mean)
+
+
+def _parallel(network: nn.Module) -> nn.Module:
+    """Gradients are averaged over the processes; BatchNorm's statistics stay each one's own until validation."""
+    new = (
+        "forward_sync_buffers"  # the name of broadcast_buffers in later versions of PyTorch, which warn of the old one
+    )
+    known = inspect.signature(DistributedDataParallel).parameters
+    options: dict[str, Any] = {new if new in known else "broadcast_buffers": False}
+    return DistributedDataParallel(network, **options)
+
+
 def _no_sync(network: nn.Module, more: bool) -> AbstractContextManager[Any]:
     """Gradients travel between processes with the last piece of a batch only."""
-    return network.no_sync() if more and isinstance(network, DistributedDataParallel) else nullcontext()
+    parallel = getattr(network, "_orig_mod", network)  # torch.compile wraps it
+    return parallel.no_sync() if more and isinstance(parallel, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager
 def _memory_errors(micro: int) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        # PyTorch has an error of its own for GPUs only.
+        if not isinstance(error, torch.OutOfMemoryError) and not re.search(
+            "can't allocate memory|not enough memory", str(error)
+        ):
+            raise
+        lower = f"--micro-batch {micro // 2}" if micro > 1 else "a smaller --input-size and another --out"
         raise MaskgenError(
-            f"the GPU has too little memory for {micro} photographs at once; give --micro-batch {max(micro // 2, 1)} "
-            "and run the same command again: the batch and its result stay the same."
+            f"there is too little memory for {micro} photographs at once; give {lower} and run the command again: "
+            "a step still learns from the whole batch."
         ) from None

@@ -28,7 +28,7 @@ class Curve:
         with checkpoint.disk_errors(path):
             commit.write(path, ("\n".join(lines) + "\n").encode())
         if tensorboard:
-            self._board = _board(path.parent / "tensorboard")
+            self._board = _board(path.parent / "tensorboard" / stage, start)
 
     def add(self, iteration: int, loss: float, lr: float, accuracy: float | None = None) -> None:
         """One row: mean loss since the row before, learning rate, and validation accuracy (0..1) where measured."""
@@ -38,10 +38,15 @@ class Curve:
         with checkpoint.disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{self.stage},{iteration},{loss:.9g},{lr:.9g},{shown}\n")
         if self._board:
-            self._board.add_scalar(f"{self.stage}/loss", loss, iteration)
-            self._board.add_scalar(f"{self.stage}/lr", lr, iteration)
+            self._board.add_scalar("loss", loss, iteration)
+            self._board.add_scalar("lr", lr, iteration)
             if accuracy is not None:
-                self._board.add_scalar(f"{self.stage}/val_accuracy", accuracy, iteration)
+                self._board.add_scalar("val_accuracy", accuracy, iteration)
+
+    def close(self) -> None:
+        """Ends the tensorboard file; what is in it is on the disk then."""
+        if self._board:
+            self._board.close()
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -52,9 +57,9 @@ def read(path: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
 
 
-def _board(folder: Path) -> Any:
+def _board(folder: Path, start: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError("--tensorboard needs a package; install it with: pip install tensorboard") from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=start + 1)

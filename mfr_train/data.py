@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import cycle
 from typing import Any
 
 import cv2
@@ -26,7 +28,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import maskgen
 from maskgen import Row
-from maskgen.errors import UsageError
+from maskgen.errors import MaskgenError, UsageError
 
 from .backbones import resized
 
@@ -35,6 +37,9 @@ Batch = tuple[Tensor, Tensor]
 """Pictures, uint8 (N, size, size, 3) RGB, and labels, int64 (N,)."""
 
 MAX_LANES = 64
+
+AHEAD = 2
+"""Batches that a worker decodes before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,14 @@ class Feed:
         return math.gcd(self.batch, MAX_LANES)
 
 
-def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0) -> Iterator[Batch]:
+def batches(
+    feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0, pin: bool = False
+) -> Iterator[Batch]:
     """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
 
     With `workers` processes decoding; their number is lowered to one that divides this process's lanes. What went
-    before `start` is skipped without decoding. Raises `UsageError` where the batch cannot be shared by `world`.
+    before `start` is skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU fetches
+    while this process goes on. Raises `UsageError` where the batch cannot be shared by `world`.
     """
     lanes = feed.lanes
     if lanes % world:
@@ -77,31 +85,61 @@ def batches(feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: 
     if rows < lanes:
         raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
-    stream = _Stream(feed, range(rank * own, (rank + 1) * own), start)
+    return _batches(_Stream(feed, range(rank * own, (rank + 1) * own), start), workers, pin)
+
+
+def _batches(stream: _Stream, workers: int, pin: bool) -> Iterator[Batch]:
     if not workers:
-        yield from stream
+        alone = stream.batches()
+        yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in alone) if pin else alone
         return
     loader = DataLoader(
         stream,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=2,
+        prefetch_factor=AHEAD,
         worker_init_fn=_one_thread,
         multiprocessing_context="spawn",
     )
     pieces = iter(loader)
     while True:  # the workers' pieces come in turn, and side by side they are the batch
-        images, labels = zip(*(next(pieces) for _ in range(workers)), strict=True)
-        yield (images[0], labels[0]) if workers == 1 else (torch.cat(images), torch.cat(labels))
+        images, labels = zip(*(_next(pieces) for _ in range(workers)), strict=True)
+        yield _joined(images, pin), _joined(labels, pin)
 
 
-class _Stream(IterableDataset[Batch]):
+def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
+    """A copy in memory of its own: the workers fill theirs again."""
+    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+    return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
+
+
+def _next(pieces: Iterator[Batch | MaskgenError]) -> Batch:
+    try:
+        piece = next(pieces)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MaskgenError(
+            "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
+        ) from None
+    if isinstance(piece, MaskgenError):
+        raise piece
+    return piece
+
+
+class _Stream(IterableDataset[Any]):
     """The batches of some lanes; in a worker process, of that worker's part of them."""
 
     def __init__(self, feed: Feed, lanes: range, start: int) -> None:
         self.feed, self.lanes, self.start = feed, lanes, start
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | MaskgenError]:
+        try:
+            yield from self.batches()
+        except MaskgenError as error:
+            yield error  # raised here, it would reach the main process with a traceback for its message
+
+    def batches(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
         lanes = self.lanes
         if worker:
@@ -111,16 +149,23 @@ class _Stream(IterableDataset[Batch]):
         each = feed.batch // feed.lanes
         shards = maskgen.open(feed.data).shards(feed.split)
         streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
+        shape = (each * len(lanes), feed.size, feed.size, 3)
+        # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
+        # worker has as many batches as can be on their way, and the one that is being copied, and fills them again.
+        ring = cycle(_shared(shape) for _ in range(AHEAD + 1)) if worker else None
         while True:
-            images = torch.empty((each * len(lanes), feed.size, feed.size, 3), dtype=torch.uint8)
-            if worker:
-                images.share_memory_()  # type: ignore[no-untyped-call]  # filled where the main process will read it: no copy on the way
+            images = next(ring) if ring else torch.from_numpy(np.empty(shape, np.uint8))
             labels = torch.empty(len(images), dtype=torch.int64)
             pixels = images.numpy()
             for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
                 pixels[number] = resized(row.image(name), feed.size)
                 labels[number] = row.label
             yield images, labels
+
+
+def _shared(shape: tuple[int, ...]) -> Tensor:
+    shared: Tensor = torch.empty(shape, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+    return shared
 
 
 def lane_rows(
@@ -138,14 +183,13 @@ def lane_rows(
     while True:
         turn = order(feed.seed, epoch, lane, length, feed.buffer)
         when = np.argsort(turn)  # at which position of the lane each of its rows is taken
-        waiting: dict[int, Row] = {}
+        waiting: dict[int, tuple[Row, str]] = {}
         rows = _numbered(shards, feed, epoch, lane, length, names, when, done)
         for position in range(done, length):
             while turn[position] not in waiting:
-                number, row = next(rows)
-                waiting[number] = row
-            row = waiting.pop(int(turn[position]))
-            yield row, picture(row.key, epoch, feed)
+                number, row, name = next(rows)
+                waiting[number] = row, name
+            yield waiting.pop(int(turn[position]))
         epoch, done = epoch + 1, 0
 
 
@@ -158,18 +202,27 @@ def _numbered(
     names: Sequence[str],
     when: Ints,
     done: int,
-) -> Iterator[tuple[int, Row]]:
-    """The rows of a lane as they lie in the shards, with their number in the lane; those done before are left out."""
+) -> Iterator[tuple[int, Row, str]]:
+    """The rows of a lane as they lie in the shards, and which picture to show; those done before are left out.
+
+    A row comes with its number in the lane, and has that one picture: the buffers of all lanes hold many rows.
+    """
     begin, end = lane * length, (lane + 1) * length
+    shown: dict[str, str] = {}
+
+    def only(key: str) -> str:
+        name = shown[key] = picture(key, epoch, feed)
+        return name
+
     first = 0
     for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
         shard = shards[index]
         low, high = max(begin - first, 0), min(end - first, shard.rows)
-        if low < high and (when[first + low - begin : first + high - begin] >= done).any():
-            for number, row in enumerate(shard.read(names)):
-                lane_number = first + number - begin
-                if low <= number < high and when[lane_number] >= done:
-                    yield lane_number, row
+        if low < high:
+            numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
+            if numbers:
+                for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
+                    yield first + number - begin, row, shown.pop(row.key)
         first += shard.rows
 
 
@@ -201,12 +254,13 @@ def picture(key: str, epoch: int, feed: Feed) -> str:
 def validation(feed: Feed, rank: int = 0, world: int = 1, chunk: int = 256) -> Iterator[Batch]:
     """Masked pictures of a split, one of each photograph and the same one each time: rank's share, in chunks."""
     chosen: list[tuple[Any, int]] = []
-    for number, row in enumerate(maskgen.open(feed.data).rows(feed.split, images=feed.variants)):
-        if number % world == rank:
-            chosen.append((resized(row.image(picture(row.key, 0, feed)), feed.size), row.label))
-        if len(chosen) == chunk:
-            yield _stacked(chosen)
-            chosen = []
+    only = partial(picture, epoch=0, feed=feed)
+    for shard in maskgen.open(feed.data).shards(feed.split):
+        for row in shard.read(feed.variants, range(rank, shard.rows, world), only):
+            chosen.append((resized(row.image(only(row.key)), feed.size), row.label))
+            if len(chosen) == chunk:
+                yield _stacked(chosen)
+                chosen = []
     if chosen:
         yield _stacked(chosen)
 
@@ -217,6 +271,7 @@ def _stacked(chosen: list[tuple[Any, int]]) -> Batch:
 
 
 def _one_thread(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     torch.set_num_threads(1)

@@ -11,13 +11,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from maskgen.errors import MaskgenError
+
 
 @dataclass(frozen=True)
 class Group:
-    """`rank` of `world` processes; `first` writes files and shows progress."""
+    """`rank` of `world` processes, `local` of them on this machine; `first` writes files and shows progress."""
 
     rank: int = 0
     world: int = 1
+    local: int = 1
 
     @property
     def first(self) -> bool:
@@ -44,7 +47,10 @@ class Group:
 
 @contextmanager
 def processes(device: str) -> Iterator[Group]:
-    """Joins the processes of `torchrun` (gloo on CPU, NCCL on GPUs), or is a group of one."""
+    """Joins the processes of `torchrun` (gloo on CPU, NCCL on GPUs), or is a group of one.
+
+    Raises `MaskgenError` where the others are gone.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Group()
@@ -53,6 +59,12 @@ def processes(device: str) -> Iterator[Group]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield Group(dist.get_rank(), world)
+        yield Group(dist.get_rank(), world, int(os.environ.get("LOCAL_WORLD_SIZE", world)))
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise MaskgenError(
+            "another process of this training stopped, and says why; mend that and run the same command again."
+        ) from None
     finally:
         dist.destroy_process_group()

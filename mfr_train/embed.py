@@ -91,6 +91,7 @@ def train_embedding(
     if resumed:
         checkpoint.unpack(resumed[0], layer, optimizer)
         start, best = resumed[1]["iteration"], resumed[1]["best"]
+        checkpoint.refuse_shorter(folder, "--embed-iterations", start, iterations)
     curve = Curve(folder / "curve.csv", "embed", start, settings.tensorboard)
 
     bar = tqdm(total=iterations, initial=start, desc="stage 2", unit="step", disable=None)
@@ -104,7 +105,7 @@ def train_embedding(
             settings.negative,
             np.random.default_rng([settings.seed, iteration]),
         )
-        loss = _loss(layer, train, drawn, settings, device)
+        loss = step_loss(layer, train, drawn, settings, device)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -112,7 +113,9 @@ def train_embedding(
 
         total, steps = total + loss.item(), steps + 1
         if not math.isfinite(total):
-            raise checkpoint.not_finite(saved, f"the loss of stage 2 is {loss.item()} at step {iteration}")
+            raise checkpoint.not_finite(
+                saved, f"the loss of stage 2 is {loss.item()} at step {iteration}", "--embed-lr"
+            )
         validates = iteration == iterations or iteration % validate_every == 0
         val_loss, accuracy = check(layer) if validates else (None, None)
         if validates or iteration % log_every == 0:
@@ -126,13 +129,14 @@ def train_embedding(
             for name in ("embed-best", "embed-last") if better else ("embed-last",):
                 checkpoint.save(saved, name, checkpoint.pack(layer, optimizer), state)
     bar.close()
+    curve.close()
     found = checkpoint.load(saved, "embed-best", facts)
     assert found
     checkpoint.unpack(found[0], layer, optimizer)
     return layer.cpu()
 
 
-def _loss(
+def step_loss(
     layer: nn.Linear, source: Pictures, drawn: triplets.Triplets, settings: TrainSettings, device: torch.device
 ) -> Tensor:
     gathered = torch.from_numpy(source.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)

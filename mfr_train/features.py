@@ -81,7 +81,7 @@ def embed_rows(
             continue
         path = cache_path(cache, dataset, backbone, split, name)
         note = _note(dataset, backbone, split, name)
-        if not (path.exists() or path.with_suffix(".json").exists()):
+        if not path.with_suffix(".json").exists():  # without its note an array was cut off and counts for nothing
             _write(path, note, _told(chunks(), progress))
         found[name] = _open(path, note)
     return found
@@ -153,7 +153,7 @@ def _write(path: Path, note: dict[str, Any], chunks: Iterable[Floats]) -> None:
                 raise MaskgenError(f"{path} got {start} of {rows} rows; `maskgen verify` tells what to mend.")
             sha256 = commit.sha256(name)
             commit.publish(name, path)
-        # The note comes last: an array without one was cut off and is refused.
+        # The note comes last and commits.
         commit.write_json(path.with_suffix(".json"), {**note, "sha256": sha256})
     except OSError as error:
         raise MaskgenError(

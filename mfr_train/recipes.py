@@ -40,7 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "validate_every":   20,
         "log_every":        5,
         "triplets":         100,
-        "embed_iterations": 500,
+        "embed_iterations": 1000,
         "embed_lr":         0.01,
     },
 }  # fmt: skip
@@ -72,7 +72,10 @@ class TrainSettings:
 
     batch: int | None = setting(None, help="Photographs of one step of stage 1, over all processes.", low=1)
     micro_batch: int | None = setting(
-        None, help="Photographs that go through the network at once; lower it where memory runs out.", low=1
+        None,
+        help="Photographs that go through the network at once; lower it where memory runs out. By default the batch on "
+        "a GPU, 32 elsewhere.",
+        low=1,
     )
     iterations: int | None = setting(None, help="Steps of stage 1.", low=1)
     lr: float | None = setting(None, help="First learning rate of stage 1; a tenth after validation falls.", low=0)
@@ -107,14 +110,15 @@ class TrainSettings:
 
 
 def filled(given: TrainSettings) -> TrainSettings:
-    """The settings with nothing left open. Raises `UsageError` for values that cannot be, or not together."""
+    """The settings with nothing left open but what depends on the machine.
+
+    Raises `UsageError` for values that cannot be, or not together.
+    """
     settings.check(given)
     recipe = RECIPES[given.recipe]
     full = dataclasses.replace(given, **{name: value for name, value in recipe.items() if getattr(given, name) is None})
     if full.stage is None:
         full = dataclasses.replace(full, stage="embed" if full.backbone == DLIB else "all")
-    if full.micro_batch is None:
-        full = dataclasses.replace(full, micro_batch=full.batch)
     if full.backbone == DLIB and full.stage != "embed":
         raise UsageError("dlib's network comes trained and cannot be trained here; use --stage embed.")
     if full.backbone == DLIB and full.weights is not None:
@@ -128,11 +132,19 @@ def need(value: T | None) -> T:
     return value
 
 
-FREE = ("data", "stage", "recipe", "iterations", "embed-iterations")
-"""Settings that may change when a run goes on: it may get longer or another stage, and its data may have moved."""
+FREE = ("data", "stage", "recipe", "iterations", "embed-iterations", "micro-batch")
+"""Settings that may change when a run goes on: it may get longer, another stage, or less memory, and its data may have
+moved. (BatchNorm sees a micro batch at a time, so another one is another training from there; it must not need another
+run.)"""
 
 
 def compared(full: TrainSettings) -> dict[str, Any]:
     """The settings that a run must keep when it goes on."""
     plain = settings.jsonable(full, run_only=False)
     return {name: value for name, value in plain.items() if name not in FREE}
+
+
+def goal(full: TrainSettings) -> dict[str, Any]:
+    """The settings by which an unfinished run is known to be the one that is asked for again."""
+    plain = settings.jsonable(full, run_only=False)
+    return {name: plain[name] for name in plain if name not in ("data", "recipe", "micro-batch")}

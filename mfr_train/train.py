@@ -10,23 +10,21 @@ RUN/embedding.safetensors   W and b of stage 2
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
+from contextlib import ExitStack
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 import maskgen
-from maskgen import Dataset, settings
+from maskgen import Dataset
 from maskgen.errors import UsageError
-from maskgen.shards import commit
 
-from . import checkpoint, classify, distributed, embed, hardware, models
-from .backbones import Backbone, load_backbone, read_weights
-from .choices import DLIB, RUNS
+from . import checkpoint, classify, distributed, embed, hardware, models, triplets
+from .backbones import Backbone, Network, load_backbone, load_trunk, read_weights
+from .choices import DLIB
 from .features import embed_rows, row_index
 from .recipes import TrainSettings, compared, filled
+from .run_folder import claimed
 
 __all__ = ["TrainSettings", "train"]
 
@@ -34,44 +32,49 @@ __all__ = ["TrainSettings", "train"]
 def train(given: TrainSettings) -> Path:
     """Trains what the settings say and returns the run folder; the same call goes on with an interrupted run.
 
-    Under `torchrun` stage 1 shares its batches among the processes. Raises `UsageError` for settings or data that
-    cannot be trained on, `MaskgenError` where the work cannot go on: every checkpoint up to there is kept.
+    Under `torchrun` stage 1 shares its batches among the processes. Stage 2 needs one process: the others return when
+    stage 1 is done. Raises `UsageError` for settings or data that cannot be trained on, `MaskgenError` where the work
+    cannot go on: every checkpoint up to there is kept.
     """
-    full = filled(given)
+    full = _with_input_size(filled(given), given.input_size)
     full = dataclasses.replace(full, device=hardware.device(full.device))
     dataset = maskgen.open(full.data)
     full = dataclasses.replace(full, variants=_variants(full, dataset))
-    with distributed.processes(full.device) as group:
-        folder = Path(group.shared(str(_run_folder(full, dataset)) if group.first else ""))
-        if full.stage != "embed":
-            classify.train_classifier(full, dataset, folder, group)
-        if full.stage != "classify" and group.first:
-            _embed(full, dataset, folder)
-        if group.first and (folder / "curve.csv").exists():
+    with ExitStack() as stack:
+        # The group ends before stage 2: processes that wait for hours are taken for dead.
+        with distributed.processes(full.device) as group:
+            folder = Path(group.shared(str(stack.enter_context(claimed(full, dataset))) if group.first else ""))
+            if full.stage != "embed":
+                classify.train_classifier(full, dataset, folder, group)
+        if group.first:
+            if full.stage != "classify":
+                _embed(full, dataset, folder)
             from .plots import plot_curves
 
             plot_curves(folder / "curve.csv", folder / "curve.png")
-        group.wait()
     return folder
 
 
 def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     """Stage 2 on cached features; its files go into the run folder."""
     backbone = _backbone(full, folder)
+    labels = {split: row_index(dataset, split).labels for split in ("train", "val")}
+    triplets.group(labels["train"], full.positive)  # refuses what gives no triplet before hours of features
     names = ("unmasked", *full.variants)
     pictures = {}
     with tqdm(total=len(names) * (dataset.count("train") + dataset.count("val")), desc="features", disable=None) as bar:
-        for split in ("train", "val"):
-            features = embed_rows(
-                dataset, backbone, split, names, full.cache, full.workers or hardware.cores(), bar.update
-            )
-            pictures[split] = embed.cached([features[name] for name in names], row_index(dataset, split).labels)
+        for split in labels:
+            workers = full.workers or hardware.cores()
+            features = embed_rows(dataset, backbone, split, names, full.cache, workers, bar.update)
+            pictures[split] = embed.cached([features[name] for name in names], labels[split])
     facts = {
         "stage": "embed",
         "dataset": dataset.fingerprint,
         "backbone": backbone.fingerprint,
         "settings": compared(full),
     }
+    # Where stage 1 went on, its network is another one and stage 2 starts anew on it.
+    checkpoint.discard_unless(folder / embed.CHECKPOINTS, "embed", "backbone", backbone.fingerprint)
     layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
     about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.fingerprint}
     with checkpoint.disk_errors(folder / models.EMBEDDING):
@@ -89,12 +92,27 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
             raise UsageError(
                 f"--stage embed needs a trained {full.backbone}: give --weights a run or a file, or --stage all."
             )
-        load_backbone(full.backbone, weights=full.weights)  # refuses weights that do not fit
         tensors, facts = read_weights(full.weights)
-        facts = {"architecture": full.backbone, "input_size": str(full.input_size), **facts}
+        if facts.get("architecture", full.backbone) != full.backbone:
+            raise UsageError(
+                f"{full.weights} holds {facts['architecture']} weights; give --backbone {facts['architecture']}."
+            )
+        network = Network(full.backbone)
+        load_trunk(network, tensors, full.weights)
+        about = {"architecture": full.backbone, "input_size": str(full.input_size)}
         with checkpoint.disk_errors(own):
-            checkpoint.write_tensors(own, tensors, facts)
+            checkpoint.write_tensors(own, network.trunk.state_dict(), about)
     return load_backbone(str(own), full.device)
+
+
+def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
+    """Stage 2 alone shows pictures to a trained network at the size that it was trained on, where its file says so."""
+    if full.stage != "embed" or full.weights is None:
+        return full
+    trained = int(read_weights(full.weights)[1].get("input_size", full.input_size or 0))
+    if asked not in (None, trained):
+        raise UsageError(f"--weights {full.weights} was trained at --input-size {trained}, not {asked}; leave it out.")
+    return dataclasses.replace(full, input_size=trained)
 
 
 def _variants(full: TrainSettings, dataset: Dataset) -> tuple[str, ...]:
@@ -104,28 +122,3 @@ def _variants(full: TrainSettings, dataset: Dataset) -> tuple[str, ...]:
     if not dataset.count("train"):
         raise UsageError(f"{dataset} has no training photographs; build it with fewer --test-identities.")
     return full.variants or dataset.variants
-
-
-def _run_folder(full: TrainSettings, dataset: Dataset) -> Path:
-    """Makes the run folder, or takes one that this run was interrupted in. Raises `UsageError` for any other."""
-    folder = full.out or _next_run(RUNS)
-    path = folder / models.SETTINGS
-    facts = {"dataset": dataset.fingerprint, "settings": compared(full)}
-    if path.exists():
-        try:
-            there = json.loads(path.read_bytes())
-        except ValueError:
-            there = {}
-        checkpoint.refuse_other(path, there, facts)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--out {folder} holds something that is no run; give a new or empty folder.")
-    with checkpoint.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {"dataset": dataset.fingerprint, "settings": settings.jsonable(full), "torch": torch.__version__}
-        commit.write_json(path, record)
-    return folder
-
-
-def _next_run(runs: Path) -> Path:
-    numbers = [int(path.name) for path in runs.glob("*") if re.fullmatch(r"\d+", path.name)]
-    return runs / f"{max(numbers, default=0) + 1:03d}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import TarError
 from typing import Any
 
 import cv2
@@ -18,8 +19,7 @@ import pyarrow.parquet as pq
 from ..errors import MaskgenError, UsageError
 from ..render import Image, draw
 from ..storage import Storage, open_storage
-from . import schema
-from .writers import ROW_GROUP
+from . import schema, tar
 
 
 @dataclass(slots=True)
@@ -83,28 +83,36 @@ class Shard:
         """`train/00003`."""
         return f"{self.split}/{self.index:05d}"
 
-    def read(self, images: Sequence[str] | None = None) -> Iterator[Row]:
+    def read(
+        self,
+        images: Sequence[str] | None = None,
+        numbers: Sequence[int] | None = None,
+        only: Callable[[str], str] | None = None,
+    ) -> Iterator[Row]:
         """Its rows with the pictures named in `images`: None for all of them, () for none.
 
-        Parquet reads only the columns that are asked for. Raises `MaskgenError` where the shard is damaged.
+        `numbers`, ascending, are the rows to read, by default all; `only(key)` names the one picture of `images` that a
+        row shall have. Parquet reads only the columns and row groups that are asked for. Raises `MaskgenError`
+        where the shard is damaged.
         """
         stored = self.dataset.stored_pictures(images)
+        wanted = range(self.rows) if numbers is None else numbers
+
+        def pictures(key: str) -> tuple[str, ...]:
+            name = only(key) if only else None
+            return stored if name is None else (name,) if name in stored else ("unmasked",)
+
+        reader = _parquet_rows if self.ending == "parquet" else _tar_rows
         storage, name = self.dataset.storage, f"{self.name}.{self.ending}"
-        path, count = f"{storage}/{name}", 0
+        path = f"{storage}/{name}"
         try:
-            with storage.open(name) if self.ending == "parquet" else storage.stream(name) as file:
-                for row in (_parquet_rows if self.ending == "parquet" else _tar_rows)(file, stored, self.dataset):
-                    count += 1
-                    yield row
-        except (OSError, ValueError, KeyError, TypeError, tarfile.TarError, pa.ArrowException) as error:
+            with storage.open(name) as file:
+                yield from reader(file, self, stored, wanted, pictures)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
             said = " ".join(str(error).split())[:120]
             raise MaskgenError(
                 f"shard {path} cannot be read ({said}); `maskgen verify` tells how to mend it."
             ) from None
-        if count != self.rows:
-            raise MaskgenError(
-                f"shard {path} ends after {count} of {self.rows} rows; `maskgen verify` tells how to mend it."
-            )
 
 
 class Dataset:
@@ -224,66 +232,90 @@ def _sound(info: dict[str, Any]) -> bool:
 _HEAD = ("key", "source", "identity", "split", "label", "width", "height")
 
 
-def _parquet_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Iterator[Row]:
-    source = pq.ParquetFile(file, pre_buffer=dataset.storage.distant)
-    colors = [f"{name}_color" for name in dataset.variants]
-    drawn = ["variant"] if "variant" in source.schema_arrow.names else []
-    columns = [*_HEAD, "box", "landmarks", *drawn, *colors, *(f"{name}.bytes" for name in pictures)]
-    for batch in _batches(source, columns):
-        plain = [batch.column(name).to_pylist() for name in _HEAD]
-        boxes = _floats(batch.column("box"), 4)
-        landmarks = _floats(batch.column("landmarks"), 136).reshape(-1, 68, 2)
-        variants = batch.column("variant").to_pylist() if drawn else [None] * batch.num_rows
-        shades = [batch.column(name).to_pylist() for name in colors]
-        data = [batch.column(name).field("bytes").to_pylist() for name in pictures]
-        for i, place in enumerate(zip(*plain, strict=True)):
-            yield Row(
-                **dict(zip(_HEAD, place, strict=True)),
-                box=boxes[i],
-                landmarks=landmarks[i],
-                colors={name: tuple(shade[i]) for name, shade in zip(dataset.variants, shades, strict=True)},
-                variant=variants[i],
-                pictures={name: values[i] for name, values in zip(pictures, data, strict=True)},
-            )
+Choose = Callable[[str], tuple[str, ...]]
+"""The stored pictures to read of the photograph with a key."""
 
 
-def _batches(source: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """A row group at a time, so that what is fetched ahead from a store is a row group and not the shard."""
+def _parquet_rows(
+    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
+) -> Iterator[Row]:
+    source = pq.ParquetFile(file, pre_buffer=shard.dataset.storage.distant)
+    if source.metadata.num_rows != shard.rows:
+        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
+    variants = shard.dataset.variants
+    colors = [f"{name}_color" for name in variants]
+    head = [*_HEAD, "variant"] if "variant" in source.schema_arrow.names else _HEAD
+    columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
+    first = 0
     for group in range(source.num_row_groups):
-        yield from source.iter_batches(ROW_GROUP, row_groups=[group], columns=columns, use_threads=False)
+        following = first + source.metadata.row_group(group).num_rows
+        chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
+        if chosen:
+            table = source.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
+            boxes = _values(table["box"], 4)
+            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
+            shades = [_values(table[name], 3).tolist() for name in colors]
+            data = {name: table[name].chunk(0).field("bytes") for name in stored}
+            for i in (number - first for number in chosen):
+                key, source_name, identity, split, label, width, height, *variant = plain[i]
+                yield Row(
+                    key,
+                    source_name,
+                    identity,
+                    split,
+                    label,
+                    width,
+                    height,
+                    boxes[i],
+                    landmarks[i],
+                    {name: tuple(shade[i]) for name, shade in zip(variants, shades, strict=True)},
+                    variant[0] if variant else None,
+                    # Only these are made Python's: a row group holds every picture of 64 photographs.
+                    {name: data[name][i].as_py() for name in pictures(key)},
+                )
+        first = following
 
 
-def _floats(column: pa.Array, width: int) -> npt.NDArray[np.float32]:
-    values: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(-1, width)
+def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
     return values
 
 
-def _tar_rows(file: Any, pictures: tuple[str, ...], dataset: Dataset) -> Iterator[Row]:
+def _tar_rows(
+    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
+) -> Iterator[Row]:
+    chosen, number, current = set(numbers), -1, ""
+    named: tuple[str, ...] = ()
+
+    def wanted(member: str) -> bool:
+        """Whether to read a member. The first one of a photograph decides for all of them."""
+        nonlocal number, current, named
+        key, _, kind = member.partition(".")
+        if key != current:
+            number, current = number + 1, key
+            named = pictures(key) if number in chosen else ()
+        return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
+
     found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in archive:
-            key, _, kind = member.name.partition(".")
-            name = kind.removesuffix(".jpg")
-            if kind != "json" and name not in pictures:
-                continue
-            content = archive.extractfile(member)
-            if content is None:
-                raise tarfile.TarError(f"{member.name} is no file")
-            data = content.read()
-            if len(data) != member.size:
-                raise tarfile.TarError(f"{member.name} is cut short")
-            if kind != "json":
-                found[name] = data
-                continue
-            row = json.loads(data)
-            if row["key"] != key or len(found) != len(pictures):
-                raise tarfile.TarError(f"{key} is incomplete")
-            yield Row(
-                **{name: row[name] for name in _HEAD},
-                box=np.array(row["box"], dtype=np.float32),
-                landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
-                colors={name: tuple(row[f"{name}_color"]) for name in dataset.variants},
-                variant=row.get("variant"),
-                pictures=found,
-            )
-            found = {}
+    for member, data in tar.members(file, wanted):
+        key, _, kind = member.partition(".")
+        if kind != "json":
+            found[kind.removesuffix(".jpg")] = data
+            continue
+        row = json.loads(data)
+        if row["key"] != key or len(found) != len(named):
+            raise TarError(f"{key} is incomplete")
+        yield Row(
+            **{name: row[name] for name in _HEAD},
+            box=np.array(row["box"], dtype=np.float32),
+            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
+            colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
+            variant=row.get("variant"),
+            pictures=found,
+        )
+        found = {}
+        if number == numbers[-1] < shard.rows - 1:
+            return
+    if number + 1 != shard.rows:
+        raise TarError(f"it ends after {number + 1} of {shard.rows} rows")

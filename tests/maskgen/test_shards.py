@@ -22,7 +22,7 @@ import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.outline import VARIANTS
 from maskgen.sample import Sample
-from maskgen.shards import commit, schema
+from maskgen.shards import commit, schema, tar
 from maskgen.shards.writers import ROW_GROUP, WRITERS
 from maskgen.storage import LocalStorage
 
@@ -349,3 +349,36 @@ def test_a_missing_shard_and_a_foreign_one_are_told(stores: dict[str, Path], tmp
     row.pictures["wide_low"] = b"no jpeg"
     with pytest.raises(MaskgenError, match=f"picture wide_low of photograph {row.key} is damaged"):
         row.image("wide_low")
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> bytes:
+    with tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    return path.read_bytes()
+
+
+MEMBERS = {"0.a.jpg": b"a" * 700, "0.json": b"", "1.a.jpg": b"b" * 512, "1.json": b"{}"}
+
+
+def test_tar_members_are_those_that_tarfile_reads(tmp_path: Path) -> None:
+    data = tar_of(tmp_path / "x.tar", MEMBERS)
+    assert dict(tar.members(io.BytesIO(data), lambda name: True)) == MEMBERS
+    assert dict(tar.members(io.BytesIO(data), lambda name: name == "1.a.jpg")) == {"1.a.jpg": MEMBERS["1.a.jpg"]}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[: 512 + 300], "cut short"),
+        (lambda data: data[:512] + data[512 + 1024 :], "damaged"),
+        (lambda data: b"9" + data[1:], "damaged"),
+        (lambda data: data[:1536], "cut short"),
+    ],
+)
+def test_a_damaged_tar_is_told(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
+    data = tar_of(tmp_path / "x.tar", MEMBERS)
+    with pytest.raises(tarfile.TarError, match=said):
+        list(tar.members(io.BytesIO(damage(data)), lambda name: True))

@@ -1,13 +1,19 @@
-"""The demo's photographs as data sets, for the tests that train."""
+"""The demo's photographs as data sets, and short trainings on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from maskgen.demo import write_demo
+from mfr_train.recipes import TrainSettings
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +28,85 @@ def demo_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """They as a small Parquet data set of rendered pictures. Tests only read it."""
     return make(demo_tree, tmp_path_factory.mktemp("demo_set") / "smfd", size=64, shard_size=12)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread, as the processes started by `start` have: their sums are then the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny(demo: Path, tmp_path: Path, one_thread: None) -> Callable[..., TrainSettings]:
+    """Settings of a training of seconds: `tiny(lr=0.1)`. Run and cache lie in the test's own folder."""
+
+    def make(**given: Any) -> TrainSettings:
+        small = {
+            "data": str(demo),
+            "out": tmp_path / "run",
+            "recipe": "small",
+            "input_size": 32,
+            "batch": 8,
+            "iterations": 6,
+            "validate_every": 2,
+            "log_every": 1,
+            "triplets": 20,
+            "embed_iterations": 12,
+            "dim": 16,
+            "workers": 0,
+            "device": "cpu",
+            "cache": tmp_path / "features",
+        }
+        return TrainSettings(**(small | given))
+
+    return make
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python on a program that has `train` and `settings`; the process ends with the test at the latest."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(settings: TrainSettings, program: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        text = f"""
+import sys
+import torch
+from pathlib import Path, PosixPath
+from maskgen.errors import MaskgenError
+from mfr_train import checkpoint, classify, curve, embed
+from mfr_train.recipes import TrainSettings
+from mfr_train.train import train
+torch.set_num_threads(1)
+settings = {settings!r}
+{program}
+"""
+        command = [sys.executable, *launcher, *(() if launcher else ("-c", text))]
+        if launcher:
+            file = Path(str(settings.out)).parent / "program.py"
+            file.write_text(text)
+            command.append(str(file))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def run_state() -> Callable[[Path], dict[str, Any]]:
+    """What two equal runs have in common: curve.csv, and every tensor of every safetensors file, as bytes."""
+
+    def read(run: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {"curve": (run / "curve.csv").read_text()}
+        for path in sorted(run.rglob("*.safetensors")):
+            for name, tensor in load_file(path).items():
+                found[f"{path.relative_to(run)} {name}"] = tensor.numpy().tobytes()
+        return found
+
+    return read

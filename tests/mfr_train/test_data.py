@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -94,7 +97,7 @@ def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch)
     read = []
     original = maskgen.Shard.read
     monkeypatch.setattr(
-        maskgen.Shard, "read", lambda shard, images: read.append(shard.index) or original(shard, images)
+        maskgen.Shard, "read", lambda shard, *chosen: read.append(shard.index) or original(shard, *chosen)
     )
     monkeypatch.setattr(maskgen.Row, "image", lambda row, name: pytest.fail("decoded"))
     one = replace(feed, batch=1)
@@ -152,8 +155,8 @@ def test_validation_is_masked_and_the_same_for_any_number_of_processes(feed, dem
         shown = [name for name in ("unmasked", *maskgen.VARIANTS) if np.array_equal(row.image(name), image)]
         assert len(shown) == 1
         assert shown != ["unmasked"]
-    labels = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
-    assert sorted(labels) == sorted(row.label for row in rows)
+    parts = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
+    assert sorted(parts) == sorted(row.label for row in rows)
 
 
 def test_what_cannot_be_shared_is_refused(feed):
@@ -175,3 +178,33 @@ def test_batches_are_uint8_tensors(feed):
     images, labels = next(data.batches(feed))
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
+
+
+def test_a_worker_that_is_killed_is_one_sentence(feed):
+    before = set(multiprocessing.active_children())
+    stream = data.batches(feed, workers=2)
+    next(stream)
+    for process in set(multiprocessing.active_children()) - before:
+        os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(maskgen.MaskgenError, match=r"a process that decodes was killed.*fewer --workers and run again"):
+        list(stream)
+
+
+@pytest.mark.parametrize("settings", [{}, {"format": "webdataset"}, {"store": "recipe"}])
+def test_single_rows_and_pictures_of_a_shard_are_those_of_the_whole(demo_tree, make, tmp_path, settings):
+    folder = make(demo_tree, tmp_path / "set", size=64, shard_size=90, variants="wide_high,round_low", **settings)
+    (shard,) = maskgen.open(folder).shards("train")
+    every = list(shard.read())
+    numbers = [1, 5, shard.rows - 2]
+    names = {
+        every[number].key: name for number, name in zip(numbers, ("unmasked", "round_low", "wide_high"), strict=True)
+    }
+    some = list(shard.read(("unmasked", "wide_high", "round_low"), numbers, names.__getitem__))
+    assert [row.key for row in some] == list(names)
+    for row, number in zip(some, numbers, strict=True):
+        assert len(row.pictures) == 1
+        assert (row.label, row.identity, row.colors) == tuple(
+            getattr(every[number], field) for field in ("label", "identity", "colors")
+        )
+        np.testing.assert_array_equal(row.landmarks, every[number].landmarks)
+        np.testing.assert_array_equal(row.image(names[row.key]), every[number].image(names[row.key]))

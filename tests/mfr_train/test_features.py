@@ -102,7 +102,7 @@ def test_a_cache_of_anything_else_is_refused(tmp_path, field, value):
         features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "no note", "no array", "no JSON"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "no array", "no JSON"])
 def test_a_damaged_cache_is_refused(tmp_path, damage):
     dataset, backbone = FakeDataset(), mean_backbone()
     features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
@@ -112,14 +112,23 @@ def test_a_damaged_cache_is_refused(tmp_path, damage):
         path.write_bytes(data[:-4])
     elif damage == "flip":
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    elif damage == "no note":
-        path.with_suffix(".json").unlink()
     elif damage == "no array":
         path.unlink()
     else:
         path.with_suffix(".json").write_text("{")
     with pytest.raises(MaskgenError, match=r"remove the folder .* computed anew"):
         features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+
+
+def test_an_array_without_its_note_was_cut_off_and_is_computed_again(tmp_path):
+    dataset, backbone = FakeDataset(), mean_backbone()
+    wanted = features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"].copy()
+    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    path.with_suffix(".json").unlink()
+    path.write_bytes(b"half")
+    found = features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"]
+    np.testing.assert_array_equal(found, wanted)
+    assert path.with_suffix(".json").is_file()
 
 
 def test_an_interrupted_pass_leaves_no_cache(tmp_path):

@@ -28,6 +28,23 @@ def test_triplet_loss_by_hand():
     assert losses.triplet_loss(A, P, N, 0.2, "cosine").item() == pytest.approx((0.4 - 0.2 + 0.2) / 2)
 
 
+# Of A, P and N: squared 0.8, 0 and 0.4, 4; Euclidean their roots; cosine half of them. MSE: (0.8 / 2 + 0) / 2 = 0.2.
+@pytest.mark.parametrize(
+    ("kind", "margin", "mse_weight", "value"),
+    [
+        ("squared", 0.2, 0, (0.8 - 0.4 + 0.2) / 2),
+        ("squared", 0.0, 1, (0.8 - 0.4) / 2 + 0.2),
+        ("squared", 5.0, 10, ((0.8 - 0.4 + 5) + (0 - 4 + 5)) / 2 + 2),
+        ("euclidean", 0.2, 0, (math.sqrt(0.8) - math.sqrt(0.4) + 0.2) / 2),
+        ("euclidean", 3.0, 1, ((math.sqrt(0.8) - math.sqrt(0.4) + 3) + (0 - 2 + 3)) / 2 + 0.2),
+        ("cosine", 0.2, 30, (0.4 - 0.2 + 0.2) / 2 + 6),
+        ("cosine", 2.5, 0, ((0.4 - 0.2 + 2.5) + (0 - 2 + 2.5)) / 2),
+    ],
+)
+def test_losses_by_hand_for_every_distance_margin_and_lambda(kind, margin, mse_weight, value):
+    assert losses.embedding_loss(A, P, N, margin, kind, mse_weight).item() == pytest.approx(value, abs=2e-6)
+
+
 def test_mse_is_the_squared_distance_over_the_length():
     assert losses.mse(A, P).item() == pytest.approx((0.8 / 2 + 0) / 2)
     assert losses.embedding_loss(A, P, N, 0.2, "squared", 5.0).item() == pytest.approx(0.3 + 5 * 0.2)

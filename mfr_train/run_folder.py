@@ -1,0 +1,127 @@
+"""The folder of a run: which one a call works in, what is written down there, and that one process alone has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskgen import Dataset, settings
+from maskgen.errors import MaskgenError, UsageError
+from maskgen.shards import commit
+
+from . import checkpoint, models
+from .choices import RUNS
+from .embed import CHECKPOINTS
+from .recipes import TrainSettings, compared, goal
+
+LOCK = ".mfr-lock"
+
+
+@contextmanager
+def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
+    """Makes the run folder, or takes the one that this run was interrupted in, for the time of the block.
+
+    Without --out that is the newest numbered run under runs/ if it was to do the very same and is not finished, else
+    the next number. Leaving the block without an error marks the run as finished. Raises `UsageError` for a folder of
+    something else, `MaskgenError` where another process works in it or the disk refuses.
+    """
+    with ExitStack() as stack:
+        folder = full.out or _own_number(RUNS, full, dataset)
+        made = not folder.exists()
+        with checkpoint.disk_errors(folder):
+            _check(folder, full, dataset)
+            folder.mkdir(parents=True, exist_ok=True)
+            if stack.enter_context(_lock(folder)):
+                for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
+                    if commit.is_temporary(path.name):
+                        path.unlink()  # of a run that was killed
+            record = {
+                "dataset": dataset.fingerprint,
+                "settings": settings.jsonable(full),
+                "torch": torch.__version__,
+                "finished": False,
+            }
+            commit.write_json(folder / models.SETTINGS, record)
+        try:
+            yield folder
+        except UsageError:
+            if made:
+                _withdraw(folder)
+            raise
+        with checkpoint.disk_errors(folder):
+            commit.write_json(folder / models.SETTINGS, {**record, "finished": True})
+
+
+def _withdraw(folder: Path) -> None:
+    """Removes a run folder that a wrong call made, unless there is more in it than its first two files."""
+    if {path.name for path in folder.iterdir()} <= {models.SETTINGS, LOCK}:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
+    path = folder / models.SETTINGS
+    if path.exists():
+        checkpoint.refuse_other(path, _record(path) or {}, {"dataset": dataset.fingerprint, "settings": compared(full)})
+    elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
+        raise UsageError(f"--out {folder} holds something that is no run; give a new or empty folder.")
+
+
+def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
+    newest = max((path for path in runs.glob("*") if re.fullmatch(r"\d+", path.name)), key=_number, default=None)
+    if newest:
+        record = _record(newest / models.SETTINGS)
+        there = record.get("settings") if record else None
+        if (
+            record
+            and isinstance(there, dict)
+            and record.get("finished") is False
+            and record.get("dataset") == dataset.fingerprint
+            and all(there.get(name) == value for name, value in goal(full).items())
+            and _free(newest)
+        ):
+            return newest
+    return runs / f"{_number(newest) + 1 if newest else 1:03d}"
+
+
+def _number(path: Path) -> int:
+    return int(path.name)
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _free(folder: Path) -> bool:
+    try:
+        with _lock(folder):
+            return True
+    except (MaskgenError, OSError):
+        return False
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Holds the folder for this process until it ends, however it ends; False where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    with (folder / LOCK).open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MaskgenError(f"another training is at work in {folder}; wait for it or give another --out.") from None
+        yield True

@@ -1,0 +1,68 @@
+"""The learning curve: its numbers, and what is left of it when a run goes on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskgen.errors import MaskgenError, UsageError
+from mfr_train import curve
+from mfr_train.curve import Curve
+
+HEAD = "stage,iteration,loss,lr,val_accuracy"
+
+
+def test_rows_are_what_was_added(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    found = Curve(path, "classify")
+    found.add(5, 2.0794415416798357, 0.1)
+    found.add(10, 1.5, 0.01, 1 / 3)
+    assert path.read_text() == f"{HEAD}\nclassify,5,2.07944154,0.1,\nclassify,10,1.5,0.01,0.333333\n"
+    assert curve.read(path)[1] == {
+        "stage": "classify", "iteration": "10", "loss": "1.5", "lr": "0.01", "val_accuracy": "0.333333",
+    }  # fmt: skip
+
+
+def test_going_on_drops_what_came_after_the_checkpoint_of_that_stage_alone(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    for stage in ("classify", "embed"):
+        for iteration in (5, 10, 15):
+            Curve(path, stage, iteration).add(iteration, 1.0, 0.1)
+    Curve(path, "classify", 10)
+    assert [(row["stage"], row["iteration"]) for row in curve.read(path)] == [
+        ("classify", "5"), ("classify", "10"), ("embed", "5"), ("embed", "10"), ("embed", "15"),
+    ]  # fmt: skip
+    Curve(path, "embed")
+    assert {row["stage"] for row in curve.read(path)} == {"classify"}
+
+
+@pytest.mark.parametrize("cut", ["classify,10,1.", "classify,10", "class", ""])
+def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path: Path, cut: str) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text(f"{HEAD}\nclassify,5,2,0.1,\n{cut}")
+    Curve(path, "classify", 10).add(11, 1.0, 0.1)
+    assert [row["iteration"] for row in curve.read(path)] == ["5", "11"]
+
+
+def test_other_processes_write_none(tmp_path: Path) -> None:
+    found = Curve(None, "classify")
+    found.add(1, 1.0, 0.1)
+    found.close()
+    assert curve.read(tmp_path / "curve.csv") == []
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no full device")
+    found = Curve(tmp_path / "curve.csv", "classify")
+    found.path = Path("/dev/full")
+    with pytest.raises(MaskgenError, match=r"cannot write /dev/full \(No space left on device\); make room"):
+        found.add(1, 1.0, 0.1)
+
+
+def test_tensorboard_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="--tensorboard needs a package; install it with: pip install tensorboard"):
+        Curve(tmp_path / "curve.csv", "classify", tensorboard=True)

@@ -138,6 +138,8 @@ def build(settings: BuildSettings) -> None:
       maskgen build --src vggface2 --out smfd --boxes loose_bb_train.csv --boxes loose_bb_test.csv
     A quick trial of 1,000 photographs:
       maskgen build --src vggface2 --out trial --limit 1000
+    Into an object store; `maskgen verify` and `mfr train --data` take the same URI:
+      maskgen build --src vggface2 --out s3://bucket/smfd
     """
     from maskgen.console import build_with_progress
 
@@ -191,8 +193,8 @@ def inspect(dataset: str) -> None:
 
 
 @maskgen.command()
-@click.argument("dataset", type=click.Path(path_type=Path), metavar="OUT")
-def verify(dataset: Path) -> None:
+@click.argument("dataset", type=click.Path(), metavar="OUT")
+def verify(dataset: str) -> None:
     """Check a finished data set: every hash, every count, the schema, and rows + rejects = plan.
 
     Names the first broken shard and how to mend it.

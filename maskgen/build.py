@@ -21,6 +21,7 @@ from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
+from .storage import LOCK, LocalStorage, Storage, located, open_storage, plain
 from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
@@ -29,16 +30,15 @@ Planned = Callable[[int, int], None]
 Progress = Callable[[Made], None]
 """Called with the counts of each shard as this run commits it."""
 
-_LOCK = ".maskgen-lock"
 _OURS = re.compile(r"README\.md|dataset\.json|plan\.parquet|rejects\.parquet|run\.json|\.maskgen-lock")
 _SHARD_FILE = re.compile(r"\d{5,}\.(parquet|tar|json)")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished data set holds, and what this run of `build` did for it."""
+    """What a finished data set holds, and what this run of `build` did for it. `out` holds no credentials."""
 
-    out: Path
+    out: Path | str
     rows: dict[str, int]
     rejects: dict[str, dict[str, int]]
     masked_per_row: int
@@ -70,11 +70,12 @@ def build(
     plan.check(build)
     engine.check(build)
     began = time.perf_counter()
-    with _disk_errors(build.out):
-        _check_out(build)
-        build.out.mkdir(parents=True, exist_ok=True)
-        with _lock(build.out):
-            return _build(build, began, progress, planned)
+    storage = open_storage(build.out)
+    with _disk_errors(storage):
+        _check_out(build.src, storage)
+        storage.prepare()
+        with storage.lock() as held:
+            return _build(build, storage, held, began, progress, planned)
 
 
 def _with_paths(build: BuildSettings) -> BuildSettings:
@@ -82,7 +83,7 @@ def _with_paths(build: BuildSettings) -> BuildSettings:
     return replace(
         build,
         src=_absolute(build.src),
-        out=Path(build.out).resolve(),
+        out=located(build.out),
         boxes=tuple(Path(path).resolve() for path in build.boxes),
         predictor=Path(build.predictor).resolve() if build.predictor else None,
     )
@@ -93,124 +94,140 @@ def _absolute(src: str | Path) -> str:
     return str(src) if "://" in str(src) else str(Path(src).resolve())
 
 
-def _build(build: BuildSettings, began: float, progress: Progress | None, planned: Planned | None) -> Summary:
-    out = build.out
+def _build(
+    build: BuildSettings,
+    storage: Storage,
+    held: Callable[[], None],
+    began: float,
+    progress: Progress | None,
+    planned: Planned | None,
+) -> Summary:
     table, identities = plan.make_plan(build)
     slices = plan.shard_slices(table)
     if build.overwrite:
-        remove(out)
-    with commit.temporary(out / "plan.parquet") as name:
-        plan.write_plan(table, name)
+        remove(storage)
+    with storage.temporary("plan.parquet") as written:
+        plan.write_plan(table, written)
         del table
-        described = plan.description(build, commit.sha256(name))
-        _refuse_other(out, described)
+        described = plan.description(build, commit.sha256(written))
+        _refuse_other(storage, described)
         facts = plan.facts(described, identities)
         fingerprint = facts["fingerprint"]
-        if not (out / "dataset.json").exists():
-            commit.write_json(out / "dataset.json", {**facts, "complete": False})
-        commit.publish(name, out / "plan.parquet")
+        if not storage.exists("dataset.json"):
+            storage.write("dataset.json", commit.json_bytes({**facts, "complete": False}))
+        storage.publish(written, "plan.parquet")
 
     tasks = [
         ShardTask(build, fingerprint, group, split, shard, rows) for group, (split, shard, _, rows) in enumerate(slices)
     ]
-    missing = [task for task in tasks if commit.read_marker(out, task.split, task.shard, fingerprint) is None]
+    there = commit.read_markers(storage, [(task.split, task.shard) for task in tasks], fingerprint)
+    missing = [task for task, marker in zip(tasks, there, strict=True) if marker is None]
     photographs, made = sum(task.photographs for task in tasks), 0
     if planned:
         planned(photographs, photographs - sum(task.photographs for task in missing))
     for shard_made in engine.run(missing, build):
+        held()
         made += shard_made.photographs
         if progress:
             progress(shard_made)
 
-    counts = _finish(build, facts, slices, fingerprint)
+    held()
+    counts = _finish(build, storage, facts, slices)
+    out = build.out if isinstance(build.out, Path) else str(storage)
     summary = Summary(out, counts[0], counts[1], len(facts["variants"]), made, time.perf_counter() - began)
-    if made or not (out / "run.json").exists():
-        commit.write_json(out / "run.json", _run_record(build, summary))
+    if made or not storage.exists("run.json"):
+        storage.write("run.json", commit.json_bytes(_run_record(build, summary)))
     return summary
 
 
-def remove(out: Path) -> None:
-    """Removes the files that `build` made in `out`, the first of them what makes it a data set, and no other file."""
-    if not out.is_dir() or not (out / "dataset.json").exists():
+def remove(storage: Storage) -> None:
+    """Removes the files that `build` made, last of them what makes them a data set, and no other file."""
+    there = storage.entries()
+    if "dataset.json" not in there:
         return
     for split in schema.SPLITS:
-        folder = out / split
-        if folder.is_dir():
-            for path in sorted(folder.iterdir(), reverse=True):
-                if _SHARD_FILE.fullmatch(path.name) or commit.is_temporary(path.name):
-                    path.unlink()
-            with contextlib.suppress(OSError):  # something of the user's is in it
-                folder.rmdir()
-    for path in sorted(out.iterdir(), key=lambda path: path.name == "dataset.json"):
-        if (_OURS.fullmatch(path.name) and path.name != _LOCK) or commit.is_temporary(path.name):
-            path.unlink()
+        for name in sorted(storage.entries(split), reverse=True):
+            if _SHARD_FILE.fullmatch(name) or commit.is_temporary(name):
+                storage.remove(f"{split}/{name}")
+        storage.remove_folder(split)
+    for name in sorted(there, key=lambda name: name == "dataset.json"):
+        if (_OURS.fullmatch(name) and name != LOCK) or commit.is_temporary(name):
+            storage.remove(name)
 
 
 def _finish(
-    build: BuildSettings, facts: dict[str, Any], slices: list[tuple[str, int, int, int]], fingerprint: str
+    build: BuildSettings, storage: Storage, facts: dict[str, Any], slices: list[tuple[str, int, int, int]]
 ) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     """Gathers the markers into rejects, counts and card; rows + rejects = plan, or nothing is called complete."""
-    out = build.out
+    if storage.sha256("plan.parquet") != facts["plan_sha256"]:
+        raise MaskgenError(
+            f"the plan in {storage} became another one during the build, by a build of other settings; "
+            "start anew with --overwrite, one build at a time."
+        )
     rows: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     rejects: list[dict[str, str]] = []
-    for split, shard, _, photographs in slices:
-        marker = commit.read_marker(out, split, shard, fingerprint)
+    there = commit.read_markers(storage, [(split, shard) for split, shard, _, _ in slices], facts["fingerprint"])
+    for (split, shard, _, photographs), marker in zip(slices, there, strict=True):
         if marker is None or marker["rows"] + len(marker["rejects"]) != photographs:
-            raise MaskgenError(f"shard {split}/{shard:05d} in {out} is not whole; run the same command again.")
+            raise MaskgenError(f"shard {split}/{shard:05d} in {storage} is not whole; run the same command again.")
         rows[split] += marker["rows"]
         rejects += marker["rejects"]
         reasons.setdefault(split, Counter()).update(reject["reason"] for reject in marker["rejects"])
     counts = {split: {"rows": rows[split], "rejects": dict(sorted(found.items()))} for split, found in reasons.items()}
-    with commit.temporary(out / "rejects.parquet") as name:
-        pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), name, compression="zstd")
-        commit.publish(name, out / "rejects.parquet")
-    commit.write(out / "README.md", card.text(facts, counts, build.format).encode())
-    commit.write_json(out / "dataset.json", {**facts, "counts": counts, "complete": True})
-    for leftover in commit.leftovers(out):
-        leftover.unlink(missing_ok=True)
+    with storage.temporary("rejects.parquet") as written:
+        pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), written, compression="zstd")
+        storage.publish(written, "rejects.parquet")
+    storage.write("README.md", card.text(facts, counts, build.format).encode())
+    storage.write("dataset.json", commit.json_bytes({**facts, "counts": counts, "complete": True}))
+    storage.clean()
     return dict(rows), {split: dict(found) for split, found in reasons.items()}
 
 
-def _check_out(build: BuildSettings) -> None:
+def _check_out(src: str, storage: Storage) -> None:
     """Raises `UsageError` where --out overlaps --src or holds something that is not ours."""
-    out, local = build.out, sources.local_path(build.src)
-    if local is not None:
-        if not os.path.isdir(local) and not sources.kind_of(local):  # so, too, where a folder above it is closed
-            raise UsageError(f"there is no folder --src {local}; give a folder of identity folders.")
-        src = Path(local).resolve()
-        if out.is_relative_to(src) or src.is_relative_to(out):
-            raise UsageError(f"--out {out} and --src {src} lie inside each other; give --out a folder of its own.")
-    try:
-        str(out).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"--out {str(out)!r} has a name that is not UTF-8, which Parquet needs; give another."
-        ) from None
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; give a folder.")
-    if out.is_dir() and not (out / "dataset.json").exists():
-        for path in out.iterdir():
-            if path.name != _LOCK and not commit.is_temporary(path.name):
+    local = sources.local_path(src)
+    if local is not None and not os.path.isdir(local) and not sources.kind_of(local):  # so, too, in a closed folder
+        raise UsageError(f"there is no folder --src {local}; give a folder of identity folders.")
+    if isinstance(storage, LocalStorage):
+        out = storage.folder
+        if local is not None:
+            folder = Path(local).resolve()
+            if out.is_relative_to(folder) or folder.is_relative_to(out):
                 raise UsageError(
-                    f"--out {out} holds {path.name!r} and is no data set of maskgen; give an empty or new folder."
+                    f"--out {out} and --src {folder} lie inside each other; give --out a folder of its own."
+                )
+        try:
+            str(out).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"--out {str(out)!r} has a name that is not UTF-8, which Parquet needs; give another."
+            ) from None
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file; give a folder.")
+    there = storage.entries()
+    if "dataset.json" not in there:
+        for name, size in there.items():
+            ours = name == LOCK or commit.is_temporary(name)
+            if not ours and not (name in schema.SPLITS and size is None and not storage.entries(name)):
+                raise UsageError(
+                    f"--out {storage} holds {name!r} and is no data set of maskgen; give an empty or new folder."
                 )
 
 
-def _refuse_other(out: Path, described: dict[str, Any]) -> None:
-    """Raises `UsageError` where `out` holds a data set of other settings, naming what differs."""
-    path = out / "dataset.json"
-    if not path.exists():
-        return
+def _refuse_other(storage: Storage, described: dict[str, Any]) -> None:
+    """Raises `UsageError` where --out holds a data set of other settings, naming what differs."""
     try:
-        there = json.loads(path.read_bytes())
+        there = json.loads(storage.read("dataset.json"))
         if not isinstance(there["settings"], dict):
             raise TypeError
+    except FileNotFoundError:
+        return
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is not one that maskgen wrote; give --out another folder.") from None
+        raise UsageError(f"{storage}/dataset.json is not one that maskgen wrote; give --out another folder.") from None
     advice = "repeat its settings, give --out another folder, or start anew with --overwrite."
     if there.get("schema_version") != described["schema_version"]:
-        raise UsageError(f"--out {out} has schema version {there.get('schema_version')}; {advice}")
+        raise UsageError(f"--out {storage} has schema version {there.get('schema_version')}; {advice}")
     for part in ("settings", "versions"):
         old, new = there.get(part, {}), described[part]
         different = [
@@ -219,16 +236,16 @@ def _refuse_other(out: Path, described: dict[str, Any]) -> None:
             if old.get(name) != new.get(name)
         ]
         if different:
-            raise UsageError(f"--out {out} was built with other {part} ({'; '.join(different)}): {advice}")
+            raise UsageError(f"--out {storage} was built with other {part} ({'; '.join(different)}): {advice}")
     if there.get("plan_sha256") != described["plan_sha256"]:
-        raise UsageError(f"--out {out} was planned from other photographs than --src holds now: {advice}")
+        raise UsageError(f"--out {storage} was planned from other photographs than --src holds now: {advice}")
 
 
 def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """What ran and how fast: the one file that differs from run to run."""
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     return {
-        "command": jsonable(replace(build, src=sources.readable(build.src))),
+        "command": jsonable(replace(build, src=plain(build.src))),
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),
@@ -236,27 +253,11 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Holds the data set for this process; the system lets go of it when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; markers and atomic names still keep the data whole
-        yield
-        return
-    with (out / _LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MaskgenError(f"another build is at work in {out}; wait for it or stop it first.") from None
-        yield
-
-
-@contextlib.contextmanager
-def _disk_errors(out: Path) -> Iterator[None]:
+def _disk_errors(storage: Storage) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise MaskgenError(
-            f"cannot write to {out}: {error.strerror or error}; "
+            f"cannot write to {storage.workplace}: {error.strerror or error}; "
             "make room or mend the folder and run the same command again."
         ) from None

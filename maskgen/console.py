@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,7 +14,7 @@ from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 from .shards.schema import masked_names
-from .sources import readable
+from .storage import plain, redacted
 from .table import table
 from .verify import verify
 from .work import Made
@@ -42,7 +41,7 @@ def build_with_progress(settings: BuildSettings) -> str:
         bar.update(made.photographs)
 
     if sys.stderr.isatty():
-        print(f"listing {readable(str(settings.src))} ...", file=sys.stderr)
+        print(f"listing {plain(str(settings.src))} ...", file=sys.stderr)
     try:
         summary = build(settings, planned=planned, progress=progress)
     finally:
@@ -67,7 +66,8 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
     else:
         lines += ["", "  Everything was there already."]
-    lines += ["", f"Next: maskgen inspect {settings.out}, or mfr train --data {settings.out}"]
+    out = redacted(str(settings.out))
+    lines += ["", f"Next: maskgen inspect {out}, or mfr train --data {out}"]
     return "\n".join(lines)
 
 
@@ -81,7 +81,7 @@ def inspection(path: str) -> str:
         for split, count in counts.items()
     ]
     lines = [
-        f"{path}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
+        f"{dataset}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
         "",
         table(["split", "photographs", "identities", "rejected", "shards"], rows),
     ]
@@ -102,7 +102,7 @@ def _shards(dataset: Dataset, split: str) -> int:
     return len(dataset.shards(split))
 
 
-def verify_with_progress(out: Path) -> str:
+def verify_with_progress(out: str) -> str:
     """Verifies with a progress bar; returns a sentence."""
     total = sum(
         count["rows"] + sum(count["rejects"].values()) for count in (open_dataset(out).info["counts"] or {}).values()
@@ -110,6 +110,7 @@ def verify_with_progress(out: Path) -> str:
     with tqdm(total=total, unit=" photographs", desc="verifying", disable=None, dynamic_ncols=True) as bar:
         counts = verify(out, bar.update)
     return (
-        f"{out} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = {counts['photographs']:,} "
-        f"photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, every byte as its marker says."
+        f"{redacted(out)} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "
+        f"{counts['photographs']:,} photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, "
+        "every byte as its marker says."
     )

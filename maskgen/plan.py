@@ -26,7 +26,8 @@ from .errors import UsageError
 from .outline import VARIANTS
 from .settings import setting
 from .shards import schema
-from .sources import KINDS, Photograph, box_name, photographs, read_boxes, readable
+from .sources import KINDS, Photograph, box_name, photographs, read_boxes
+from .storage import plain
 
 VAL_SHARE = 0.2
 """Share of each training identity's photographs that is kept for validation (the paper's 80 / 20)."""
@@ -45,7 +46,11 @@ class BuildSettings:
         metavar="DIR|URI|PATTERN",
         run_only=True,
     )
-    out: Path = setting(help="Folder of the data set; new, empty, or an earlier build.", metavar="DIR", run_only=True)
+    out: str | Path = setting(
+        help="Folder of the data set, or a URI such as s3://bucket/smfd; new, empty, or an earlier build.",
+        metavar="DIR|URI",
+        run_only=True,
+    )
     format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
         "all",
@@ -189,9 +194,7 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
         )
     table = _listed(islice(listing, build.limit), build.seed)
     if not table.num_rows:
-        raise UsageError(
-            f"--src {readable(str(build.src))} has no photograph in it; it needs identity folders of images."
-        )
+        raise UsageError(f"--src {plain(str(build.src))} has no photograph in it; it needs identity folders of images.")
     packed = "container" in table.column_names
     split, label, identities = _split(table, build)
     order = np.argsort(split, kind="stable") if packed else _order(table, split)

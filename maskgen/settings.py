@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import UsageError
+from .storage import redacted
 
 T = TypeVar("T")
 
@@ -91,4 +92,6 @@ def _plain(value: Any) -> Any:
         return os.fsencode(value).decode("utf-8", "backslashreplace")
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return redacted(value)
     return value

@@ -18,21 +18,21 @@ from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 
 
-def verify(out: Path, progress: Callable[[int], None] | None = None) -> dict[str, int]:
-    """Checks the data set in `out`, reading every byte of it once; `progress` is called with photographs checked.
+def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+    """Checks the data set in `out` (a folder or a URI) by its every byte; `progress` gets photographs checked.
 
     Returns counts: photographs, rows, rejects, shards, bytes. Raises `MaskgenError` that names the first broken
     shard or table, how many more are broken, and how to mend it.
     """
     dataset = open_dataset(out)
-    table = _checked_plan(out, dataset)
+    table = _checked_plan(dataset)
     counts = {"photographs": table.num_rows, "rows": 0, "rejects": 0, "shards": 0, "bytes": 0}
     broken: list[tuple[str, str]] = []
     rejects: list[dict[str, str]] = []
     told: dict[str, dict[str, Any]] = {}
     for split, shard, first, rows in plan.shard_slices(table):
         try:
-            marker = _checked_shard(out, dataset, split, shard, table["key"].slice(first, rows).to_pylist())
+            marker = _checked_shard(dataset, split, shard, table["key"].slice(first, rows).to_pylist())
         except _Broken as error:
             broken.append((f"{split}/{shard:05d}", str(error)))
         else:
@@ -47,12 +47,12 @@ def verify(out: Path, progress: Callable[[int], None] | None = None) -> dict[str
     if broken:
         name, what = broken[0]
         more = f" ({len(broken) - 1} more shards are broken)" if len(broken) > 1 else ""
-        markers = ", ".join(f"{out}/{name}.json" for name, _ in broken[:5]) + (" ..." if len(broken) > 5 else "")
+        markers = ", ".join(f"{dataset}/{name}.json" for name, _ in broken[:5]) + (" ..." if len(broken) > 5 else "")
         raise MaskgenError(
             f"shard {name} is broken: {what}{more}; delete {markers} and run the same `maskgen build` command again."
         )
-    _check_facts(out, dataset, table, told)
-    _check_tables(out, rejects)
+    _check_facts(dataset, table, told)
+    _check_tables(dataset, rejects)
     return counts
 
 
@@ -66,30 +66,29 @@ class _Broken(Exception):
     """What is wrong with a shard."""
 
 
-def _checked_plan(out: Path, dataset: Dataset) -> pa.Table:
+def _checked_plan(dataset: Dataset) -> pa.Table:
     described = {name: dataset.info.get(name) for name in ("schema_version", "settings", "versions", "plan_sha256")}
     again = "run the same `maskgen build` command again."
     if plan.fingerprint(described) != dataset.fingerprint:
         raise MaskgenError(
-            f"{out}/dataset.json was changed: its fingerprint is of other settings; rebuild the data set."
+            f"{dataset}/dataset.json was changed: its fingerprint is of other settings; rebuild the data set."
         )
     try:
-        same = commit.sha256(out / "plan.parquet") == dataset.info["plan_sha256"]
-        table = pq.read_table(out / "plan.parquet")
+        same = dataset.storage.sha256("plan.parquet") == dataset.info["plan_sha256"]
+        table = _table(dataset, "plan.parquet")
     except (OSError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:120]
-        raise MaskgenError(f"{out}/plan.parquet cannot be read ({said}); {again}") from None
+        raise MaskgenError(f"{dataset}/plan.parquet cannot be read ({said}); {again}") from None
     if not same:
-        raise MaskgenError(f"{out}/plan.parquet is not the plan of this data set; {again}")
+        raise MaskgenError(f"{dataset}/plan.parquet is not the plan of this data set; {again}")
     return table
 
 
-def _checked_shard(out: Path, dataset: Dataset, split: str, shard: int, keys: list[str]) -> dict[str, Any]:
+def _checked_shard(dataset: Dataset, split: str, shard: int, keys: list[str]) -> dict[str, Any]:
     """The marker of a shard all of whose promises hold. Raises `_Broken`."""
-    path = commit.shard_path(out, split, shard, "json")
     try:
-        marker: dict[str, Any] = json.loads(path.read_bytes())
-        rejected = [reject["key"] for reject in marker["rejects"]]
+        marker: dict[str, Any] = json.loads(dataset.storage.read(commit.shard_name(split, shard, "json")))
+        rejected = [reject["key"] for reject in marker["rejects"] if isinstance(reject["reason"], str)]
         files = {name: (file["bytes"], file["sha256"]) for name, file in marker["files"].items()}
         same = marker["fingerprint"] == dataset.fingerprint
         rows = marker["rows"]
@@ -107,47 +106,56 @@ def _checked_shard(out: Path, dataset: Dataset, split: str, shard: int, keys: li
     if set(files) != expected:
         raise _Broken(f"its marker lists {sorted(files)} and not {sorted(expected)}")
     for name, (size, digest) in files.items():
-        _check_file(out / split / name, size, digest, usable, dataset)
+        _check_file(dataset, f"{split}/{name}", size, digest, usable)
     return marker
 
 
-def _check_file(path: Path, size: int, digest: str, keys: list[str], dataset: Dataset) -> None:
+def _check_file(dataset: Dataset, path: str, size: int, digest: str, keys: list[str]) -> None:
+    storage, name = dataset.storage, path.rpartition("/")[2]
     try:
-        if path.stat().st_size != size:
-            raise _Broken(f"{path.name} has {path.stat().st_size} bytes and its marker says {size}")
-        if commit.sha256(path) != digest:
-            raise _Broken(f"{path.name} has other bytes than its marker says")
-        found = _parquet_keys(path, dataset) if path.suffix == ".parquet" else _tar_keys(path, dataset)
+        if (found := storage.size(path)) != size:
+            raise _Broken(f"{name} has {found} bytes and its marker says {size}")
+        if storage.sha256(path) != digest:
+            raise _Broken(f"{name} has other bytes than its marker says")
+        there = _parquet_keys(dataset, path) if path.endswith(".parquet") else _tar_keys(dataset, path)
     except FileNotFoundError:
-        raise _Broken(f"{path.name} is missing") from None
+        raise _Broken(f"{name} is missing") from None
     except (OSError, tarfile.TarError, pa.ArrowException) as error:
-        raise _Broken(f"{path.name} cannot be read ({' '.join(str(error).split())[:120]})") from None
-    if found != keys:
-        raise _Broken(f"{path.name} holds other photographs than the plan")
+        raise _Broken(f"{name} cannot be read ({' '.join(str(error).split())[:120]})") from None
+    if there != keys:
+        raise _Broken(f"{name} holds other photographs than the plan")
 
 
-def _parquet_keys(path: Path, dataset: Dataset) -> list[str]:
+def _parquet_keys(dataset: Dataset, path: str) -> list[str]:
     made = dataset.info["settings"]
-    found, expected = pq.read_schema(path), schema.row_schema(made["variants"], made["store"])
-    if found != expected or found.metadata != expected.metadata:
-        raise _Broken(f"{path.name} has another schema")
-    keys: list[str] = pq.read_table(path, columns=["key"])["key"].to_pylist()
+    expected = schema.row_schema(made["variants"], made["store"])
+    with dataset.storage.open(path) as file:
+        shard = pq.ParquetFile(file)
+        found = shard.schema_arrow
+        if found != expected or found.metadata != expected.metadata:
+            raise _Broken(f"{path.rpartition('/')[2]} has another schema")
+        keys: list[str] = shard.read(columns=["key"])["key"].to_pylist()
     return keys
 
 
-def _tar_keys(path: Path, dataset: Dataset) -> list[str]:
+def _tar_keys(dataset: Dataset, path: str) -> list[str]:
     members = {f"{name}.jpg" for name in dataset.stored_pictures(None)} | {"json"}
     found: dict[str, set[str]] = {}
-    with tarfile.open(path, "r:") as archive:
+    with dataset.storage.stream(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             key, _, kind = member.name.partition(".")
             found.setdefault(key, set()).add(kind)
     if any(kinds != members for kinds in found.values()):
-        raise _Broken(f"{path.name} has photographs with pictures missing")
+        raise _Broken(f"{path.rpartition('/')[2]} has photographs with pictures missing")
     return list(found)
 
 
-def _check_facts(out: Path, dataset: Dataset, table: pa.Table, counts: dict[str, Any]) -> None:
+def _table(dataset: Dataset, name: str) -> pa.Table:
+    with dataset.storage.open(name) as file:
+        return pq.read_table(file)
+
+
+def _check_facts(dataset: Dataset, table: pa.Table, counts: dict[str, Any]) -> None:
     """Everything in dataset.json follows from its settings, the plan and the markers."""
     described = {name: dataset.info[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
     labels = pa.table({"label": table["label"], "identity": table["identity"]}).group_by(["label", "identity"])
@@ -156,16 +164,16 @@ def _check_facts(out: Path, dataset: Dataset, table: pa.Table, counts: dict[str,
     for name in sorted(expected.keys() | dataset.info.keys()):
         if expected.get(name) != dataset.info.get(name):
             raise MaskgenError(
-                f"{out}/dataset.json has {name!r} other than plan and shards; run the same `maskgen build` again."
+                f"{dataset}/dataset.json has {name!r} other than plan and shards; run the same `maskgen build` again."
             )
 
 
-def _check_tables(out: Path, rejects: list[dict[str, str]]) -> None:
+def _check_tables(dataset: Dataset, rejects: list[dict[str, str]]) -> None:
     again = "run the same `maskgen build` command again."
     try:
-        if pq.read_table(out / "rejects.parquet").to_pylist() != rejects:
-            raise MaskgenError(f"{out}/rejects.parquet is not what the shards rejected; {again}")
+        if _table(dataset, "rejects.parquet").to_pylist() != rejects:
+            raise MaskgenError(f"{dataset}/rejects.parquet is not what the shards rejected; {again}")
     except (OSError, pa.ArrowException):
-        raise MaskgenError(f"{out}/rejects.parquet cannot be read; {again}") from None
-    if not (out / "README.md").is_file():
-        raise MaskgenError(f"{out}/README.md is missing; {again}")
+        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read; {again}") from None
+    if not dataset.storage.exists("README.md"):
+        raise MaskgenError(f"{dataset}/README.md is missing; {again}")

@@ -21,6 +21,7 @@ from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
 from .sources import Reader
+from .storage import open_storage
 
 CRASHED = "crashed_worker: a process that made this photograph alone died of it, twice"
 """The problem of a photograph that kills processes, as in the plan's column of that name. It says nothing of the
@@ -64,7 +65,7 @@ def make_shard(task: ShardTask, crashing: frozenset[str] = frozenset()) -> Made:
         return _make_shard(task, crashing)
     except OSError as error:
         raise MaskgenError(
-            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
+            f"cannot write shard {task.name} in {open_storage(task.build.out).workplace}: {error.strerror or error}; "
             "make room or mend the folder and run the same command again: it goes on from here."
         ) from None
 
@@ -95,22 +96,32 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
 
 
 def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
-    """The shard's slice of the plan."""
-    return pq.ParquetFile(task.build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
+    """The shard's slice of the plan. Raises `MaskgenError` where the plan has become another one."""
+    storage = open_storage(task.build.out)
+    with storage.open("plan.parquet") as file:
+        plan = pq.ParquetFile(file)
+        rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
+    if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
+        raise MaskgenError(
+            f"the plan in {storage} became another one during the build, by a build of other settings; "
+            "start anew with --overwrite, one build at a time."
+        )
+    return list(rows)
 
 
 def _make_shard(task: ShardTask, crashing: frozenset[str]) -> Made:
     build = task.build
+    storage = open_storage(build.out)
     planned = [{**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task)]
-    paths = [commit.shard_path(build.out, task.split, task.shard, ending) for ending in writers.endings(build.format)]
-    paths[0].parent.mkdir(exist_ok=True)
+    endings = writers.endings(build.format)
     rejects, rows = [], 0
     with ExitStack() as stack:
-        names = [stack.enter_context(commit.temporary(path)) for path in paths]
+        names = [commit.shard_name(task.split, task.shard, ending) for ending in endings]
+        written = [stack.enter_context(storage.temporary(name)) for name in names]
         with ExitStack() as open_files:
             files: list[writers.ShardWriter] = [
-                open_files.enter_context(writers.WRITERS[path.suffix[1:]](name, build.variants, build.store))
-                for path, name in zip(paths, names, strict=True)
+                open_files.enter_context(writers.WRITERS[ending](path, build.variants, build.store))
+                for ending, path in zip(endings, written, strict=True)
             ]
             for row, made in make_samples(_photographs(planned, build), build, _landmarker(build.predictor)):
                 if isinstance(made, Rejected):
@@ -131,10 +142,9 @@ def _make_shard(task: ShardTask, crashing: frozenset[str]) -> Made:
             "files": {},
         }
         if rows:  # readers choke on empty shards, so a shard of rejects only is a marker without files
-            for path, name in zip(paths, names, strict=True):
-                commit.publish(name, path)
-                marker["files"][path.name] = {"bytes": path.stat().st_size, "sha256": commit.sha256(path)}
-        commit.write_json(commit.shard_path(build.out, task.split, task.shard, "json"), marker)
+            for path, name in zip(written, names, strict=True):
+                marker["files"][name.rpartition("/")[2]] = storage.publish(path, name)
+        storage.write(commit.shard_name(task.split, task.shard, "json"), commit.json_bytes(marker))
     return Made(len(planned), rows)
 
 

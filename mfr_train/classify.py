@@ -55,9 +55,9 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     micro = min(settings.micro_batch or (batch if on_gpu else CPU_MICRO_BATCH), max(batch // group.world, 1))
     classes = len(dataset.info["identities"])
     if classes < 2:
-        raise UsageError(f"{settings.data} has {classes} training identity; stage 1 needs two: build more.")
+        raise UsageError(f"{dataset} has {classes} training identity; stage 1 needs two: build more.")
     if not dataset.count("val"):
-        raise UsageError(f"{settings.data} has no validation photographs; build it from more of each identity.")
+        raise UsageError(f"{dataset} has no validation photographs; build it from more of each identity.")
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     facts: dict[str, Any] = {
         "stage": "classify",

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import maskgen
+from maskgen.storage import redacted
 from maskgen.table import table
 
 from . import curve, outputs
@@ -43,7 +44,7 @@ def _training(folder: Path, data: str) -> str:
             "",
             table(head, lines),
             "",
-            f"Next: mfr eval --run {folder} --data {data}",
+            f"Next: mfr eval --run {folder} --data {redacted(data)}",
         ]
     )
 

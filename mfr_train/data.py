@@ -80,9 +80,10 @@ def batches(
             f"(up to {MAX_LANES} processes, a power of two)."
         )
     own = lanes // world
-    rows = maskgen.open(feed.data).count(feed.split)
+    dataset = maskgen.open(feed.data)
+    rows = dataset.count(feed.split)
     if rows < lanes:
-        raise UsageError(f"{feed.data} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
+        raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
     workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
     return _batches(_Stream(feed, range(rank * own, (rank + 1) * own), start), workers, pin)
 
@@ -146,7 +147,8 @@ class _Stream(IterableDataset[Any]):
             lanes = lanes[worker.id * share : (worker.id + 1) * share]
         feed = self.feed
         each = feed.batch // feed.lanes
-        streams = [lane_rows(feed, lane, self.start * each) for lane in lanes]
+        shards = maskgen.open(feed.data).shards(feed.split)
+        streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
         shape = (each * len(lanes), feed.size, feed.size, 3)
         # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
         # worker has as many batches as can be on their way, and the one that is being copied, and fills them again.
@@ -166,14 +168,16 @@ def _shared(shape: tuple[int, ...]) -> Tensor:
     return shared
 
 
-def lane_rows(feed: Feed, lane: int, start: int = 0) -> Iterator[tuple[Row, str]]:
+def lane_rows(
+    feed: Feed, lane: int, start: int = 0, shards: Sequence[maskgen.Shard] | None = None
+) -> Iterator[tuple[Row, str]]:
     """The endless rows of one lane from position `start`, each with the name of the picture to show.
 
-    Shards whose rows were all taken before `start` are not opened.
+    Shards whose rows were all taken before `start` are not opened. `shards` are the split's, where they are known:
+    a store is asked for them once and not by each lane.
     """
-    dataset = maskgen.open(feed.data)
-    shards = dataset.shards(feed.split)
-    length = dataset.count(feed.split) // feed.lanes
+    shards = maskgen.open(feed.data).shards(feed.split) if shards is None else shards
+    length = sum(shard.rows for shard in shards) // feed.lanes
     names = [*feed.variants] if feed.masked_share == 1 else ["unmasked", *feed.variants]
     epoch, done = divmod(start, length)
     while True:

@@ -83,12 +83,12 @@ def from_dataset(
     dataset = maskgen.open(path)
     if not dataset.count(split):
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
-        raise MaskgenError(f"the data set {path} has no photographs in {split}; {advice}.")
+        raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
     index = row_index(dataset, split)
     identities, subjects = np.unique(index.identities, return_inverse=True)
     if len(identities) < 2:
         raise MaskgenError(
-            f"the {split} split of {path} has one identity, {identities[0]}, and so no impostor pairs; "
+            f"the {split} split of {dataset} has one identity, {identities[0]}, and so no impostor pairs; "
             "build it from more identities or with a larger --test-identities."
         )
     photographs = Photographs(index.keys, subjects, dataset.variants, index.variants)
@@ -108,7 +108,7 @@ def from_dataset(
         for scenario in ("U-M", "M-M"):
             parts[scenario, group] = pairing(scenario, photographs, seed, masks)
     return Material(
-        path,
+        str(dataset),
         tuple(str(key) for key in index.keys),
         subjects,
         len(identities),
@@ -181,10 +181,10 @@ def _protocol_features(
 def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
     """The photographs of the split that the data set could not use, by reason."""
     try:
-        with dataset.filesystem.open_input_file(f"{dataset.root}/rejects.parquet") as file:
+        with dataset.storage.open("rejects.parquet") as file:
             table = pq.read_table(file, columns=["split", "reason"]).to_pylist()
     except (OSError, ValueError) as error:
-        raise MaskgenError(f"{dataset.root}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
+        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
     return dict(sorted(Counter(str(row["reason"]) for row in table if row["split"] == split).items()))
 
 

@@ -120,9 +120,7 @@ def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
 def _variants(full: TrainSettings, dataset: Dataset) -> tuple[str, ...]:
     for name in full.variants:
         if name not in dataset.variants:
-            raise UsageError(
-                f"{full.data} has no pictures {name!r}; give --variants from {', '.join(dataset.variants)}."
-            )
+            raise UsageError(f"{dataset} has no pictures {name!r}; give --variants from {', '.join(dataset.variants)}.")
     if not dataset.count("train"):
-        raise UsageError(f"{full.data} has no training photographs; build it with fewer --test-identities.")
+        raise UsageError(f"{dataset} has no training photographs; build it with fewer --test-identities.")
     return full.variants or dataset.variants

@@ -271,23 +271,53 @@ def write_pack() -> Callable[[Path, list[tuple[float, bytes]]], Path]:
 
 
 class S3:
-    """A real S3 server on loopback (moto's)."""
+    """An S3 server on loopback, as its users see it: a URI for Arrow, boto3's client to look behind our back."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, client: Any) -> None:
+        self.port, self.client, self.buckets = port, client, 0
 
-    def uri(self, place: str) -> str:
-        """A bucket, or a place in one, as a URI with keys and endpoint: what pyarrow, and so --src, takes."""
-        options = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
-        return f"s3://test-key:test-secret@{place}?{options}"
+    def bucket(self) -> str:
+        """The name of a new, empty bucket."""
+        self.buckets += 1
+        self.client.create_bucket(Bucket=f"bucket-{self.buckets}")
+        return f"bucket-{self.buckets}"
+
+    def uri(self, place: str, port: int | None = None) -> str:
+        """A bucket, or a place in one, as a URI with keys and endpoint; `port` is a proxy's."""
+        return (
+            f"s3://test-key:test-secret@{place}?scheme=http&region=us-east-1"
+            f"&endpoint_override=127.0.0.1:{port or self.port}"
+        )
+
+    def objects(self, place: str) -> dict[str, bytes]:
+        """Every object at a place by its name there."""
+        bucket, _, prefix = place.partition("/")
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=f"{prefix}/" if prefix else ""
+        )
+        names = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {
+            name.removeprefix(f"{prefix}/"): self.client.get_object(Bucket=bucket, Key=name)["Body"].read()
+            for name in names
+        }
+
+    def hashes(self, place: str) -> dict[str, str]:
+        """What the fixture `hashes` gives for a folder."""
+        found = self.objects(place).items()
+        return {
+            name: hashlib.sha256(data).hexdigest() for name, data in found if name not in ("run.json", ".maskgen-lock")
+        }
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
-    """A server of its own for this run. A test that makes a bucket gives it a name of its own."""
+    """A store that tests may fill; each takes a bucket of its own."""
     server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line
+    boto3 = pytest.importorskip("boto3")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
-    yield S3(running.get_host_and_port()[1])
+    host, port = running.get_host_and_port()
+    keys = {"aws_access_key_id": "test-key", "aws_secret_access_key": "test-secret", "region_name": "us-east-1"}
+    yield S3(port, boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys))
     running.stop()

@@ -7,12 +7,15 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .schema import SPLITS
+
+if TYPE_CHECKING:
+    from ..storage import Storage
 
 _TEMPORARY = re.compile(r"^\.maskgen-[0-9a-f]{16}\..*\.tmp$")
 
@@ -59,8 +62,13 @@ def write(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all; equal values give equal bytes."""
-    write(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    """Writes JSON whole or not at all."""
+    write(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as the bytes of a JSON file; equal values give equal bytes."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def sha256(path: Path) -> str:
@@ -69,18 +77,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def shard_path(out: Path, split: str, shard: int, ending: str) -> Path:
-    """Where a shard's file lies; the ending `json` is its marker."""
-    return out / split / f"{shard:05d}.{ending}"
+def shard_name(split: str, shard: int, ending: str) -> str:
+    """The name of a shard's file in its data set; the ending `json` is its marker."""
+    return f"{split}/{shard:05d}.{ending}"
 
 
-def read_marker(out: Path, split: str, shard: int, fingerprint: str) -> dict[str, Any] | None:
-    """A shard's marker if the shard is done: the marker is of this data set and the files have its sizes."""
-    try:
-        marker: dict[str, Any] = json.loads(shard_path(out, split, shard, "json").read_bytes())
-        if marker["fingerprint"] != fingerprint:
-            return None
-        sizes = {name: (out / split / name).stat().st_size for name in marker["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return marker if all(sizes[name] == file["bytes"] for name, file in marker["files"].items()) else None
+def read_markers(
+    storage: Storage, shards: Iterable[tuple[str, int]], fingerprint: str
+) -> Iterator[dict[str, Any] | None]:
+    """The marker of each shard (split, number) that is done: it is of this data set and the files have its sizes."""
+    shards = list(shards)
+    sizes = {split: storage.entries(split) for split in {split for split, _ in shards}}
+    found = storage.read_many(shard_name(split, shard, "json") for split, shard in shards)
+    for (split, _), data in zip(shards, found, strict=True):
+        try:
+            marker: dict[str, Any] = json.loads(data or b"")
+            files = {name: file["bytes"] for name, file in marker["files"].items()}
+            done = marker["fingerprint"] == fingerprint and files == {
+                name: sizes[split].get(name, -1) for name in files
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
+            done = False
+        yield marker if done else None

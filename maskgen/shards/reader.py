@@ -6,6 +6,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from tarfile import TarError
 from typing import Any
 
@@ -13,11 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from ..errors import MaskgenError, UsageError
 from ..render import Image, draw
+from ..storage import Storage, open_storage
 from . import schema, tar
 
 
@@ -102,9 +103,10 @@ class Shard:
             return stored if name is None else (name,) if name in stored else ("unmasked",)
 
         reader = _parquet_rows if self.ending == "parquet" else _tar_rows
-        path = f"{self.dataset.root}/{self.name}.{self.ending}"
+        storage, name = self.dataset.storage, f"{self.name}.{self.ending}"
+        path = f"{storage}/{name}"
         try:
-            with self.dataset.filesystem.open_input_file(path) as file:
+            with storage.open(name) as file:
                 yield from reader(file, self, stored, wanted, pictures)
         except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
             said = " ".join(str(error).split())[:120]
@@ -116,23 +118,27 @@ class Shard:
 class Dataset:
     """A built data set. Iterating yields every row of train, val and test in key order."""
 
-    def __init__(self, filesystem: pa.fs.FileSystem, root: str) -> None:
-        """Opens the folder `root` of a file system. Raises `UsageError` where no finished data set lies there."""
-        self.filesystem, self.root = filesystem, root
+    def __init__(self, storage: Storage) -> None:
+        """Opens what lies in a storage. Raises `UsageError` where that is no finished data set."""
+        self.storage = storage
         self.info: dict[str, Any] = self._json("dataset.json")
         version = self.info.get("schema_version")
         if version != schema.SCHEMA_VERSION:
             raise UsageError(
-                f"{root} has schema version {version!r}; this maskgen reads {schema.SCHEMA_VERSION}: rebuild it."
+                f"{self} has schema version {version!r}; this maskgen reads {schema.SCHEMA_VERSION}: rebuild it."
             )
         if not self.info.get("complete"):
-            raise UsageError(f"the data set {root} is not finished; run its `maskgen build` command again.")
+            raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
         if not _sound(self.info):
-            raise MaskgenError(f"{root}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
+            raise MaskgenError(f"{self}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
         self.fingerprint: str = self.info["fingerprint"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
         self.splits = tuple(split for split in schema.SPLITS if self.count(split))
+
+    def __str__(self) -> str:
+        """Where it lies; no credentials are in it."""
+        return str(self.storage)
 
     def count(self, split: str) -> int:
         """Rows (usable photographs) of a split."""
@@ -145,11 +151,10 @@ class Dataset:
     def shards(self, split: str) -> list[Shard]:
         """The shards of a split that have rows, in key order. Raises `MaskgenError` where a marker is missing."""
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
-        selector = pa.fs.FileSelector(f"{self.root}/{split}", allow_not_found=True)
-        markers = sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.extension == "json")
+        names = sorted(name for name in self.storage.entries(split) if name.endswith(".json"))
         shards = []
-        for name in markers:
-            marker = self._json(f"{split}/{name}")
+        for name, data in zip(names, self.storage.read_many(f"{split}/{name}" for name in names), strict=True):
+            marker = self._parsed(f"{split}/{name}", data)
             if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
                 raise MaskgenError(
                     f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
@@ -157,7 +162,7 @@ class Dataset:
             if marker["rows"]:
                 shards.append(Shard(self, split, int(name.removesuffix(".json")), marker["rows"], ending))
         if sum(shard.rows for shard in shards) != self.count(split):
-            raise MaskgenError(f"{self.root}/{split} lacks shards; `maskgen verify {self.root}` names them.")
+            raise MaskgenError(f"{self}/{split} lacks shards; `maskgen verify {self}` names them.")
         return shards
 
     def rows(self, split: str | None = None, images: Sequence[str] | None = None) -> Iterator[Row]:
@@ -176,38 +181,36 @@ class Dataset:
             return stored
         for name in images:
             if name not in ("unmasked", *self.variants):
-                raise UsageError(f"{self.root} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}.")
+                raise UsageError(f"{self} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}.")
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            with self.filesystem.open_input_file(f"{self.root}/{name}") as file:
-                value = json.loads(file.read())
-                if not isinstance(value, dict):
-                    raise ValueError("not a JSON object")
-                return value
+            return self._parsed(name, self.storage.read(name))
         except FileNotFoundError:
             raise UsageError(
-                f"there is no data set in {self.root} ({name} is missing); make one with `maskgen build`."
+                f"there is no data set in {self} ({name} is missing); make one with `maskgen build`."
             ) from None
-        except (OSError, ValueError) as error:
-            raise MaskgenError(
-                f"{self.root}/{name} cannot be read ({error}); `maskgen verify` tells how to mend it."
-            ) from None
+        except OSError as error:
+            raise self._unreadable(name, error) from None
+
+    def _parsed(self, name: str, data: bytes | None) -> dict[str, Any]:
+        try:
+            value = json.loads(data or b"")
+            if not isinstance(value, dict):
+                raise ValueError("not a JSON object")
+            return value
+        except ValueError as error:
+            raise self._unreadable(name, error) from None
+
+    def _unreadable(self, name: str, error: Exception) -> MaskgenError:
+        return MaskgenError(f"{self}/{name} cannot be read ({error}); `maskgen verify` tells how to mend it.")
 
 
-def open(path: Any) -> Dataset:
+def open(path: Path | str) -> Dataset:
     """Opens a data set: a local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands."""
-    text = str(path)
-    try:
-        if "://" in text:
-            filesystem, root = pa.fs.FileSystem.from_uri(text)
-        else:
-            filesystem, root = pa.fs.LocalFileSystem(), text
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UsageError(f"cannot open {text}: {' '.join(str(error).split())}; give a folder or a URI.") from None
-    return Dataset(filesystem, root.rstrip("/") or "/")
+    return Dataset(open_storage(path))
 
 
 def _sound(info: dict[str, Any]) -> bool:
@@ -236,7 +239,7 @@ Choose = Callable[[str], tuple[str, ...]]
 def _parquet_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
 ) -> Iterator[Row]:
-    source = pq.ParquetFile(file)
+    source = pq.ParquetFile(file, pre_buffer=shard.dataset.storage.distant)
     if source.metadata.num_rows != shard.rows:
         raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
     variants = shard.dataset.variants

@@ -10,7 +10,6 @@ from .boxes import box_name, read_boxes
 from .detect import KINDS, Found, find, kind_of, local_path
 from .folders import read
 from .photograph import EXTENSIONS, OFFICIAL_SPLITS, Photograph
-from .place import readable
 from .reader import Reader
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "photographs",
     "read",
     "read_boxes",
-    "readable",
 ]
 
 

@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..storage import plain
 from .photograph import utf8
-from .place import Entry, Place, place_of, readable
+from .place import Entry, Place, place_of
 
 ENDINGS = {"tar": ".tar", "parquet": ".parquet", "recordio": ".rec"}
 
@@ -40,7 +41,7 @@ def find(src: str, kind: str = "auto") -> Found:
         kinds = {kind_of(name) for name in names}
         if len(kinds) != 1 or None in kinds or (kind != "auto" and kinds != {kind}):
             raise UsageError(
-                f"--src {readable(src)} names {names[0]!r}; give a folder, or {', '.join(ENDINGS.values())} files"
+                f"--src {plain(src)} names {names[0]!r}; give a folder, or {', '.join(ENDINGS.values())} files"
                 + (f", or leave out --src-kind {kind}." if kind != "auto" else " of one kind.")
             )
         return Found(str(kinds.pop()), place, _with_splits(names))
@@ -106,7 +107,7 @@ def expanded(pattern: str) -> list[str]:
         count *= high - low + 1
         if high < low or count > MAX_PATTERN:
             raise UsageError(
-                f"--src {readable(pattern)} has the range {first}..{last}: give the lower number first, and at most "
+                f"--src {plain(pattern)} has the range {first}..{last}: give the lower number first, and at most "
                 f"{MAX_PATTERN:,} files."
             )
         width = len(first) if first.startswith("0") or len(first) == len(last) else 0

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from ..errors import MaskgenError, UsageError
-from ..storage import filesystem_of
+from ..storage import filesystem_of, plain
 
 T = TypeVar("T")
 
@@ -27,18 +27,6 @@ PAUSE = 0.25
 
 _AHEAD = {True: 1 << 16, False: 1 << 22}
 """Bytes that one read of a container fetches at least, by whether it is local."""
-
-
-def readable(text: str) -> str:
-    """A path or URI as messages and records may show it: without the keys and options that a URI can carry."""
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        return text
-    place = rest.partition("?")[0]
-    host = place.partition("/")[0]
-    if "@" in host or ":" in host:  # a secret that should have been percent-encoded may hold a slash
-        place = place.rpartition("@")[2] if "@" not in host else place[host.rindex("@") + 1 :]
-    return f"{scheme}://{place}"
 
 
 def changed(name: str, now: int, planned: int) -> UsageError:
@@ -151,7 +139,7 @@ def place_of(folder: str) -> Place:
     """The place of a folder given as a local path or a URI."""
     filesystem, root = filesystem_of(folder)
     local = isinstance(filesystem, pa.fs.LocalFileSystem)
-    return Place(filesystem, root, root if local else readable(folder).rstrip("/"))
+    return Place(filesystem, root, root if local else plain(folder))
 
 
 class Container(io.RawIOBase):

@@ -1,13 +1,15 @@
-"""A tree that is worth interrupting, and what an undisturbed build makes of it."""
+"""A tree that is worth interrupting, what an undisturbed build makes of it, and a bad network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import maskgen
+from fault_proxy import FaultProxy, faults
 from runs import SHAPE
 
 
@@ -33,3 +35,17 @@ def expected(
     found = hashes(out)
     assert len(found) > 3 * 30
     return found
+
+
+@pytest.fixture
+def proxy(s3: Any) -> Iterator[Callable[..., FaultProxy]]:
+    """`proxy(choose)` or `proxy(seed=1, rate=0.2, kinds=(...))`: a proxy in front of the store."""
+    made: list[FaultProxy] = []
+
+    def start(choose: Callable[[bytes], Any] | None = None, **schedule: Any) -> FaultProxy:
+        made.append(FaultProxy(s3.port, choose or faults(**schedule)))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()

@@ -18,6 +18,7 @@ import pytest
 import maskgen
 from maskgen.build import remove
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.storage import LocalStorage
 from maskgen.verify import verify
 from maskgen.work import Made
 
@@ -197,7 +198,7 @@ def test_remove_touches_no_folder_without_a_data_set(tmp_path: Path) -> None:
     for name in ("train/00000.parquet", "plan.parquet", "README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    remove(tmp_path)
+    remove(LocalStorage(tmp_path))
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 

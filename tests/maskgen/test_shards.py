@@ -24,6 +24,7 @@ from maskgen.outline import VARIANTS
 from maskgen.sample import Sample
 from maskgen.shards import commit, schema, tar
 from maskgen.shards.writers import ROW_GROUP, WRITERS
+from maskgen.storage import LocalStorage
 
 COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
 
@@ -173,16 +174,20 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
     marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
     commit.write_json(tmp_path / "train/00003.json", marker)
-    assert commit.read_marker(tmp_path, "train", 3, "f") == marker
-    assert commit.read_marker(tmp_path, "train", 3, "g") is None
-    assert commit.read_marker(tmp_path, "train", 4, "f") is None
+
+    def read(shard: int = 3, fingerprint: str = "f") -> Any:
+        return next(commit.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
+
+    assert read() == marker
+    assert read(fingerprint="g") is None
+    assert read(4) is None
     (tmp_path / "train/00003.tar").write_bytes(b"1234")
-    assert commit.read_marker(tmp_path, "train", 3, "f") is None
+    assert read() is None
     (tmp_path / "train/00003.tar").unlink()
-    assert commit.read_marker(tmp_path, "train", 3, "f") is None
+    assert read() is None
     for damaged in (b"", b"{", b"[]", b'{"fingerprint": "f"}', b'{"fingerprint": "f", "files": 3}'):
         (tmp_path / "train/00003.json").write_bytes(damaged)
-        assert commit.read_marker(tmp_path, "train", 3, "f") is None
+        assert read() is None
 
 
 def test_markers_describe_their_files(built: Path, tree_rejects: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.sources import Reader, photographs, place, remote
 from maskgen.sources.place import Container, Place
+from maskgen.storage import plain
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +160,7 @@ def test_a_server_that_is_gone_is_one_sentence_without_keys(
     ],
 )
 def test_messages_show_no_keys(uri: str, shown: str) -> None:
-    assert place.readable(uri) == shown
+    assert plain(uri) == shown
 
 
 def test_an_uri_that_is_none(make: Callable[..., Path], tmp_path: Path) -> None:

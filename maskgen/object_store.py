@@ -1,0 +1,215 @@
+"""An object store as the place of a data set: objects appear whole, and questions are put again where that helps."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pyarrow as pa
+import pyarrow.fs
+
+from . import lease
+from .errors import MaskgenError
+from .shards import commit, schema
+from .storage import FINAL, LOCK, LocalStorage, filesystem_of, plain, redacted, refusal, silence
+
+T = TypeVar("T")
+
+READ_AT_ONCE = 16
+"""Small objects that are fetched side by side: each costs a round trip and hardly any bytes."""
+
+PIECE = 8 << 20
+"""Bytes that one request reads of a large object."""
+
+
+@dataclass(frozen=True, repr=False)
+class ObjectStorage:
+    """A place in an object store. Files are written in a local folder of their own, then put there whole."""
+
+    uri: str
+    distant: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return plain(self.uri)
+
+    def __repr__(self) -> str:
+        return f"ObjectStorage({str(self)!r})"
+
+    @property
+    def workplace(self) -> Path:
+        # The same for all processes of a user that build this data set, so that one finds what a killed one left.
+        digest = hashlib.sha256(redacted(self.uri).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"maskgen-{os.getuid() if hasattr(os, 'getuid') else 0}-{digest}"
+
+    def prepare(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            self.workplace.mkdir(mode=0o700)
+        status = self.workplace.lstat()
+        if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            raise MaskgenError(f"{self.workplace} is no folder of yours; remove it or set TMPDIR to another folder.")
+
+    def read(self, name: str) -> bytes:
+        return self.open(name).read()
+
+    def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        def read(name: str) -> bytes | None:
+            try:
+                return self.read(name)
+            except FileNotFoundError:
+                return None
+
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            yield from pool.map(read, names)
+
+    def open(self, name: str) -> StoredFile:
+        return StoredFile(self, self._path(name))
+
+    def stream(self, name: str) -> Any:
+        return io.BufferedReader(self.open(name), PIECE)
+
+    def entries(self, folder: str = "") -> dict[str, int | None]:
+        selector = pa.fs.FileSelector(self._path(folder), allow_not_found=True)
+        found = self.ask(lambda filesystem: filesystem.get_file_info(selector), bool)
+        return {info.base_name: info.size if info.is_file else None for info in found}
+
+    def size(self, name: str) -> int:
+        path = self._path(name)
+        info = self.ask(lambda filesystem: filesystem.get_file_info(path), lambda info: info.size != 0)
+        if not info.is_file:
+            raise FileNotFoundError(f"{self}/{name} is missing")
+        return int(info.size)
+
+    def sha256(self, name: str) -> str:
+        return str(self._read_back(name)["sha256"])
+
+    def exists(self, name: str) -> bool:
+        try:
+            return self.size(name) >= 0
+        except FileNotFoundError:
+            return False
+
+    def write(self, name: str, data: bytes) -> None:
+        self._put(name, pa.py_buffer(data))
+
+    @contextlib.contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        self.prepare()
+        with LocalStorage(self.workplace).temporary(name) as written:
+            yield written
+
+    def publish(self, written: Path, name: str) -> dict[str, Any]:
+        size, digest = written.stat().st_size, commit.sha256(written)
+        with pa.memory_map(str(written)) as file:
+            self._put(name, file.read_buffer())
+        found = self._read_back(name)
+        if found != {"bytes": size, "sha256": digest}:
+            raise MaskgenError(
+                f"{self}/{name} came back with other bytes than were written; run the same command again."
+            )
+        return found
+
+    def remove(self, name: str) -> None:
+        self.ask(lambda filesystem: filesystem.delete_file(self._path(name)))
+
+    def remove_folder(self, name: str) -> None:
+        """A store has no folders. Arrow leaves an empty object in the place of one, which costs and hurts nothing;
+        deleting it would delete whatever somebody puts beside it meanwhile."""
+
+    def leftovers(self) -> list[Path]:
+        return commit.leftovers(self.workplace)
+
+    def clean(self) -> None:
+        scratch = LocalStorage(self.workplace)
+        scratch.clean()
+        for name in (*schema.SPLITS, ""):
+            scratch.remove_folder(name)
+
+    def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        return lease.hold(self, LOCK)
+
+    def _path(self, name: str) -> str:
+        root = filesystem_of(self.uri)[1]
+        return f"{root}/{name}" if name else root
+
+    def _read_back(self, name: str) -> dict[str, Any]:
+        file, digest = self.open(name), hashlib.sha256()
+        while piece := file.read(PIECE):
+            digest.update(piece)
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+
+    def _put(self, name: str, data: pa.Buffer) -> None:
+        # All the bytes are at hand before the stream is opened: leaving its context, on an error too, is a commit.
+        # Arrow sends up to 10 MB in one PUT, more in parts; parts that did not all arrive are never put together.
+        def put(filesystem: pa.fs.FileSystem) -> None:
+            with filesystem.open_output_stream(self._path(name)) as file:
+                file.write(data)
+
+        self.ask(put)
+
+    def ask(self, question: Callable[[pa.fs.FileSystem], T], likely: Callable[[T], bool] = lambda _: True) -> T:
+        """Puts a question to the store: once more where the client, which has patience of its own, was misled.
+
+        It takes an answer that ends in its headers for a whole one, and so an upload without its receipt, an object
+        without its size, a listing without names. An answer that is not `likely` is believed the second time.
+        """
+        for again in (True, False):
+            try:
+                answer = question(filesystem_of(self.uri)[0])
+                if not again or likely(answer):
+                    return answer
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if not again or FINAL.search(str(error)):
+                    raise (refusal(self.uri, error) or silence(self.uri, error)) from None
+        raise AssertionError
+
+
+class StoredFile(io.RawIOBase):
+    """An object to read at any position. Every read is whole: one that was cut short is asked for again."""
+
+    def __init__(self, store: ObjectStorage, path: str) -> None:
+        self._store, self._position = store, 0
+        self._file = store.ask(lambda filesystem: filesystem.open_input_file(path), lambda file: file.size() > 0)
+        self._size: int = self._file.size()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+
+        def read(_: pa.fs.FileSystem) -> bytes:
+            data: bytes = self._file.read_at(wanted, self._position)
+            if len(data) != wanted:
+                raise OSError(f"an answer ended after {len(data)} of {wanted} bytes")
+            return data
+
+        data = self._store.ask(read) if wanted else b""
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,122 @@
+"""Training and evaluation read a data set in an object store as they read it from a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maskgen
+from maskgen.errors import MaskgenError
+from mfr_train import data, features
+from mfr_train.backbones import Backbone
+from mfr_train.console import train_with_summary
+from mfr_train.data import Feed
+from mfr_train.evaluate import EvalSettings, evaluate
+from mfr_train.train import TrainSettings, train
+
+
+@pytest.fixture(scope="module")
+def stored(s3: Any, demo: Path) -> str:
+    """The URI of `demo`, copied into the store."""
+    bucket = s3.bucket()
+    for path in demo.rglob("*"):
+        if path.is_file():
+            s3.client.put_object(Bucket=bucket, Key=f"smfd/{path.relative_to(demo)}", Body=path.read_bytes())
+    return s3.uri(f"{bucket}/smfd")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_those_of_the_folder(demo: Path, stored: str, workers: int) -> None:
+    here = Feed(str(demo), 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)
+    there = dataclasses.replace(here, data=stored)
+    pairs = zip(data.batches(here, start=5), data.batches(there, workers=workers, start=5), strict=False)
+    for (images, labels), (others, other_labels) in islice(pairs, 6):
+        np.testing.assert_array_equal(images.numpy(), others.numpy())
+        np.testing.assert_array_equal(labels.numpy(), other_labels.numpy())
+    held = (dataclasses.replace(feed, split="val", masked_share=1.0) for feed in (here, there))
+    for (images, labels), (others, other_labels) in zip(*map(data.validation, held), strict=True):
+        np.testing.assert_array_equal(images.numpy(), others.numpy())
+        np.testing.assert_array_equal(labels.numpy(), other_labels.numpy())
+
+
+def test_the_markers_are_asked_for_once_and_not_by_each_lane(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    original = maskgen.open
+    monkeypatch.setattr(maskgen, "open", lambda path: opened.append(path) or original(path))
+    next(data.batches(Feed(stored, 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)))
+    assert len(opened) == 2, "for the rows of the split, and for the eight lanes"
+
+
+def test_rows_and_features_are_those_of_the_folder(demo: Path, stored: str, tmp_path: Path) -> None:
+    here, there = maskgen.open(demo), maskgen.open(stored)
+    for field in dataclasses.fields(features.RowIndex):
+        for split in here.splits:
+            one, other = (getattr(features.row_index(dataset, split), field.name) for dataset in (here, there))
+            np.testing.assert_array_equal(one, other)
+
+    def means(images: Any, landmarks: Any) -> Any:
+        return np.array(
+            [[image.mean(), points.mean()] for image, points in zip(images, landmarks, strict=True)], np.float32
+        )
+
+    backbone = Backbone("mean", 2, 64, "b" * 64, means)
+    names = ("unmasked", "wide_high")
+    one = features.embed_rows(here, backbone, "train", names, None)
+    other = features.embed_rows(there, backbone, "train", names, tmp_path)
+    for name in names:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert features.embed_rows(here, backbone, "train", names, tmp_path)["unmasked"].filename, "one cache serves both"
+
+
+def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
+    demo: Path, stored: str, tmp_path: Path
+) -> None:
+    reports = {}
+    for place in (str(demo), stored):
+        run = tmp_path / ("store" if place == stored else "folder")
+        settings = TrainSettings(
+            data=place,
+            out=run / "run",
+            cache=run / "cache",
+            recipe="small",
+            iterations=2,
+            embed_iterations=2,
+            batch=8,
+            workers=0,
+            device="cpu",
+        )
+        said = train_with_summary(settings)
+        assert "Next: mfr eval" in said
+        assert "test-secret" not in said
+        measured = EvalSettings(data=place, run=run / "run", out=run / "eval", cache=run / "cache", bootstrap=0)
+        evaluate(measured)
+        reports[place] = json.loads((run / "eval/report.json").read_bytes())
+    assert (tmp_path / "store/run/curve.csv").read_text() == (tmp_path / "folder/run/curve.csv").read_text()
+    named = reports[stored]["data"].pop("name")
+    reports[str(demo)]["data"].pop("name")
+    assert named == stored.partition("?")[0].replace("test-key:test-secret@", "")
+    assert reports[stored]["data"] == reports[str(demo)]["data"]
+    assert reports[stored]["scenarios"] == reports[str(demo)]["scenarios"]
+    assert len(reports[stored]["scenarios"]) == 3
+    for path in (tmp_path / "store").rglob("*"):
+        assert not path.is_file() or b"test-secret" not in path.read_bytes(), path
+    kept = json.loads((tmp_path / "store/run/settings.json").read_bytes())
+    assert kept["settings"]["data"].startswith("s3://***@")
+
+
+def test_a_data_set_that_cannot_be_trained_on_is_named_without_its_secret(s3: Any, stored: str) -> None:
+    for failing in (
+        lambda: next(data.batches(Feed(stored, 64 * 64, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4))),
+        lambda: train(TrainSettings(data=stored, variants=("huge",))),
+        lambda: train(TrainSettings(data=s3.uri("no-such-bucket/smfd"))),
+        lambda: evaluate(EvalSettings(data=s3.uri("no-such-bucket/smfd"), model="dlib")),
+    ):
+        with pytest.raises(MaskgenError, match=r"s3://[a-z0-9-]*/smfd ") as caught:
+            failing()
+        assert "test-secret" not in str(caught.value)

@@ -156,12 +156,12 @@ class ObjectStorage:
         self.ask(put)
 
     def ask(self, question: Callable[[pa.fs.FileSystem], T], likely: Callable[[T], bool] = lambda _: True) -> T:
-        """Puts a question to the store: once more where the client, which has patience of its own, was misled.
+        """Puts a question to the store: again where the client, which has patience of its own, was misled.
 
         It takes an answer that ends in its headers for a whole one, and so an upload without its receipt, an object
-        without its size, a listing without names. An answer that is not `likely` is believed the second time.
+        without its size, a listing without names. An answer that is not `likely` is believed the third time.
         """
-        for again in (True, False):
+        for again in (True, True, False):
             try:
                 answer = question(filesystem_of(self.uri)[0])
                 if not again or likely(answer):

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import MaskgenError
 from .shards.commit import leftovers
-from .work import ShardTask, in_worker_process, make_shard
+from .work import ShardTask, in_worker_process, make_shard, make_shards
 
 Marker = dict[str, Any]
 
@@ -28,7 +28,7 @@ def run(tasks: list[ShardTask], engine: str, workers: int | None) -> Iterator[tu
         workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
     workers = min(workers, max(len(tasks), 1))
     if engine == "serial" or workers == 1:
-        return ((task, make_shard(task)) for task in tasks)
+        return make_shards(tasks)
     return _joblib(tasks, workers)
 
 

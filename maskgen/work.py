@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,13 +45,28 @@ def make_shard(task: ShardTask) -> dict[str, Any]:
 
     Rows + rejects = plan is checked here. Raises `MaskgenError` where the disk is full or a file cannot be written.
     """
-    try:
-        return _make_shard(task)
-    except OSError as error:
-        raise MaskgenError(
-            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
-            "make room or mend the folder and run the same command again: it goes on from here."
-        ) from None
+    return _commit(task, _draw(task))
+
+
+def make_shards(tasks: Iterable[ShardTask]) -> Iterator[tuple[ShardTask, dict[str, Any]]]:
+    """Makes shards one after the other in this process; yields each with its marker once it is committed.
+
+    A thread waits for the disk and commits a shard while the next one is drawn: with small shards the disk takes a
+    sixth of the time of drawing them.
+    """
+    with ThreadPoolExecutor(1, "commit") as committer:
+        before: Future[tuple[ShardTask, dict[str, Any]]] | None = None
+        for task in tasks:
+            drawn = _draw(task)
+            try:
+                if before:
+                    yield before.result()
+            except BaseException:
+                drawn.close()  # and with it go its files
+                raise
+            before = committer.submit(lambda task, drawn: (task, _commit(task, drawn)), task, drawn)
+        if before:
+            yield before.result()
 
 
 def in_worker_process() -> None:
@@ -60,7 +76,39 @@ def in_worker_process() -> None:
     pa.set_cpu_count(1)
 
 
-def _make_shard(task: ShardTask) -> dict[str, Any]:
+_Steps = Generator[None, None, dict[str, Any]]
+"""A shard being made: it stops once, when its files are written and closed and not yet flushed; returns its marker."""
+
+
+def _draw(task: ShardTask) -> _Steps:
+    steps = _make_shard(task)
+    with _disk_errors(task):
+        next(steps)
+    return steps
+
+
+def _commit(task: ShardTask, drawn: _Steps) -> dict[str, Any]:
+    try:
+        with _disk_errors(task):
+            next(drawn)
+    except StopIteration as done:
+        marker: dict[str, Any] = done.value
+        return marker
+    raise AssertionError(f"shard {task.name} stopped twice")
+
+
+@contextmanager
+def _disk_errors(task: ShardTask) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
+            "make room or mend the folder and run the same command again: it goes on from here."
+        ) from None
+
+
+def _make_shard(task: ShardTask) -> _Steps:
     build = task.build
     planned = pq.ParquetFile(build.out / "plan.parquet").read_row_group(task.row_group).to_pylist()
     paths = [commit.shard_path(build.out, task.split, task.shard, ending) for ending in writers.endings(build.format)]
@@ -91,6 +139,7 @@ def _make_shard(task: ShardTask) -> dict[str, Any]:
             "rejects": rejects,
             "files": {},
         }
+        yield  # all is written; what follows waits for the disk, and may do so in another thread
         if rows:  # readers choke on empty shards, so a shard of rejects only is a marker without files
             for path, name in zip(paths, names, strict=True):
                 commit.publish(name, path)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 import maskgen
@@ -84,6 +85,13 @@ print(json.dumps({
 """
 
 
+def on_one_core() -> None:
+    """Keeps this process and all that it starts on one core; threads then take time from each other."""
+    cv2.setNumThreads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def median(values: Iterable[float]) -> float:
     return float(np.median(list(values)))
 
@@ -106,7 +114,6 @@ def machine() -> None:
 
 
 def _astronauts(folder: Path) -> Path:
-    import cv2
     from skimage import data
 
     face = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:300, 80:380]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,30 +82,29 @@ _Steps = Generator[None, None, dict[str, Any]]
 
 def _draw(task: ShardTask) -> _Steps:
     steps = _make_shard(task)
-    with _disk_errors(task):
+    try:
         next(steps)
+    except OSError as error:
+        raise _cannot_write(task, error) from None
     return steps
 
 
 def _commit(task: ShardTask, drawn: _Steps) -> dict[str, Any]:
     try:
-        with _disk_errors(task):
-            next(drawn)
+        next(drawn)
     except StopIteration as done:
         marker: dict[str, Any] = done.value
         return marker
+    except OSError as error:
+        raise _cannot_write(task, error) from None
     raise AssertionError(f"shard {task.name} stopped twice")
 
 
-@contextmanager
-def _disk_errors(task: ShardTask) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MaskgenError(
-            f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
-            "make room or mend the folder and run the same command again: it goes on from here."
-        ) from None
+def _cannot_write(task: ShardTask, error: OSError) -> MaskgenError:
+    return MaskgenError(
+        f"cannot write shard {task.name} in {task.build.out}: {error.strerror or error}; "
+        "make room or mend the folder and run the same command again: it goes on from here."
+    )
 
 
 def _make_shard(task: ShardTask) -> _Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +45,9 @@ class ParquetShard:
         leaves = {field.name: "none" for field in self._schema} | {
             f"{name}.{leaf}": "none" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")
         }
+        self._file = pa.OSFile(os.fspath(path), "wb")
         self._writer = pq.ParquetWriter(
-            path,
+            self._file,
             self._schema,
             compression={**leaves, **dict.fromkeys(names, "zstd")},  # JPEG does not compress
             use_dictionary=["source", "identity", "split"],
@@ -71,9 +73,12 @@ class ParquetShard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
+        with self._file:  # closed here: after a failed write the writer would keep it open
+            try:
+                if kind is None:
+                    self._flush()
+            finally:
+                self._writer.close()
 
 
 class TarShard:

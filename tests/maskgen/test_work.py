@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 import maskgen
 from maskgen import work
 from maskgen.errors import MaskgenError
-from maskgen.shards import commit
 
 LONG = 120
 """Seconds after which something that must happen counts as not happening; it takes milliseconds."""
@@ -22,20 +22,20 @@ def test_a_shard_is_committed_while_the_next_is_drawn(
     tree: Path, built: Path, make: Callable[..., Path], tmp_path: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, met = [threading.Event() for _ in range(10)], []
-    publish, make_samples = commit.publish, work.make_samples
+    replace, make_samples = os.replace, work.make_samples
 
     def watched_samples(*arguments: Any) -> Any:
         yield from make_samples(*arguments)
         next(event for event in drawn if not event.is_set()).set()
 
-    def watched_publish(written: Path, path: Path) -> None:
+    def watched_replace(written: Any, path: Any) -> None:
         shards = sum(event.is_set() for event in drawn)
-        if path.suffix == ".tar" and shards == 1:  # the first shard waits for the second, so it must not be waited for
+        if Path(path).suffix == ".tar" and shards == 1:  # the first shard waits for the second, which must not wait
             met.append(drawn[1].wait(LONG))
-        publish(written, path)
+        replace(written, path)
 
     monkeypatch.setattr(work, "make_samples", watched_samples)
-    monkeypatch.setattr(commit, "publish", watched_publish)
+    monkeypatch.setattr(os, "replace", watched_replace)
     out = make(tree, tmp_path / "smfd", format="both")
     assert met == [True]
     assert hashes(out) == hashes(built)
@@ -58,18 +58,20 @@ def test_a_shard_is_answered_for_only_when_its_marker_is_there(
 def test_what_fails_in_the_thread_is_one_sentence_and_is_made_again(
     tree: Path, built: Path, make: Callable[..., Path], tmp_path: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish, left = commit.publish, [7]
+    replace, left = os.replace, [7]
 
-    def full_disk(written: Path, path: Path) -> None:
+    def full_disk(written: Any, path: Any) -> None:
         left[0] -= 1
         if left[0] == 0:
             raise OSError(28, "No space left on device")
-        publish(written, path)
+        replace(written, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(commit, "publish", full_disk)
+        patch.setattr(os, "replace", full_disk)
         with pytest.raises(MaskgenError, match=r"cannot write shard \w+/\d+ in .*: No space left on device; make room"):
             make(tree, tmp_path / "smfd", format="both")
     assert left == [0], "nothing is committed after a commit that failed"
-    assert not commit.leftovers(tmp_path / "smfd"), "neither the failed shard nor the one drawn meanwhile leaves files"
+    assert not list((tmp_path / "smfd").rglob("*.tmp")), (
+        "neither the failed shard nor the one drawn meanwhile leaves files"
+    )
     assert hashes(make(tree, tmp_path / "smfd", format="both")) == hashes(built)

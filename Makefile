@@ -6,7 +6,7 @@ READY := .venv/.ready
 SHARED := $(wildcard ../shared/data/faces)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test soak lint bench docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 
 test: $(READY) ## Set up and run the tests
 	$(BIN)/python -m pytest
+
+soak: $(READY) ## Run the tests of faults twenty times harder (an hour)
+	$(BIN)/python -m pytest tests/faults --soak 20
 
 lint: $(READY) ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -97,10 +97,9 @@ def _build(build: BuildSettings, began: float, progress: Progress | None, planne
         plan.write_plan(table, name)
         del table
         described = plan.description(build, commit.sha256(name))
-        fingerprint = plan.fingerprint(described)
         _refuse_other(out, described)
-        facts = {**described, "fingerprint": fingerprint, "identities": identities, "store": build.store}
-        facts["variants"] = list(schema.masked_names(build.variants))
+        facts = plan.facts(described, identities)
+        fingerprint = facts["fingerprint"]
         if not (out / "dataset.json").exists():
             commit.write_json(out / "dataset.json", {**facts, "complete": False})
         commit.publish(name, out / "plan.parquet")

@@ -17,8 +17,9 @@ TAKES = 8
 
 SIDE = 192
 
-LFW_FACES = (12, 17, 22, 23, 27, 37, 43, 52, 62, 81)
-"""Faces of scikit-image's excerpt of Labeled Faces in the Wild (25 x 25 pixels, grey) that the demo takes."""
+LFW_FACES = (3, 19, 51, 60, 62, 66, 77, 80, 92, 95)
+"""Faces of scikit-image's excerpt of Labeled Faces in the Wild (25 x 25 pixels, grey) that the demo takes: those that
+dlib finds most surely, so that every machine finds them."""
 
 _ASTRONAUT = (135, 20, 190)  # left, top, side of the head in scikit-image's portrait of Eileen Collins (NASA)
 _HOPPER = (80, 60, 370)  # in matplotlib's portrait of Grace Hopper (US Navy)

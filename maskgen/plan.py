@@ -214,6 +214,14 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
     }
 
 
+def facts(described: dict[str, Any], identities: list[str]) -> dict[str, Any]:
+    """What dataset.json says of a data set before its shards are made: all that follows from settings and plan."""
+    made = described["settings"]
+    variants = list(schema.masked_names(made["variants"]))
+    given = {"fingerprint": fingerprint(described), "identities": identities, "store": made["store"]}
+    return {**described, **given, "variants": variants}
+
+
 def fingerprint(described: dict[str, Any]) -> str:
     """The hash by which shards, markers and caches know the data set they belong to."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -29,6 +29,7 @@ def verify(out: Path, progress: Callable[[int], None] | None = None) -> dict[str
     counts = {"photographs": table.num_rows, "rows": 0, "rejects": 0, "shards": 0, "bytes": 0}
     broken: list[tuple[str, str]] = []
     rejects: list[dict[str, str]] = []
+    told: dict[str, dict[str, Any]] = {}
     for split, shard, first, rows in plan.shard_slices(table):
         try:
             marker = _checked_shard(out, dataset, split, shard, table["key"].slice(first, rows).to_pylist())
@@ -36,6 +37,7 @@ def verify(out: Path, progress: Callable[[int], None] | None = None) -> dict[str
             broken.append((f"{split}/{shard:05d}", str(error)))
         else:
             rejects += marker["rejects"]
+            _count(told.setdefault(split, {"rows": 0, "rejects": {}}), marker)
             counts["shards"] += 1
             counts["rows"] += marker["rows"]
             counts["rejects"] += len(marker["rejects"])
@@ -49,8 +51,15 @@ def verify(out: Path, progress: Callable[[int], None] | None = None) -> dict[str
         raise MaskgenError(
             f"shard {name} is broken: {what}{more}; delete {markers} and run the same `maskgen build` command again."
         )
-    _check_tables(out, dataset, rejects, counts)
+    _check_facts(out, dataset, table, told)
+    _check_tables(out, rejects)
     return counts
+
+
+def _count(told: dict[str, Any], marker: dict[str, Any]) -> None:
+    told["rows"] += marker["rows"]
+    for reject in marker["rejects"]:
+        told["rejects"][reject["reason"]] = told["rejects"].get(reject["reason"], 0) + 1
 
 
 class _Broken(Exception):
@@ -88,7 +97,7 @@ def _checked_shard(out: Path, dataset: Dataset, split: str, shard: int, keys: li
         raise _Broken("its marker is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _Broken(f"its marker cannot be read ({error})") from None
-    if not same:
+    if not same or marker.get("photographs") != len(keys):
         raise _Broken("its marker is of another data set")
     usable = sorted(set(keys) - set(rejected))
     if rows != len(usable) or rows + len(rejected) != len(keys):
@@ -138,14 +147,21 @@ def _tar_keys(path: Path, dataset: Dataset) -> list[str]:
     return list(found)
 
 
-def _check_tables(out: Path, dataset: Dataset, rejects: list[dict[str, str]], counts: dict[str, int]) -> None:
+def _check_facts(out: Path, dataset: Dataset, table: pa.Table, counts: dict[str, Any]) -> None:
+    """Everything in dataset.json follows from its settings, the plan and the markers."""
+    described = {name: dataset.info[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
+    labels = pa.table({"label": table["label"], "identity": table["identity"]}).group_by(["label", "identity"])
+    identities = [row["identity"] for row in labels.aggregate([]).sort_by("label").to_pylist() if row["label"] >= 0]
+    expected = {**plan.facts(described, identities), "counts": counts, "complete": True}
+    for name in sorted(expected.keys() | dataset.info.keys()):
+        if expected.get(name) != dataset.info.get(name):
+            raise MaskgenError(
+                f"{out}/dataset.json has {name!r} other than plan and shards; run the same `maskgen build` again."
+            )
+
+
+def _check_tables(out: Path, rejects: list[dict[str, str]]) -> None:
     again = "run the same `maskgen build` command again."
-    told = dataset.info["counts"].values()
-    if (sum(count["rows"] for count in told), sum(sum(count["rejects"].values()) for count in told)) != (
-        counts["rows"],
-        counts["rejects"],
-    ):
-        raise MaskgenError(f"{out}/dataset.json has other counts than the shards; {again}")
     try:
         if pq.read_table(out / "rejects.parquet").to_pylist() != rejects:
             raise MaskgenError(f"{out}/rejects.parquet is not what the shards rejected; {again}")

@@ -26,12 +26,10 @@ from torchvision.models import get_model
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.landmarks import model_path
 
+from .choices import BACKBONES, DLIB, RESNETS
+
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-
-RESNETS = ("resnet18", "resnet50")
-DLIB = "dlib"
-BACKBONES = (*RESNETS, DLIB)
 
 DLIB_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_CHIP = 150

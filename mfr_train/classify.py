@@ -21,7 +21,7 @@ from tqdm import tqdm
 from maskgen import Dataset
 from maskgen.errors import MaskgenError, UsageError
 
-from . import checkpoint, data
+from . import checkpoint, data, hardware
 from .backbones import Network, load_trunk, read_weights
 from .curve import Curve
 from .distributed import Group
@@ -154,7 +154,7 @@ def workers_of(settings: TrainSettings, group: Group) -> int:
     """How many processes decode for this process: as told, or some of the cores it can have."""
     if settings.workers is not None:
         return settings.workers
-    cores = (torch.multiprocessing.cpu_count() or 1) // group.world
+    cores = hardware.cores() // group.world
     return min(cores, WORKERS) if settings.device == "cuda" else 0 if cores < 4 else 1
 
 

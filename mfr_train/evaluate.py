@@ -13,6 +13,7 @@ from maskgen.settings import setting
 
 from . import metrics
 from .bootstrap import Intervals
+from .choices import CACHE, DEVICES, EVALUATIONS
 from .measure import EXACT_PAIRS, Measured, measure
 from .scenarios import MASKED, Pairing
 
@@ -54,14 +55,14 @@ class EvalSettings:
     out: Path | None = setting(
         None, help="Folder for the report, scores and plots; by default runs/eval/MODEL.", metavar="DIR"
     )
-    cache: Path = setting(
-        Path("runs/features"), help="Folder where features of pictures are kept.", metavar="DIR", run_only=True
-    )
+    cache: Path = setting(CACHE, help="Folder where features of pictures are kept.", metavar="DIR", run_only=True)
     predictor: Path | None = setting(
         None, help="dlib shape predictor for aligning the pictures of --protocol.", metavar="FILE"
     )
-    workers: int = setting(1, help="Processes that run dlib's network.", low=1, run_only=True)
-    device: str = setting("cpu", help="Where other networks run: cpu, cuda, cuda:1, ..", run_only=True)
+    workers: int | None = setting(
+        None, help="Processes that run dlib's network; by default one a core.", low=1, run_only=True
+    )
+    device: str = setting("auto", help="Where other networks run.", choices=DEVICES, run_only=True)
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,12 @@ def evaluate(settings: EvalSettings, progress: Progress | None = None) -> Report
     impostor pairs.
     """
     # Here, not above: the command line reads the settings without loading PyTorch.
-    from . import outputs, plots
+    from . import hardware, outputs, plots
     from .models import load_model
 
     declared.check(settings)
-    model = load_model(settings.run, settings.model, settings.device)
-    out = settings.out or Path("runs/eval") / model.name
+    model = load_model(settings.run, settings.model, hardware.device(settings.device))
+    out = settings.out or EVALUATIONS / model.name
     material = _material(settings, model, progress)
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     if not any(scenario in material.pairings for scenario in wanted):
@@ -162,13 +163,12 @@ def evaluate(settings: EvalSettings, progress: Progress | None = None) -> Report
 
 
 def _material(settings: EvalSettings, model: Model, progress: Progress | None) -> Material:
-    from . import material
+    from . import hardware, material
 
     if settings.protocol is not None:
         return material.from_protocol(settings.protocol, model, settings.predictor, progress)
-    return material.from_dataset(
-        settings.data, settings.split, settings.seed, model, settings.cache, settings.workers, progress
-    )
+    workers = settings.workers or hardware.cores()
+    return material.from_dataset(settings.data, settings.split, settings.seed, model, settings.cache, workers, progress)
 
 
 def _breakdown(

@@ -24,10 +24,8 @@ from maskgen import Dataset, Row
 from maskgen.errors import MaskgenError
 from maskgen.shards import commit
 
-from .backbones import CHUNK, DLIB, Backbone, Floats, load_backbone
-
-CACHE = Path("runs/features")
-"""Where caches lie by default: beside the runs."""
+from .backbones import CHUNK, Backbone, Floats, load_backbone
+from .choices import CACHE, DLIB
 
 VERSION = 1
 """Of the way pictures become features; another number makes every earlier cache stale."""

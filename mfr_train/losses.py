@@ -8,8 +8,6 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-DISTANCES = ("squared", "euclidean", "cosine")
-
 
 def distance(a: Tensor, b: Tensor, kind: str) -> Tensor:
     """Distance of each pair of rows, (N,): ||a - b||^2 (0..4), ||a - b|| (0..2), or 1 - a.b (0..2).

@@ -12,10 +12,8 @@ from safetensors.numpy import load_file
 
 from maskgen.errors import UsageError
 
-from .backbones import BACKBONES, DLIB, Backbone, Floats, load_backbone
-
-RUNS = Path("runs")
-"""Where `mfr train` puts its runs by default."""
+from .backbones import Backbone, Floats, load_backbone
+from .choices import BACKBONES, DLIB, RUNS
 
 EMBEDDING, BACKBONE, SETTINGS = "embedding.safetensors", "backbone.safetensors", "settings.json"
 

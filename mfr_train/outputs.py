@@ -102,9 +102,10 @@ def table(report: Report) -> str:
         "",
         *_aligned(_table_rows(report.rows)),
     ]
-    drifting = [row for row in report.rows + report.breakdown if row.drift]
+    drifting = [row for row in report.rows if row.drift]
     if report.breakdown:
-        lines += ["", *_aligned(_table_rows(report.breakdown))]
+        lines += ["", f"By mask (intervals: {REPORT}):"]
+        lines += _aligned(_table_rows([dataclasses.replace(row, intervals=None) for row in report.breakdown]))
     if drifting:
         lines += ["", "At the thresholds fixed on U-U (FMR 1 % and 10 % there):", *_aligned(_drift_rows(drifting))]
     marked = [row for row in report.rows + report.breakdown if row.few]

@@ -55,7 +55,7 @@ def plot_curves(table: Path, picture: Path) -> None:
                 right = axes.twinx()
                 right.plot(*columns["val_accuracy"], color="C1", marker=".", label="validation accuracy")
                 right.set_ylabel("validation accuracy", color="C1")
-                right.set_ylim(0, 1)
+                right.set_ylim(0, 1.02)
 
 
 def _read_curves(table: Path) -> dict[str, dict[str, tuple[Floats, Floats]]]:

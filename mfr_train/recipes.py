@@ -11,9 +11,7 @@ from maskgen import settings
 from maskgen.errors import UsageError
 from maskgen.settings import setting
 
-from .backbones import BACKBONES, DLIB
-from .features import CACHE
-from .losses import DISTANCES
+from .choices import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB
 from .triplets import NEGATIVES, POSITIVES
 
 T = TypeVar("T")
@@ -102,7 +100,7 @@ class TrainSettings:
     workers: int | None = setting(
         None, help="Processes that decode, for each GPU; by default by cores.", low=0, run_only=True
     )
-    device: str = setting("auto", help="Where to train.", choices=("auto", "cpu", "cuda"), run_only=True)
+    device: str = setting("auto", help="Where to train.", choices=DEVICES, run_only=True)
     compile: bool = setting(False, help="Compile the network (minutes first, then faster).", run_only=True)
     tensorboard: bool = setting(False, help="Write tensorboard files as well.", run_only=True)
     cache: Path = setting(CACHE, help="Folder of the features that stage 2 trains on.", metavar="DIR", run_only=True)

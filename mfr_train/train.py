@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from pathlib import Path
 
@@ -23,8 +22,9 @@ from maskgen import Dataset, settings
 from maskgen.errors import UsageError
 from maskgen.shards import commit
 
-from . import checkpoint, classify, distributed, embed, models
-from .backbones import DLIB, Backbone, load_backbone, read_weights
+from . import checkpoint, classify, distributed, embed, hardware, models
+from .backbones import Backbone, load_backbone, read_weights
+from .choices import DLIB, RUNS
 from .features import embed_rows, row_index
 from .recipes import TrainSettings, compared, filled
 
@@ -38,7 +38,7 @@ def train(given: TrainSettings) -> Path:
     cannot be trained on, `MaskgenError` where the work cannot go on: every checkpoint up to there is kept.
     """
     full = filled(given)
-    full = dataclasses.replace(full, device=_device(full.device))
+    full = dataclasses.replace(full, device=hardware.device(full.device))
     dataset = maskgen.open(full.data)
     full = dataclasses.replace(full, variants=_variants(full, dataset))
     with distributed.processes(full.device) as group:
@@ -62,7 +62,9 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     pictures = {}
     with tqdm(total=len(names) * (dataset.count("train") + dataset.count("val")), desc="features", disable=None) as bar:
         for split in ("train", "val"):
-            features = embed_rows(dataset, backbone, split, names, full.cache, full.workers or _cores(), bar.update)
+            features = embed_rows(
+                dataset, backbone, split, names, full.cache, full.workers or hardware.cores(), bar.update
+            )
             pictures[split] = embed.cached([features[name] for name in names], row_index(dataset, split).labels)
     facts = {
         "stage": "embed",
@@ -108,7 +110,7 @@ def _variants(full: TrainSettings, dataset: Dataset) -> tuple[str, ...]:
 
 def _run_folder(full: TrainSettings, dataset: Dataset) -> Path:
     """Makes the run folder, or takes one that this run was interrupted in. Raises `UsageError` for any other."""
-    folder = full.out or _next_run(models.RUNS)
+    folder = full.out or _next_run(RUNS)
     path = folder / models.SETTINGS
     facts = {"dataset": dataset.fingerprint, "settings": compared(full)}
     if path.exists():
@@ -129,14 +131,3 @@ def _run_folder(full: TrainSettings, dataset: Dataset) -> Path:
 def _next_run(runs: Path) -> Path:
     numbers = [int(path.name) for path in runs.glob("*") if re.fullmatch(r"\d+", path.name)]
     return runs / f"{max(numbers, default=0) + 1:03d}"
-
-
-def _device(wanted: str) -> str:
-    has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
-        raise UsageError("--device cuda, but PyTorch sees no GPU here; leave it out or say --device cpu.")
-    return "cuda" if has_gpu and wanted != "cpu" else "cpu"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

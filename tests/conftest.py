@@ -25,6 +25,10 @@ HEAD = (slice(20, 200), slice(140, 320))
 """Eileen Collins's head in NASA's portrait (scikit-image's `astronaut`), with room around it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", default="1", help="strike with so many times the faults of a usual run (tests/faults)")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of trial data beside the repository, which is no part of it."""

@@ -121,6 +121,8 @@ class Dataset:
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {root} is not finished; run its `maskgen build` command again.")
+        if not _sound(self.info):
+            raise MaskgenError(f"{root}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
         self.fingerprint: str = self.info["fingerprint"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
@@ -142,7 +144,7 @@ class Dataset:
         shards = []
         for name in markers:
             marker = self._json(f"{split}/{name}")
-            if marker.get("fingerprint") != self.fingerprint:
+            if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
                 raise MaskgenError(
                     f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
                 )
@@ -200,6 +202,22 @@ def open(path: Any) -> Dataset:
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UsageError(f"cannot open {text}: {' '.join(str(error).split())}; give a folder or a URI.") from None
     return Dataset(filesystem, root.rstrip("/") or "/")
+
+
+def _sound(info: dict[str, Any]) -> bool:
+    """Whether dataset.json has what reading relies on, in the types it should have."""
+    made, counts = info.get("settings"), info.get("counts")
+    lists = [info.get("variants"), info.get("identities")]
+    return (
+        isinstance(made, dict)
+        and isinstance(counts, dict)
+        and made.get("format") in ("parquet", "webdataset", "both")
+        and made.get("store") == info.get("store")
+        and all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists)
+        and all(isinstance(made.get(name), str) for name in ("variants", "fit"))
+        and isinstance(info.get("fingerprint"), str)
+        and all(isinstance(count, dict) and isinstance(count.get("rows"), int) for count in counts.values())
+    )
 
 
 _HEAD = ("key", "source", "identity", "split", "label", "width", "height")

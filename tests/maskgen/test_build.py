@@ -311,7 +311,7 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
     try:
         yield disk, resize
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)  # a worker may still be ending
 
 
 @pytest.mark.parametrize("settings", [{"engine": "serial"}, {"engine": "joblib", "workers": 2}])
@@ -323,7 +323,7 @@ def test_a_full_disk_is_told_and_the_same_call_goes_on(
     settings: dict[str, Any],
 ) -> None:
     disk, resize = small_disk
-    for size in ("8k", "400k", "700k") if settings["engine"] == "serial" else ("400k",):
+    for size in ("8k", "400k", "700k"):
         resize(size)
         with pytest.raises(MaskgenError, match=r"cannot write .*No space left on device; make room .*same command"):
             run(tree, disk / "smfd", **settings)

@@ -152,8 +152,8 @@ def test_validation_is_masked_and_the_same_for_any_number_of_processes(feed, dem
         shown = [name for name in ("unmasked", *maskgen.VARIANTS) if np.array_equal(row.image(name), image)]
         assert len(shown) == 1
         assert shown != ["unmasked"]
-    parts = [[label for _, labels in data.validation(held, rank, 3) for label in labels] for rank in range(3)]
-    assert sorted(map(int, sum(parts, []))) == sorted(row.label for row in rows)
+    labels = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
+    assert sorted(labels) == sorted(row.label for row in rows)
 
 
 def test_what_cannot_be_shared_is_refused(feed):

@@ -1,0 +1,65 @@
+"""What the mfr command shows: progress bars (quiet where there is no terminal) and tables at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+import maskgen
+from maskgen.table import table
+
+from . import curve, outputs
+from .embed import CHECKPOINTS
+from .evaluate import EvalSettings, evaluate
+from .models import BACKBONE, EMBEDDING
+from .recipes import TrainSettings
+from .train import train
+
+
+def train_with_summary(settings: TrainSettings) -> str:
+    """Trains with a progress bar for each stage; returns what came of it. Empty in all processes but the first."""
+    folder = train(settings)
+    return _training(folder, settings.data) if os.environ.get("RANK", "0") == "0" else ""
+
+
+def _training(folder: Path, data: str) -> str:
+    stages: dict[str, list[dict[str, str]]] = {}
+    for row in curve.read(folder / "curve.csv"):
+        stages.setdefault(row["stage"], []).append(row)
+    lines = []
+    for stage, found in stages.items():
+        measured = [float(row["val_accuracy"]) for row in found if row["val_accuracy"]]
+        best = f"{100 * max(measured):.1f} %" if measured else "-"
+        lines.append(
+            [stage, int(found[-1]["iteration"]), *(f"{float(row['loss']):.3g}" for row in (found[0], found[-1])), best]
+        )
+    made = [name for name in ("curve.png", BACKBONE, EMBEDDING) if (folder / name).is_file()]
+    head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
+    return "\n".join(
+        [
+            f"{folder} holds {', '.join(made)}, and the last and best {CHECKPOINTS}",
+            "",
+            table(head, lines),
+            "",
+            f"Next: mfr eval --run {folder} --data {data}",
+        ]
+    )
+
+
+def eval_with_progress(settings: EvalSettings) -> str:
+    """Measures with a progress bar of pictures; returns the table and where the report lies."""
+    bar = tqdm(total=_pictures(settings), unit=" pictures", desc="embedding", disable=None, leave=False)
+    with bar:
+        report = evaluate(settings, bar.update)
+    written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
+    return f"{outputs.table(report)}\n\n{report.out} holds {written}"
+
+
+def _pictures(settings: EvalSettings) -> int | None:
+    """How many pictures will be embedded, where none of them has been before; None for a protocol table."""
+    if settings.protocol is not None:
+        return None
+    dataset = maskgen.open(settings.data)
+    return dataset.count(settings.split) * (1 + len(dataset.variants))

@@ -1,0 +1,39 @@
+"""A small tree and what an undisturbed build makes of it, for the tests of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import maskgen
+
+Hashes = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def times(request: pytest.FixtureRequest) -> int:
+    """How often the faults strike: once in CI, `--soak N` times in `make soak`."""
+    return int(request.config.getoption("--soak"))
+
+
+@pytest.fixture(scope="session")
+def shape() -> dict[str, Any]:
+    """The settings of every build here: both formats, several shards in each split."""
+    return {"size": 64, "shard_size": 4, "format": "both", "test_identities": 0.4}
+
+
+@pytest.fixture(scope="session")
+def whole(tree: Path, tmp_path_factory: pytest.TempPathFactory, shape: dict[str, Any]) -> Path:
+    """`tree`, 30 photographs, built without any fault. Tests only read it."""
+    out = tmp_path_factory.mktemp("whole") / "smfd"
+    maskgen.build(maskgen.BuildSettings(src=tree, out=out, engine="serial", **shape))
+    return out
+
+
+@pytest.fixture(scope="session")
+def expected(whole: Path, hashes: Hashes) -> dict[str, str]:
+    """The hash of each of its files."""
+    return hashes(whole)

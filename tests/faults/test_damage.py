@@ -1,0 +1,106 @@
+"""A flipped bit, a tar cut at a member's boundary, a lost file: `verify` sees each of them, and readers the cuts."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import maskgen
+from maskgen.verify import verify
+
+Hashes = Callable[[Path], dict[str, str]]
+UNCHECKED = ("run.json", "README.md", ".maskgen-lock")
+"""Timings, a text for people, and an empty file."""
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "smfd"))
+
+
+def test_an_undamaged_data_set_is_whole(copy: Path) -> None:
+    counts = verify(copy)
+    assert (counts["photographs"], counts["rows"], counts["rejects"]) == (30, 27, 3)
+
+
+def test_verify_sees_every_flipped_bit(copy: Path, times: int) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    files = sorted(path for path in copy.rglob("*") if path.is_file() and path.name not in UNCHECKED)
+    small = [path for path in files if path.suffix == ".json"]
+    for number in range(300 * times):
+        path = chance.choice(small if number % 2 else files)
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        if not _harmless(path, whole, damaged):
+            with pytest.raises(maskgen.MaskgenError) as caught:
+                verify(copy)
+            assert str(copy) in str(caught.value) or "shard " in str(caught.value)
+            assert "\n" not in str(caught.value), f"random.Random({seed}) at {number}"
+        path.write_bytes(whole)
+    verify(copy)
+
+
+def _harmless(path: Path, one: bytes, other: bytearray) -> bool:
+    """Whether a flipped bit changed only the white space of a JSON file, or what no reader of the rejects reads."""
+    try:
+        if path.suffix == ".json":
+            return json.loads(one) == json.loads(bytes(other))
+        tables = [pq.read_table(pa.BufferReader(bytes(data))) for data in (one, other)]
+        return path.name == "rejects.parquet" and tables[0].to_pylist() == tables[1].to_pylist()
+    except (ValueError, OSError, pa.ArrowException):
+        return False
+
+
+def test_what_verify_advises_mends_a_shard(
+    tree: Path, copy: Path, shape: dict[str, Any], expected: dict[str, str], hashes: Hashes
+) -> None:
+    for name in ("train/00001.parquet", "train/00001.tar"):
+        path = copy / name
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        with pytest.raises(maskgen.MaskgenError, match=r"shard train/00001 is broken.*delete .*train/00001\.json"):
+            verify(copy)
+        (copy / "train/00001.json").unlink()
+        maskgen.build(maskgen.BuildSettings(src=tree, out=copy, engine="serial", **shape))
+        assert hashes(copy) == expected
+
+
+def test_a_lost_file_is_named(copy: Path) -> None:
+    for name in ("plan.parquet", "rejects.parquet", "README.md", "train/00000.tar", "val/00000.json"):
+        (copy / name).rename(copy / "elsewhere")
+        with pytest.raises(maskgen.MaskgenError, match=name.rpartition("/")[2].partition(".")[0]):
+            verify(copy)
+        (copy / "elsewhere").rename(copy / name)
+
+
+def test_a_tar_cut_at_a_members_boundary_is_seen_by_reader_and_verify(
+    tree: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    """Common libraries read such a tar without a word, only shorter."""
+    out = tmp_path / "smfd"
+    maskgen.build(maskgen.BuildSettings(src=tree, out=out, engine="serial", **shape | {"format": "webdataset"}))
+    path = out / "train/00000.tar"
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        starts = [member.offset for member in archive.getmembers()]
+    assert len(starts) == 4 * 8 or len(starts) == 3 * 8
+    for cut in (*starts, len(whole) - 1024, len(whole) - 512):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(maskgen.MaskgenError, match=r"shard train/00000 is broken: 00000\.tar has"):
+            verify(out)
+        if cut <= starts[-1]:
+            with pytest.raises(maskgen.MaskgenError, match=r"cannot be read|ends after"):
+                list(maskgen.open(out).rows("train"))
+    path.write_bytes(whole)
+    verify(out)

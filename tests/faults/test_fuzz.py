@@ -1,0 +1,170 @@
+"""Thousands of mutated files through every reader of untrusted input: an answer or one sentence, never a traceback."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import cli
+import maskgen
+from maskgen.decode import Rejected, decode
+from maskgen.settings import read_toml
+from maskgen.sources import read_boxes
+
+Encode = Callable[..., bytes]
+
+BOXES = b'NAME_ID,X,Y,W,H\n"n000002/0001_01",161,140,224,324\n"n000002/0002_01",-1.5,0,12,1e2\n'
+TOML = b'src = "photographs"\nsize = 96 # pixels\nvariants = "wide_low,round_high"\nboxes = ["a.csv", "b.csv"]\n'
+PROTOCOL = b"subject,role,masked,path\n001,reference,0,a/1.jpg\n001,probe,1,a/2.jpg\n002,probe,0,b/1.jpg\n"
+TOKENS = (b"", b"\0", b'"', b",", b"\n", b"\r", b"=", b"nan", b"-inf", b"1e400", b"99999999999999999999", b"\xff\xfe",
+          b"[", b"]", b"#", b"'", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"../", b"true", b"1979-05-27")  # fmt: skip
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """A few random edits: bits flipped, parts cut, copied or repeated, hostile tokens put in."""
+    found = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        place = chance.randrange(len(found) + 1)
+        match chance.randrange(5):
+            case 0 if found:
+                found[place % len(found)] ^= 1 << chance.randrange(8)
+            case 1:
+                del found[place : place + chance.randrange(1, 40)]
+            case 2:
+                found[place:place] = chance.choice(TOKENS)
+            case 3:
+                begin = chance.randrange(len(found) + 1)
+                found[place:place] = found[begin : begin + chance.randrange(1, 60)]
+            case _:
+                found[place : place + 2] = chance.randbytes(chance.randrange(1, 6))
+    return bytes(found)
+
+
+def cases(data: bytes, number: int) -> list[bytes]:
+    """`number` mutations of data; the seed is drawn anew each time and printed where a test fails."""
+    seed = random.randrange(2**32)
+    print(f"random.Random({seed})")
+    chance = random.Random(seed)
+    return [mutated(data, chance) for _ in range(number)]
+
+
+def one_sentence(error: Exception) -> None:
+    assert "\n" not in str(error), str(error)
+    assert str(error).endswith("."), str(error)
+
+
+def test_boxes_files(tmp_path: Path, times: int) -> None:
+    path, good = tmp_path / "boxes.csv", 0
+    for data in cases(BOXES, 1500 * times):
+        path.write_bytes(data)
+        try:
+            names, boxes = read_boxes((path,))
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert len(names) == len(boxes)
+            assert np.isfinite(boxes).all()
+            assert (boxes[:, 2:] >= boxes[:, :2]).all()
+    assert good, "some mutations do no harm"
+
+
+def test_settings_files(tmp_path: Path, times: int) -> None:
+    known, path, good = {"src", "size", "variants", "boxes"}, tmp_path / "build.toml", 0
+    for data in cases(TOML, 1500 * times):
+        path.write_bytes(data)
+        try:
+            values = read_toml(path, known)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert set(values) <= known
+    assert good
+
+
+def test_the_command_with_a_mutated_settings_file(tmp_path: Path, times: int) -> None:
+    path = tmp_path / "build.toml"
+    for data in cases(TOML, 150 * times):
+        path.write_bytes(data)
+        result = CliRunner().invoke(cli.maskgen, ["build", "--config", str(path), "--out", str(tmp_path / "none/smfd")])
+        assert result.exit_code == 2, result.output
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+
+
+def test_protocol_tables(tmp_path: Path, times: int) -> None:
+    scenarios = pytest.importorskip("mfr_train.scenarios")
+    path, good = tmp_path / "protocol.csv", 0
+    for data in cases(PROTOCOL, 1500 * times):
+        path.write_bytes(data)
+        try:
+            found = scenarios.read_protocol(path)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert all(rows.max() < len(found.paths) for rows in found.sides.values())
+            assert found.subjects.max() < len(found.names)
+    assert good
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])
+def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int) -> None:
+    small = np.ascontiguousarray(head[::4, ::4])
+    pixels, reasons, details = 0, set(), []
+    for data in cases(encode(small, format), 400 * times):
+        try:
+            image = decode(data)
+        except Rejected as rejected:
+            reasons.add(rejected.reason)
+            details.append(rejected.detail)
+        else:
+            pixels += 1
+            assert image.dtype == np.uint8
+            assert image.ndim == 3
+            assert image.shape[2] == 3
+    assert pixels
+    assert not [detail for detail in details if "\n" in detail or not detail]
+    assert reasons <= {"empty", "not_an_image", "damaged", "too_large"}
+
+
+def test_weights_files(tmp_path: Path, times: int) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save
+
+    from mfr_train.backbones import read_weights
+
+    path, good = tmp_path / "weights.safetensors", 0
+    for data in cases(save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"}), 400 * times):
+        path.write_bytes(data)
+        try:
+            tensors, _ = read_weights(path)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
+    assert good
+
+
+def test_files_of_a_data_set_through_the_reader(whole: Path, tmp_path: Path, times: int) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "smfd"))
+    files = [out / name for name in ("dataset.json", "train/00000.json", "train/00000.parquet", "plan.parquet")]
+    for path in files:
+        data = path.read_bytes()
+        for mutation in cases(data, 120 * times):
+            path.write_bytes(mutation)
+            try:
+                for row in maskgen.open(out).rows("train"):
+                    row.image("wide_high")
+            except maskgen.MaskgenError as error:
+                one_sentence(error)
+        path.write_bytes(data)
+    assert len(list(maskgen.open(out))) == 27

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,19 @@ Image = npt.NDArray[np.uint8]
 class Stopwatch(dict[str, float]):
     """Seconds by name: `with watch("decode"):` adds to them."""
 
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+
     def __call__(self, name: str) -> Stopwatch:
         self._name = name
         return self
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = self._clock()
 
     def __exit__(self, *error: object) -> None:
-        self[self._name] = self.get(self._name, 0.0) + time.perf_counter() - self._began
+        self[self._name] = self.get(self._name, 0.0) + self._clock() - self._began
 
     def over(self, name: str, steps: Iterator[Image]) -> Iterator[Image]:
         """The pictures of `steps`; what it takes to make each is added to `name`."""
@@ -49,14 +53,16 @@ class Stopwatch(dict[str, float]):
             yield picture
 
 
-def kernels(paths: list[Path], landmarker: Landmarker, scratch: Path) -> Stopwatch:
+def kernels(
+    paths: list[Path], landmarker: Landmarker, scratch: Path, clock: Callable[[], float] = time.perf_counter
+) -> Stopwatch:
     """Seconds of each step of a build with its default settings, over all photographs, in groups as the build has them.
 
     Inside a group each step goes over all photographs before the next begins, so each has the processor's caches to
     itself, which is its best case. Left out: planning, hashes, flushing to the disk, markers, and whatever holds the
     steps together.
     """
-    watch = Stopwatch()
+    watch = Stopwatch(clock)
     with watch("write"):
         shard = ParquetShard(scratch / "kernels.parquet", "all", "rendered")
     for first in range(0, len(paths), GROUP):
@@ -102,9 +108,9 @@ def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatc
     return samples
 
 
-def floors(paths: list[Path], landmarker: Landmarker, scratch: Path) -> Stopwatch:
+def floors(paths: list[Path], landmarker: Landmarker, scratch: Path, clock: Callable[[], float]) -> Stopwatch:
     """Seconds of the bare library calls below each step, on the same photographs, in the same groups."""
-    watch = Stopwatch()
+    watch = Stopwatch(clock)
     with (scratch / "floor").open("wb") as file:
         for first in range(0, len(paths), GROUP):
             jpegs = _floors_of_group(paths[first : first + GROUP], landmarker, watch)
@@ -114,9 +120,8 @@ def floors(paths: list[Path], landmarker: Landmarker, scratch: Path) -> Stopwatc
 
 
 def _floors_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Image]:
-    data = [np.fromfile(path, np.uint8) for path in paths]
     with watch("decode"):
-        images = [cv2.imdecode(one, cv2.IMREAD_COLOR_RGB) for one in data]
+        images = [cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) for path in paths]
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     scales = [FIRST_SIDE / max(grey.shape) for grey in greys]
     copies = [cv2.resize(grey, None, fx=scale, fy=scale) for grey, scale in zip(greys, scales, strict=True)]

@@ -12,14 +12,13 @@ import datetime
 import io
 import json
 import math
-import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-from _common import built, machine, photographs, source, table
+from _common import built, others, photographs, source, table
 
 from maskgen.plan import VAL_SHARE, BuildSettings, default_shard_size, make_plan, write_plan
 from maskgen.sources import Photograph
@@ -59,7 +58,6 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, default=2000, help="to measure with; copies fill up [2000]")
     arguments = parser.parse_args()
     if arguments.measure:
-        machine()
         RECORD.write_text(json.dumps(measured(arguments.src, arguments.photographs), indent=1) + "\n")
     text = tables(json.loads(RECORD.read_text()))
     if arguments.write:
@@ -79,7 +77,8 @@ def tables(record: dict[str, Any]) -> str:
                 each = (f"{1000 * cost['seconds']:.2f}", f"{cost['bytes']:,.0f}", f"{cost['rows']:.3f}")
                 rows.append((f"{kind} of {side} px, stored at {size}", store, *each))
         head = ("source", "store", "CPU ms a photograph", "bytes a photograph", "rows a photograph")
-        print(f"Measured {record['date']} on {record['photographs']:,} photographs; load {record['load']:.1f} before.")
+        warning = " (**provisional**)" if record["others"] > 0.05 else ""
+        print(f"{record['date']}, {record['photographs']:,} photographs, {record['others']:.0%} busy before{warning}")
         table("One photograph", head, rows)
         head = ("", "")
         rows = [
@@ -130,7 +129,7 @@ def needs(one: FaceSet, store: str, record: dict[str, Any]) -> Needs:
 
 def measured(src: Path | None, count: int) -> dict[str, Any]:
     """Costs a photograph: CPU seconds (the start of Python left out), bytes on the disk, rows."""
-    record: dict[str, Any] = {"date": str(datetime.date.today()), "photographs": count, "load": os.getloadavg()[0]}
+    record: dict[str, Any] = {"date": str(datetime.date.today()), "photographs": count, "others": others()}
     record["costs"] = {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

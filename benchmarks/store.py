@@ -33,6 +33,7 @@ def main() -> None:
 
 def stores(src: Path, scratch: Path, rounds: int) -> None:
     """Builds, measures and reads both stores of the same photographs."""
+    maskgen.build(anew(maskgen.BuildSettings(src=src, out=scratch / "rendered", engine="serial")))  # loads the model
     rows = []
     for format, ending in (("parquet", "parquet"), ("webdataset", "tar")):
         found: dict[str, list[float]] = {"bytes": [], "build": [], "read": []}

@@ -53,7 +53,7 @@ def test_hours_are_planning_and_shared_core_hours(scale: Any, monkeypatch: pytes
     record = {
         "date": "2026-01-01",
         "photographs": 10,
-        "load": 0.0,
+        "others": 0.0,
         "costs": dict.fromkeys(scale.KINDS, costs),
         "second_worker": 1.8,
         "plan_seconds": 3.6e-6,

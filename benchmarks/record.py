@@ -14,7 +14,7 @@ def main() -> None:
     script, page = Path(__file__).with_name(f"{name}.py"), PAGE.read_text()
     begin, end = (f"<!-- {word}: benchmarks/{name}.py -->\n" for word in ("begin", "end"))
     if not script.is_file() or begin not in page:
-        sys.exit(f"{PAGE.name} has no part for {name or 'nothing'!r}; name a benchmark that it has a part for.")
+        sys.exit(f"{PAGE.name} has no part for benchmarks/{name}.py; name a benchmark that it has a part for.")
     lines = []
     with subprocess.Popen([sys.executable, str(script), *options], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():

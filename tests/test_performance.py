@@ -59,8 +59,8 @@ def test_record_leaves_the_page_where_a_benchmark_fails_or_is_none(copy: Path) -
     before = page.read_text()
     for arguments, said in (
         (["one"], "one.py failed"),
-        (["three"], "no part for 'three'"),
-        ([], "no part for nothing"),
+        (["three"], "no part for benchmarks/three.py"),
+        ([], "no part for benchmarks/.py"),
     ):
         done = record(copy, *arguments)
         assert done.returncode == 1

@@ -51,8 +51,8 @@ def make_shard(task: ShardTask) -> dict[str, Any]:
 def make_shards(tasks: Iterable[ShardTask]) -> Iterator[tuple[ShardTask, dict[str, Any]]]:
     """Makes shards one after the other in this process; yields each with its marker once it is committed.
 
-    A thread waits for the disk and commits a shard while the next one is drawn: flushing small shards takes an eighth
-    of the time of making them.
+    A thread waits for the disk and commits a shard while the next one is drawn: on a slow disk, flushing small shards
+    takes an eighth of the time of making them.
     """
     with ThreadPoolExecutor(1, "commit") as committer:
         before: Future[tuple[ShardTask, dict[str, Any]]] | None = None

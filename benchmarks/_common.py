@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 import maskgen
@@ -81,6 +83,19 @@ print(json.dumps({
 """
 
 
+def anew(settings: maskgen.BuildSettings) -> maskgen.BuildSettings:
+    """The same settings, once an earlier build of theirs is removed: that is no part of what is timed."""
+    shutil.rmtree(settings.out, ignore_errors=True)
+    return settings
+
+
+def on_one_core() -> None:
+    """Keeps this process and all that it starts on one core; threads then take time from each other."""
+    cv2.setNumThreads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def median(values: Iterable[float]) -> float:
     return float(np.median(list(values)))
 
@@ -96,14 +111,29 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 def machine() -> None:
     """Prints the date, the versions and how busy the machine is: a busy one measures its other guests."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    print(f"{datetime.date.today()}, Python {sys.version.split()[0]}, maskgen in {Path(maskgen.__file__).parent.name}/")
-    busy = " (others are at work: measure again when idle)" if load > 0.3 else ""
-    print(f"load before the run: {load:.1f} on {cores} cores{busy}", flush=True)
+    share, cores = others(), os.cpu_count() or 1
+    warning = " (**provisional**: others were at work)" if share > 0.05 else ""
+    python = sys.version.split()[0]
+    print(f"{datetime.date.today()}, Python {python}, {cores} cores, {share:.0%} busy before{warning}", flush=True)
+
+
+def others() -> float:
+    """The share of all cores that others use while this process sleeps; the load where there is no /proc."""
+
+    def ticks() -> tuple[int, int]:
+        times = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return sum(times[:8]), times[3] + times[4]
+
+    try:
+        before = ticks()
+        time.sleep(2)
+        total, idle = np.subtract(ticks(), before)
+        return float(1 - idle / max(total, 1))
+    except OSError:
+        return min(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
 
 
 def _astronauts(folder: Path) -> Path:
-    import cv2
     from skimage import data
 
     face = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:300, 80:380]

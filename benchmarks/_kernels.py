@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import numpy.typing as npt
 from maskgen import plan
 from maskgen.decode import decode
 from maskgen.fit import fit
-from maskgen.landmarks import FIRST_SIDE, Landmarker
+from maskgen.landmarks import FIRST_SIDE, Landmarker, points_of
 from maskgen.outline import VARIANTS, Undrawable, outline
-from maskgen.render import coverage, paint
-from maskgen.sample import Sample
+from maskgen.render import coverage, paint_each
+from maskgen.sample import GROUP, Sample
 from maskgen.shards.writers import ParquetShard
 
 SIZE, QUALITY = 224, [cv2.IMWRITE_JPEG_QUALITY, 95]
@@ -27,24 +29,53 @@ Image = npt.NDArray[np.uint8]
 class Stopwatch(dict[str, float]):
     """Seconds by name: `with watch("decode"):` adds to them."""
 
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+
     def __call__(self, name: str) -> Stopwatch:
         self._name = name
         return self
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = self._clock()
 
     def __exit__(self, *error: object) -> None:
-        self[self._name] = self.get(self._name, 0.0) + time.perf_counter() - self._began
+        self[self._name] = self.get(self._name, 0.0) + self._clock() - self._began
+
+    def over(self, name: str, steps: Iterator[Image]) -> Iterator[Image]:
+        """The pictures of `steps`; what it takes to make each is added to `name`."""
+        while True:
+            with self(name):
+                picture = next(steps, None)
+            if picture is None:
+                return
+            yield picture
 
 
-def kernels(paths: list[Path], landmarker: Landmarker, scratch: Path) -> dict[str, float]:
-    """Seconds of each step of a build with its default settings, over all photographs, steps one after the other.
+def kernels(
+    paths: list[Path], landmarker: Landmarker, scratch: Path, clock: Callable[[], float] = time.perf_counter
+) -> Stopwatch:
+    """Seconds of each step of a build with its default settings, over all photographs, in groups as the build has them.
 
-    So each has the processor's caches to itself, which is the best case. Left out: planning, hashes, flushing to the
-    disk, markers, and whatever holds the steps together.
+    Inside a group each step goes over all photographs before the next begins, so each has the processor's caches to
+    itself, which is its best case. Left out: planning, hashes, flushing to the disk, markers, and whatever holds the
+    steps together.
     """
-    watch = Stopwatch()
+    watch = Stopwatch(clock)
+    with watch("write"):
+        shard = ParquetShard(scratch / "kernels.parquet", "all", "rendered")
+    for first in range(0, len(paths), GROUP):
+        samples = _kernels_of_group(paths[first : first + GROUP], landmarker, watch)
+        with watch("write"):
+            for sample in samples:
+                shard.add(sample)
+    with watch("write"):
+        shard.__exit__(None, None, None)
+    return watch
+
+
+def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Sample]:
     with watch("decode"):
         images = [decode(path.read_bytes()) for path in paths]
     with watch("detect"):
@@ -57,33 +88,40 @@ def kernels(paths: list[Path], landmarker: Landmarker, scratch: Path) -> dict[st
         fitted = [fit(images[number], SIZE, "stretch", boxes[number]) for number in found]
         landmarks = [one.points(shape) for one, shape in zip(fitted, shapes, strict=True)]
         boxes = [one.points(boxes[number].reshape(2, 2)).ravel() for one, number in zip(fitted, found, strict=True)]
-    drawable = [number for number, points in enumerate(landmarks) if _drawable(points)]
-    with watch("first encoding"):
-        first = [_encode(cv2.cvtColor(fitted[number].image, cv2.COLOR_RGB2BGR)) for number in drawable]
-        pictures = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR) for data in first]
+    drawable = [place for place, points in enumerate(landmarks) if _drawable(points)]
     samples = []
-    for number, picture in zip(drawable, pictures, strict=True):
-        colors = {name: plan.color_of(0, str(number), name, ()) for name in VARIANTS}
+    for place in drawable:
+        with watch("first encoding"):
+            data = _encode(cv2.cvtColor(fitted[place].image, cv2.COLOR_RGB2BGR))
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
+        path = paths[found[place]]
+        colors = {name: plan.color_of(0, path.name, name, ()) for name in VARIANTS}
         with watch("draw"):
-            covers = coverage([outline(landmarks[number], name) for name in VARIANTS], SIZE, SIZE)
-            masked = [paint(picture, cover, color) for cover, color in zip(covers, colors.values(), strict=True)]
-        with watch("encode"):
-            jpegs = [_encode(image) for image in (picture, *masked)]
+            covers = coverage([outline(landmarks[place], name) for name in VARIANTS], SIZE, SIZE)
+        jpegs = []
+        for image in chain([picture], watch.over("draw", paint_each(picture, covers, colors.values()))):
+            with watch("encode"):
+                jpegs.append(_encode(image))
         names = dict(zip(("unmasked", *VARIANTS), jpegs, strict=True))
-        head = (f"{number:09d}", paths[number].name, "n000000", "train", 0, SIZE, SIZE)
-        samples.append(Sample(*head, boxes[number], landmarks[number], None, colors, names))
-    with watch("write"), ParquetShard(scratch / "kernels.parquet", "all", "rendered") as shard:
-        for sample in samples:
-            shard.add(sample)
+        head = (path.stem, path.name, "n000000", "train", 0, SIZE, SIZE)
+        samples.append(Sample(*head, boxes[place], landmarks[place], None, colors, names))
+    return samples
+
+
+def floors(paths: list[Path], landmarker: Landmarker, scratch: Path, clock: Callable[[], float]) -> Stopwatch:
+    """Seconds of the bare library calls below each step, on the same photographs, in the same groups."""
+    watch = Stopwatch(clock)
+    with (scratch / "floor").open("wb") as file:
+        for first in range(0, len(paths), GROUP):
+            jpegs = _floors_of_group(paths[first : first + GROUP], landmarker, watch)
+            with watch("write"):
+                file.writelines(jpegs)
     return watch
 
 
-def floors(paths: list[Path], landmarker: Landmarker, scratch: Path) -> dict[str, float]:
-    """Seconds of the bare library calls below each step, on the same photographs."""
-    watch = Stopwatch()
-    data = [np.fromfile(path, np.uint8) for path in paths]
+def _floors_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Image]:
     with watch("decode"):
-        images = [cv2.imdecode(one, cv2.IMREAD_COLOR_RGB) for one in data]
+        images = [cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) for path in paths]
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     scales = [FIRST_SIDE / max(grey.shape) for grey in greys]
     copies = [cv2.resize(grey, None, fx=scale, fy=scale) for grey, scale in zip(greys, scales, strict=True)]
@@ -98,7 +136,7 @@ def floors(paths: list[Path], landmarker: Landmarker, scratch: Path) -> dict[str
         fitted = [cv2.resize(image, (SIZE, SIZE)) for image in images]
     with watch("first encoding"):
         pictures = [cv2.imdecode(cv2.imencode(".jpg", image, QUALITY)[1], cv2.IMREAD_COLOR_BGR) for image in fitted]
-    points = np.array([(point.x, point.y) for point in shape.parts()]) * (SIZE / FIRST_SIDE)
+    points = points_of(shape.parts()) * (SIZE / FIRST_SIDE)
     outlines = [[np.rint(outline(points, name)).astype(np.int32)] for name in VARIANTS]
     jpegs = []
     for picture in pictures:
@@ -106,10 +144,7 @@ def floors(paths: list[Path], landmarker: Landmarker, scratch: Path) -> dict[str
             masked = [cv2.fillPoly(picture.copy(), corners, (30, 144, 255)) for corners in outlines]
         with watch("encode"):
             jpegs += [cv2.imencode(".jpg", image, QUALITY)[1] for image in (picture, *masked)]
-    with watch("write"), (scratch / "floor").open("wb") as file:
-        for jpeg in jpegs:
-            file.write(jpeg)
-    return watch
+    return jpegs
 
 
 def _encode(picture: Image) -> bytes:

@@ -18,11 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from _common import DATA, machine, photographs, table
+from _common import DATA, machine, on_one_core, photographs, table
 
-from maskgen import Landmarker
+from maskgen import Landmarker, landmarks
 from maskgen.decode import decode
-from maskgen.landmarks import FIRST_SIDE
+from maskgen.landmarks import FIRST_SIDE, search_sides
 
 Grey = npt.NDArray[np.uint8]
 Box = npt.NDArray[np.float32]
@@ -34,14 +34,21 @@ MARGINS = (0.15, 0.3, 0.6)
 
 
 class Watched:
-    """dlib's detector, with a note of the longer side of the copy that it last looked at."""
+    """dlib's detector, with a note of the longer side of the copy that it last looked at, and seconds by side."""
 
     def __init__(self, detector: Any) -> None:
         self.detector, self.side = detector, 0
+        self.seconds: Counter[int] = Counter()
 
     def __call__(self, grey: Grey, upsample: int) -> Any:
         self.side = max(grey.shape)
-        return self.detector(grey, upsample)
+        began = time.process_time()
+        faces = self.detector(grey, upsample)
+        self.seconds[self.side] += time.process_time() - began
+        return faces
+
+
+FIRST_SIDES = ((80,), (96,), (112,), (120,), (128,), (144,), (83, 120), (88, 120), (96, 120))
 
 
 def main() -> None:
@@ -51,6 +58,7 @@ def main() -> None:
     if not DATA.is_dir():
         parser.exit(0, "There is no ../shared/data; nothing to measure.\n")
     machine()
+    on_one_core()
     landmarker = Landmarker()
     watched = landmarker._detect = Watched(landmarker._detect)
 
@@ -59,6 +67,7 @@ def main() -> None:
 
     late = found_and_cost(landmarker, watched, full)
     precision(landmarker, full)
+    first_sides(landmarker, full)
     if arguments.sheet:
         sheet(late, landmarker, arguments.sheet)
 
@@ -74,16 +83,20 @@ def found_and_cost(
         if name.endswith("px"):  # about what VGGFace2's photographs measure; the shared faces are thumbnails
             greys = [cv2.resize(grey, (400, 400), interpolation=cv2.INTER_CUBIC) for grey in greys]
         ended: Counter[int] = Counter()
+        looked: Counter[int] = Counter()
+        watched.seconds.clear()
         seconds, boxes = [0.0, 0.0, 0.0], []
         for grey in greys:
             answers = []
             for method, detect in enumerate((landmarker.detect, full(0), full(1))):
-                began = time.perf_counter()
+                began = time.process_time()
                 answers.append(detect(grey))
-                seconds[method] += time.perf_counter() - began
+                seconds[method] += time.process_time() - began
                 if method == 0:
                     ended[watched.side if answers[0] is not None else 0] += 1
                     step = watched.side
+                    sides = search_sides(max(grey.shape))
+                    looked.update(sides[: sides.index(step) + 1])
             boxes.append(answers)
             if answers[0] is not None and step != FIRST_SIDE and not name.endswith("px"):
                 late.append((grey, answers[0], step))
@@ -93,7 +106,12 @@ def found_and_cost(
         other = sum(overlap(ours, one) < 0.5 for ours, _, one in same)
         cost = [seconds[0] / seconds[1], seconds[0] / seconds[2]]
         rows.append((name, len(greys), *found, lost, other, *cost))
-        steps += [(name, side or "nowhere", f"{count / len(greys):.3f}") for side, count in sorted(ended.items())]
+        spent = sum(watched.seconds.values())
+        for side, times in sorted(looked.items()):
+            cost = watched.seconds[side] / times / (seconds[1] / len(greys))
+            shares = (times / len(greys), ended[side] / len(greys), watched.seconds[side] / spent)
+            steps.append((name, side, *(f"{share:.3f}" for share in shares), cost))
+        steps.append((name, "nowhere", "", f"{ended[0] / len(greys):.3f}", "", ""))
     head = (
         "set",
         "photographs",
@@ -106,8 +124,39 @@ def found_and_cost(
         "cost / ups.",
     )
     table("The largest face: found coarse to fine, by dlib at full size, and by dlib upsampled once", head, rows)
-    table("Where the search ended", ("set", "side of the copy", "share"), steps)
+    head = ("set", "side of the copy", "searched", "ended here", "of the time", "one search / full size")
+    table("The steps of the search: photographs that came to each and ended there, and its cost", head, steps)
     return late
+
+
+def first_sides(landmarker: Landmarker, full: Callable[[int], Detect]) -> None:
+    """Prints what other sides of the first copy, or two first copies, would give."""
+    greys = {
+        name: [cv2.cvtColor(decode(path.read_bytes()), cv2.COLOR_RGB2GRAY) for path in photographs(DATA / name)]
+        for name in ("faces", "orl")
+    }
+    cut = [[crop(*face, margin) for face in marked_faces()] for margin in MARGINS]
+    truth = [[error(landmarker, grey, full(1)(grey), *points) for grey, *points in faces] for faces in cut]
+    chosen, rows = landmarks.search_sides, []
+    try:
+        for first in FIRST_SIDES:
+            landmarks.search_sides = lambda side, first=first: list(dict.fromkeys((*first, *chosen(side)[1:])))
+            row: list[object] = []
+            for several in greys.values():
+                began = time.process_time()
+                found = sum(landmarker.detect(grey) is not None for grey in several)
+                row += [time.process_time() - began, found]
+            for faces, least in zip(cut, truth, strict=True):
+                ours = [error(landmarker, grey, landmarker.detect(grey), *points) for grey, *points in faces]
+                both = [pair for pair in zip(ours, least, strict=True) if None not in pair]
+                row.append(float(np.divide(*np.mean(np.array(both, dtype=float), axis=0))))
+            rows.append((", then ".join(map(str, first)), *row))
+    finally:
+        landmarks.search_sides = chosen
+    ours = next(row for row in rows if row[0] == str(FIRST_SIDE))
+    rows = [(first, a / ours[1], found, b / ours[3], others, *ratios) for first, a, found, b, others, *ratios in rows]
+    head = ("first side", "cost, faces", "found", "cost, orl", "found", *(f"error, {margin:.0%}" for margin in MARGINS))
+    table(f"Other first sides: cost over that of {FIRST_SIDE}, error over dlib's upsampled (1.02 or less)", head, rows)
 
 
 def precision(landmarker: Landmarker, full: Callable[[int], Detect]) -> None:

@@ -14,7 +14,7 @@ from . import isolate
 from .errors import UsageError
 from .plan import BuildSettings
 from .processes import AHEAD, interrupts_held
-from .work import Made, ShardTask, in_worker_process, make_shard
+from .work import Made, ShardTask, in_worker_process, make_shard, make_shards
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
         workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
     workers = min(workers, len(tasks))
     if build.engine == "serial" or (build.engine == "joblib" and workers == 1):
-        yield from (make_shard(task) for task in tasks)
+        yield from make_shards(tasks)
         return
     if build.engine == "dask":
         from . import dask_engine

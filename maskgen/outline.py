@@ -8,6 +8,7 @@ Hanaoka 2020), as parametrised in the public work on self-restrained triplet los
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -82,11 +83,19 @@ def _wide(points: Points, coverage: str) -> Points:
 def _round(points: Points, coverage: str) -> Points:
     x, y, half_width, half_height = ellipse(points, f"round_{coverage}")
     corners = math.ceil(math.pi * math.sqrt(max(half_width, half_height) / (2 * SAGITTA))) + 8
+    return _circle(corners) * (half_width, half_height) + (x, y)
+
+
+@lru_cache(maxsize=256)
+def _circle(corners: int) -> Points:
+    """The corners (n, 2) of a polygon in the circle of radius 1."""
     angle = np.arange(corners) * (2 * np.pi / corners)
-    return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    circle.setflags(write=False)
+    return circle
 
 
 def signed_area(polygon: Points) -> float:
     """The shoelace area in square pixels; positive where the corners run clockwise on the screen (y down)."""
     x, y = polygon[:, 0], polygon[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    return float(x[:-1] @ y[1:] + x[-1] * y[0] - y[:-1] @ x[1:] - y[-1] * x[0]) / 2

@@ -7,7 +7,7 @@ allow, and a pixel that the outline does not touch keeps its value bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -49,21 +49,39 @@ def draw(image: Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[i
 
 def paint(image: Image, cover: Cover, color: Sequence[int]) -> Image:
     """Lays one colour (RGB) over a copy of `image`, as far as each pixel is covered."""
+    return next(paint_each(image, [cover], [color]))
+
+
+def paint_each(image: Image, covers: Iterable[Cover], colors: Iterable[Sequence[int]]) -> Iterator[Image]:
+    """Yields `image` under each cover in its colour: always the same picture, to be used before the next is asked for.
+
+    From one mask to the next only the mask's rows are copied anew.
+    """
     painted = image.copy()
+    for cover, color in zip(covers, colors, strict=True):
+        _lay(image, cover, color, painted)
+        yield painted
+        rows = slice(cover.top, cover.top + len(cover.share))
+        painted[rows] = image[rows]
+
+
+def _lay(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
+    """Writes the pixels of `image` that a cover touches into `painted`, blended with the colour."""
     share, left, top = cover
     if not share.size:
-        return painted
+        return
     height, width = share.shape
-    region = painted[top : top + height, left : left + width]
+    region = (slice(top, top + height), slice(left, left + width))
     # Whole numbers, rounded once: a share of 0 gives back the very pixel, a share of 255 the very colour. All
     # three channels lie in one row, because numpy is slow where the last axis is short.
-    weight = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB).reshape(height, -1)
-    blend = np.multiply(region.reshape(height, -1), 255 - weight, dtype=np.uint16)
-    blend += np.multiply(weight, np.tile(np.array(color, np.uint16), width))
+    weight = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB).reshape(height, -1).astype(np.uint16)
+    blend = image[region].reshape(height, -1).astype(np.uint16)
+    blend *= 255 - weight
+    weight *= np.tile(np.array(color, np.uint16), width)
+    blend += weight
     blend += 127
     blend //= 255
-    region[:] = blend.reshape(region.shape)
-    return painted
+    painted[region] = blend.reshape(height, width, 3)
 
 
 def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]:
@@ -129,7 +147,7 @@ def _pieces(start: Points, step: Points) -> tuple[Array, Array, Array, Indices]:
     line = np.arange(len(owner)) + (line - np.cumsum(crossed) + crossed)[owner]
     # Edge 7 is cut 0.3 of the way along at place 7.3, and begins at place 7.
     place = np.concatenate([np.arange(edges), owner % edges + (line - a[owner]) / da[owner]])
-    place.sort(kind="stable")
+    place.sort()
     edge = np.minimum(place.astype(np.int64), edges - 1)
     begin = place - edge
     stop = np.append(begin[1:], 1)

@@ -16,7 +16,7 @@ from .fit import fit
 from .landmarks import Face, Landmarker
 from .outline import Undrawable, outline
 from .plan import BuildSettings
-from .render import Image, coverage, paint
+from .render import Image, coverage, paint_each
 from .shards.schema import masked_names
 
 INNER_FACE = slice(27, 68)
@@ -132,8 +132,8 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
     if build.store == "rendered":
         bgr: Image = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR_BGR)
         pictures["unmasked"] = _encode(bgr, build.quality)
-        for name, cover in zip(masks, coverage(outlines, width, height), strict=True):
-            pictures[name] = _encode(paint(bgr, cover, colors[name][::-1]), build.quality)
+        painted = paint_each(bgr, coverage(outlines, width, height), [colors[name][::-1] for name in masks])
+        pictures |= {name: _encode(picture, build.quality) for name, picture in zip(masks, painted, strict=True)}
     return Sample(
         planned["key"],
         planned["source"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,14 +41,20 @@ class ParquetShard:
         self._schema = schema.row_schema(variants, store)
         self._samples: list[Sample] = []
         self._size = 0
-        names = [name for name in self._schema.names if self._schema.field(name).type != schema.IMAGE]
-        leaves = {field.name: "none" for field in self._schema} | {
-            f"{name}.{leaf}": "none" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")
-        }
+        jpegs = [f"{name}.{leaf}" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")]
+        lists = {field.name: field.type for field in self._schema if pa.types.is_fixed_size_list(field.type)}
+        plain = [field.name for field in self._schema if field.type != schema.IMAGE and field.name not in lists]
+        floats = [f"{name}.list.element" for name, kind in lists.items() if kind.value_type == pa.float32()]
+        self._file = pa.OSFile(os.fspath(path), "wb")
         self._writer = pq.ParquetWriter(
-            path,
+            self._file,
             self._schema,
-            compression={**leaves, **dict.fromkeys(names, "zstd")},  # JPEG does not compress
+            compression={  # JPEG does not compress
+                **dict.fromkeys(jpegs, "none"),
+                **dict.fromkeys([*plain, *(f"{name}.list.element" for name in lists)], "zstd"),
+            },
+            # The first bytes of all numbers together, then the second ones ...: coordinates compress by a third.
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
             use_dictionary=["source", "identity", "split"],
             write_statistics=["key", "source", "identity", "split", "label"],
         )
@@ -71,9 +78,12 @@ class ParquetShard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
+        with self._file:  # closed here: after a failed write the writer would keep it open
+            try:
+                if kind is None:
+                    self._flush()
+            finally:
+                self._writer.close()
 
 
 class TarShard:

@@ -9,11 +9,13 @@ import cv2
 import dlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage import io
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.landmarks import SHAPE_PREDICTOR, model_path, search_sides
+from maskgen.landmarks import SHAPE_PREDICTOR, model_path, points_of, search_sides
 
 
 def between_eyes(points: np.ndarray) -> float:
@@ -33,6 +35,35 @@ def test_landmarks_lie_where_the_face_has_them(head: np.ndarray, landmarker: mas
     points = face.landmarks
     found = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[60:68].mean(0), points[8]]
     np.testing.assert_allclose(found, [(63, 81), (106, 84), (83, 108), (84, 125), (82, 159)], atol=3)
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-(2**63), 2**63 - 1)] * 2), min_size=1, max_size=80)
+    | st.lists(st.tuples(*[st.integers(-300, 300)] * 2), min_size=68, max_size=68)
+)
+def test_points_read_at_once_are_those_read_one_by_one(points: list[tuple[int, int]]) -> None:
+    parts = dlib.points()
+    for x, y in points:
+        parts.append(dlib.point(x, y))
+    one_by_one = np.array([(part.x, part.y) for part in parts], dtype=np.int64)
+    assert one_by_one.tolist() == [list(point) for point in points], "dlib holds 64 bits"
+    at_once = points_of(parts)
+    assert (at_once.dtype, at_once.shape) == (np.float32, (len(points), 2))
+    np.testing.assert_array_equal(at_once, one_by_one.astype(np.float32))
+
+
+def test_landmarks_are_the_points_of_dlibs_shape(head: np.ndarray, landmarker: maskgen.Landmarker) -> None:
+    predictor = dlib.shape_predictor(str(model_path(SHAPE_PREDICTOR)))
+    large = cv2.resize(grey(head), (1400, 1400))  # points of three and four digits
+    for picture, box in (
+        (grey(head), (40, 40, 130, 140)),
+        (large, (300, 300, 1100, 1100)),
+        (large, (-900, -700, 90, 40)),
+    ):
+        points = landmarker.predict(picture, box)
+        expected = [(part.x, part.y) for part in predictor(picture, dlib.rectangle(*box)).parts()]
+        assert points.tolist() == [list(map(float, point)) for point in expected]
+    assert points.min() < 0, "the last box lies outside the frame"
 
 
 def test_coarse_to_fine_is_as_precise_as_full_size(astronaut: np.ndarray, landmarker: maskgen.Landmarker) -> None:

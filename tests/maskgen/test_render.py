@@ -11,7 +11,7 @@ from matplotlib.path import Path as MatplotlibPath
 import maskgen
 from maskgen import render
 from maskgen.outline import VARIANTS, outline, signed_area
-from maskgen.render import coverage, draw, paint
+from maskgen.render import coverage, draw, paint, paint_each
 
 HALF_STEP = 0.5 / 255 + 1e-6
 """What rounding to 255ths may add to the share of a pixel."""
@@ -143,6 +143,20 @@ def test_paint_blends_by_share_and_leaves_the_rest_alone(
     assert (painted[inside] == color).all()
     wanted = image + share * (np.array(color) - image)
     assert np.abs(painted - wanted).max() <= 1.001  # half a grey value for the share, half for the blend
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(stars(-9.0, 25.0), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_one_picture_painted_again_and_again_is_as_painted_anew(polygons: list[np.ndarray], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    image = generator.integers(0, 256, (13, 16, 3), dtype=np.uint8)
+    colors = generator.integers(0, 256, (len(polygons), 3)).tolist()
+    before, covers = image.copy(), coverage(polygons, 16, 13)
+    painted = [(id(picture), picture.copy()) for picture in paint_each(image, covers, colors)]
+    assert len({place for place, _ in painted}) == 1, "no second copy of the photograph"
+    for (_, picture), cover, color in zip(painted, covers, colors, strict=True):
+        np.testing.assert_array_equal(picture, paint(image, cover, color))
+    np.testing.assert_array_equal(image, before, err_msg="the photograph itself was painted")
 
 
 FACES = ["astronaut", "faces/n000001/0001_01.jpg", "faces/n000002/0001_01.jpg", "faces/n000003/0001_01.jpg"]

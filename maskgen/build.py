@@ -21,7 +21,7 @@ from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
-from .storage import LOCK, LocalStorage, Storage, located, open_storage, plain
+from .storage import LOCK, LocalStorage, Storage, located, open_storage
 from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
@@ -245,7 +245,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """What ran and how fast: the one file that differs from run to run."""
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     return {
-        "command": jsonable(replace(build, src=plain(build.src))),
+        "command": jsonable(build),
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),

@@ -63,10 +63,15 @@ def check(settings: Any) -> None:
 def jsonable(settings: Any, *, run_only: bool = True) -> dict[str, Any]:
     """The settings as plain JSON values, keyed by option name. `run_only=False` leaves the run-only ones out."""
     return {
-        option_name(field): _plain(getattr(settings, field.name))
+        option_name(field): _plain(_declared(field, getattr(settings, field.name)))
         for field in dataclasses.fields(settings)
         if run_only or not field.metadata.get("run_only")
     }
+
+
+def _declared(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A value in the declared type: Python callers may write 1 for 1.0, which is the same setting."""
+    return float(value) if type(value) is int and str(field.type).startswith("float") else value
 
 
 def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
@@ -89,9 +94,7 @@ def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Path | str):
-        return os.fsencode(value).decode("utf-8", "backslashreplace")
+        return redacted(os.fsencode(value).decode("utf-8", "backslashreplace"))
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return redacted(value)
     return value

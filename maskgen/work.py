@@ -112,11 +112,17 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
 
 
 def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
-    """The shard's slice of the plan. Raises `MaskgenError` where the plan has become another one."""
+    """The shard's slice of the plan. Raises `MaskgenError` where it cannot be read or has become another one."""
     storage = open_storage(task.build.out)
-    with storage.open("plan.parquet") as file:
-        plan = pq.ParquetFile(file)
-        rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
+    try:
+        with storage.open("plan.parquet") as file:
+            plan = pq.ParquetFile(file)
+            rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
+    except pa.ArrowException as error:
+        said = " ".join(str(error).split())[:120].rstrip(".")
+        raise MaskgenError(
+            f"the plan in {storage} cannot be read ({said}); run the same command again: it goes on from here."
+        ) from None
     if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
         raise MaskgenError(
             f"the plan in {storage} became another one during the build, by a build of other settings; "

@@ -283,6 +283,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
         "out": Path("y"),
         "workers": 3,
         "engine": "serial",
+        "address": "tcp://127.0.0.1:8786",
         "overwrite": True,
     }
     assert all(of(**{name: value}) == of() for name, value in same.items())
@@ -330,3 +331,10 @@ def test_every_entry_is_planned_exactly_once(counts: dict[str, int], share: floa
     test = {row["identity"] for row in rows if row["split"] == "test"}
     assert test.isdisjoint(identities)
     assert test | set(identities) == set(counts)
+
+
+def test_a_whole_number_is_the_same_setting_as_a_float(tmp_path: Path) -> None:
+    base = BuildSettings(src="src", out="out", test_identities=1.0)
+    whole = dataclasses.replace(base, test_identities=1)
+    assert plan.description(whole, "plan") == plan.description(base, "plan")
+    assert plan.fingerprint(plan.description(whole, "plan")) == plan.fingerprint(plan.description(base, "plan"))

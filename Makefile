@@ -28,7 +28,7 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
 
 test: $(READY) ## Set up and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 soak: $(READY) ## Run the tests of faults twenty times harder (an hour)
 	$(BIN)/python -m pytest tests/faults --soak 20

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen import plan
+from maskgen import draws
 from maskgen.decode import decode
 from maskgen.fit import fit
 from maskgen.landmarks import FIRST_SIDE, Landmarker, points_of
@@ -95,7 +95,7 @@ def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatc
             data = _encode(cv2.cvtColor(fitted[place].image, cv2.COLOR_RGB2BGR))
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
         path = paths[found[place]]
-        colors = {name: plan.color_of(0, path.name, name, ()) for name in VARIANTS}
+        colors = {name: draws.color_of(0, path.name, name, ()) for name in VARIANTS}
         with watch("draw"):
             covers = coverage([outline(landmarks[place], name) for name in VARIANTS], SIZE, SIZE)
         jpegs = []

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from . import settings
+from .draws import digest, palette
 from .errors import UsageError
 from .outline import VARIANTS
 from .settings import setting
@@ -143,38 +144,6 @@ def check(build: BuildSettings) -> None:
     palette(build.colors)
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")
-
-
-NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
-"""Light blue, black, white, red: the colours NISTIR 8311 and 8331 test. NIST prints no RGB; these values are ours."""
-
-
-def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
-    """The colours, RGB, that the setting `--colors` allows; empty for `random`. Raises `UsageError`."""
-    if colors == "random":
-        return ()
-    if colors == "nist":
-        return NIST_COLORS
-    chosen = []
-    for text in colors.split(","):
-        digits = text.strip().removeprefix("#")
-        if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
-            raise UsageError(f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000.")
-        chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
-    return tuple(chosen)
-
-
-def color_of(seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
-    """The colour (RGB) of one photograph's mask: a pure function of the seed, the source's name and the variant."""
-    digest = _digest(seed, "color", variant, source)
-    if colors:
-        return colors[int.from_bytes(digest[:8], "big") % len(colors)]
-    return digest[0], digest[1], digest[2]
-
-
-def variant_of(seed: int, source: str) -> str:
-    """The one variant that `--variants random` draws for a photograph, each of the six alike."""
-    return VARIANTS[int.from_bytes(_digest(seed, "variant", source)[:8], "big") % len(VARIANTS)]
 
 
 def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None) -> tuple[pa.Table, list[str]]:
@@ -299,7 +268,7 @@ def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
     listing = iter(listing)
     while chunk := list(islice(listing, _CHUNK)):
         source, identity, official, size, problem, *contained = zip(*chunk, strict=True)
-        digests = b"".join(_digest(seed, "order", name) for name in source)
+        digests = b"".join(digest(seed, "order", name) for name in source)
         hashes = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
         columns = {
             "source": pa.array(source, pa.string()),
@@ -355,7 +324,7 @@ def _test_identities(names: npt.NDArray[np.object_], build: BuildSettings) -> np
     wanted = round(build.test_identities * len(real))
     if build.test_identities > 0 and len(real) >= 4:
         wanted = max(wanted, 2)
-    ranked = sorted(real, key=lambda code: _digest(build.seed, "identity", str(names[code])))
+    ranked = sorted(real, key=lambda code: digest(build.seed, "identity", str(names[code])))
     return np.array(ranked[:wanted], dtype=np.int64)
 
 
@@ -383,11 +352,6 @@ def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Arr
     chosen = boxes[place.fill_null(0).to_numpy()] if len(boxes) else np.zeros((len(place), 4), np.float32)
     face = pa.FixedSizeListArray.from_arrays(pa.array(chosen.ravel()), 4, mask=missing)
     return problem, face
-
-
-def _digest(seed: int, purpose: str, *names: str) -> bytes:
-    text = "\0".join((str(seed), purpose, *names))
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _file_sha256(path: Path) -> str:

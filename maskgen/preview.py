@@ -10,11 +10,11 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from .decode import Rejected, decode
+from .draws import palette
 from .errors import MaskgenError, UsageError
 from .fit import fit
 from .landmarks import Face, Landmarker
 from .outline import VARIANTS, Undrawable
-from .plan import palette
 from .render import Image, draw
 
 SIDE = 224

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from . import plan
+from . import draws
 from .decode import Rejected, decode
 from .fit import fit
 from .landmarks import Face, Landmarker
@@ -118,10 +118,10 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
     fitted = fit(image, build.size, build.fit, face.box)
     box, landmarks = fitted.points(face.box.reshape(2, 2)).ravel(), fitted.points(face.landmarks)
     height, width = fitted.image.shape[:2]
-    drawn = plan.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
+    drawn = draws.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
     masks = {name: drawn or name for name in masked_names(build.variants)}
-    palette = plan.palette(build.colors)
-    colors = {name: plan.color_of(build.seed, planned["source"], variant, palette) for name, variant in masks.items()}
+    palette = draws.palette(build.colors)
+    colors = {name: draws.color_of(build.seed, planned["source"], variant, palette) for name, variant in masks.items()}
     try:
         outlines = [outline(landmarks, variant) for variant in masks.values()]
     except Undrawable as error:

@@ -14,8 +14,9 @@ from PIL import Image
 
 import maskgen
 from maskgen.decode import Rejected
+from maskgen.draws import color_of, variant_of
 from maskgen.outline import VARIANTS
-from maskgen.plan import BuildSettings, color_of, variant_of
+from maskgen.plan import BuildSettings
 from maskgen.sample import Sample, make_sample
 
 PLANNED = {

@@ -39,7 +39,7 @@ lint: $(READY) ## Check format, lint and types
 	$(BIN)/mypy
 
 bench: $(READY) ## Measure speed; prints ratios
-	for name in build floor peers store hotspots landmarks plan memory; do $(BIN)/python benchmarks/$$name.py; done
+	for name in build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
 
 docs: $(READY) ## Write the command reference anew from the code
 	$(BIN)/python docs/make_reference.py

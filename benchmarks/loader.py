@@ -205,6 +205,7 @@ def turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[flo
 
 
 def endless(loader: Callable[[], Any]) -> Iterator[Any]:
+    """Epoch after epoch, in the same worker."""
     made = loader()
     while True:
         yield from made
@@ -229,7 +230,9 @@ def webdataset_loader(folder: Path, batch: int, masks: bool = True) -> Any:
         .map(lambda pair: (pair[0], pair[1]["label"]))
         .batched(batch, partial=False)
     )
-    return webdataset.WebLoader(pipeline, batch_size=None, num_workers=1, prefetch_factor=data.AHEAD)
+    return webdataset.WebLoader(
+        pipeline, batch_size=None, num_workers=1, persistent_workers=True, prefetch_factor=data.AHEAD
+    )
 
 
 def folder_loader(tree: Path, batch: int) -> Any:
@@ -238,6 +241,7 @@ def folder_loader(tree: Path, batch: int) -> Any:
         batch_size=min(batch, sum(1 for _ in tree.rglob("*.jpg"))),
         shuffle=True,
         num_workers=1,
+        persistent_workers=True,
         prefetch_factor=data.AHEAD,
         drop_last=True,
     )

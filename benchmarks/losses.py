@@ -73,7 +73,10 @@ def compare(name: str, src: Path, scratch: Path, seed: int, chosen: argparse.Nam
         for row in report.rows:
             found, ends = row.figures, row.intervals.intervals if row.intervals else {}
             values = {"eer": found.eer.eer, "fmr10": found.fmr10.fnmr, "auc": found.auc}
-            cells = (f"{values[figure]:.3f} [{ends[figure][0]:.3f}, {ends[figure][1]:.3f}]" for figure in FIGURES)
+            cells = (
+                f"{values[figure]:.3f}" + (f" [{ends[figure][0]:.3f}, {ends[figure][1]:.3f}]" if ends else "")
+                for figure in FIGURES
+            )
             rows.append((row.scenario, model, *cells, f"{found.genuine:.0f}"))
     rows.sort(key=lambda row: ("U-U", "U-M", "M-M").index(str(row[0])))
     title = f"{name}, seed {seed}: {report.subjects} test subjects, {report.photographs} photographs"

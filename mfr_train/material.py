@@ -17,6 +17,7 @@ from maskgen.errors import MaskgenError, UsageError
 
 from . import scores
 from .backbones import CHUNK, Floats
+from .bootstrap import FEWEST
 from .features import embed_rows, row_index
 from .models import Model
 from .scenarios import (
@@ -101,6 +102,8 @@ def from_dataset(
         return kept[name]
 
     notes = _singles(np.bincount(subjects))
+    if len(identities) < FEWEST:
+        notes.append(f"{len(identities)} subjects are too few for intervals, which need {FEWEST}.")
     if split != "test":
         notes.append(f"The identities of {split} are those of the training: this measures what was learned by heart.")
     parts = {}

@@ -50,6 +50,8 @@ def measure(
     units = bootstrap.units(subjects)
     fixed = tuple((thresholds or {}).values())
     unit_count = int(units[-1]) + 1
+    if subjects < bootstrap.FEWEST:
+        resamples = 0
     if comparison.pairs > limit:
         table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if resamples else None
         found, counts = None, _binned(comparison, units, table)

@@ -88,14 +88,15 @@ def test_many_pairs_give_the_figures_of_few_blocks(side: Side) -> None:
         assert abs(values[0] - values[1]) <= bound + 1e-12
 
 
-def test_two_subjects_leave_some_resamples_without_impostors() -> None:
-    values = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
-    two, _ = scores.side(values, [0, 0, 0, 1, 1, 1], np.arange(6))
-    found = measure(Comparison(two, two, True), 2, 200, 1).intervals
+def test_few_subjects_leave_some_resamples_without_impostors_and_two_have_no_interval() -> None:
+    values = np.random.default_rng(2).normal(size=(9, 8)).astype(np.float32)
+    three, _ = scores.side(values, [0, 0, 0, 1, 1, 1, 2, 2, 2], np.arange(9))
+    found = measure(Comparison(three, three, True), 3, 200, 1).intervals
     assert found is not None
-    assert found.resamples == int((resample(2, 200, 1) == 1).all(axis=1).sum())
-    # What is left is the one resample with each subject once: the interval is a point.
-    assert found.intervals["eer"][0] == found.intervals["eer"][1]
+    assert found.resamples == int(((resample(3, 200, 1) > 0).sum(axis=1) > 1).sum()) < 200
+    # Of two subjects the one resample that is left has each once: the interval would be a point.
+    two, _ = scores.side(values[:6], [0, 0, 0, 1, 1, 1], np.arange(6))
+    assert measure(Comparison(two, two, True), 2, 200, 1).intervals is None
 
 
 def test_unordered_pairs_are_numbered_row_by_row() -> None:

@@ -29,7 +29,7 @@ MOST_BINS, CELLS = 8192, 2**26
 """Bins of a resample, and cells of the table (pairs of subjects) x (bins): 256 MiB of uint32."""
 
 FEWEST = 3
-"""Subjects that an interval needs: of two, the only resample with impostors has both once, and its interval is a point."""
+"""Subjects that an interval needs: of two, the only resample with impostors has both once, a point and no interval."""
 
 LEVEL = 0.95
 

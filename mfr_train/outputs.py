@@ -95,10 +95,13 @@ def write_report(report: Report) -> None:
 
 def table(report: Report) -> str:
     """The report as text: a line of figures for each scenario, a line of 95 % intervals below it, notes at the end."""
-    failed = ", ".join(f"{count} {reason}" for reason, count in report.failures.items())
+    failed, count = (
+        ", ".join(f"{count} {reason}" for reason, count in report.failures.items()),
+        sum(report.failures.values()),
+    )
     lines = [
         f"{report.model} on {report.data}: {report.subjects} subjects, {report.photographs} photographs, "
-        f"{sum(report.failures.values())} failures{f' ({failed})' if failed else ''}",
+        f"{count} failure{'' if count == 1 else 's'}{f' ({failed})' if failed else ''}",
         "",
         *_aligned(_table_rows(report.rows)),
     ]

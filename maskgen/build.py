@@ -21,7 +21,7 @@ from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
-from .storage import LOCK, LocalStorage, Storage, located, open_storage
+from .storage import LOCK, LocalStorage, Storage, located, open_storage, plain
 from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
@@ -185,18 +185,13 @@ def _finish(
 
 
 def _check_out(src: str, storage: Storage) -> None:
-    """Raises `UsageError` where --out overlaps --src or holds something that is not ours."""
+    """Raises `UsageError` where there is no --src, or where --out overlaps it or holds something that is not ours."""
     local = sources.local_path(src)
     if local is not None and not os.path.isdir(local) and not sources.kind_of(local):  # so, too, in a closed folder
         raise UsageError(f"there is no folder --src {local}; give a folder of identity folders.")
+    _check_apart(local, src, storage)
     if isinstance(storage, LocalStorage):
         out = storage.folder
-        if local is not None:
-            folder = Path(local).resolve()
-            if out.is_relative_to(folder) or folder.is_relative_to(out):
-                raise UsageError(
-                    f"--out {out} and --src {folder} lie inside each other; give --out a folder of its own."
-                )
         try:
             str(out).encode()
         except UnicodeEncodeError:
@@ -213,6 +208,15 @@ def _check_out(src: str, storage: Storage) -> None:
                 raise UsageError(
                     f"--out {storage} holds {name!r} and is no data set of maskgen; give an empty or new folder."
                 )
+
+
+def _check_apart(local: str | None, src: str, storage: Storage) -> None:
+    if isinstance(storage, LocalStorage) != (local is not None):
+        return  # one in a folder, one in a store
+    here = plain(src) if local is None else str(Path(local).resolve())
+    inner, outer = sorted((f"{place.rstrip('/')}/" for place in (here, str(storage))), key=len, reverse=True)
+    if inner.startswith(outer):
+        raise UsageError(f"--out {storage} and --src {here} lie inside each other; give --out a folder of its own.")
 
 
 def _refuse_other(storage: Storage, described: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     total, steps = torch.zeros((), device=device), 0
     bar = tqdm(total=iterations, initial=start, desc="stage 1", unit="step", disable=None if group.first else True)
     network.train()
-    with _memory_errors(micro):
+    with _memory_errors(micro), data.worker_errors():
         for iteration, (images, labels) in enumerate(islice(stream, iterations - start), start + 1):
             optimizer.param_groups[0]["lr"] = lr
             total += train_step(network, forward, optimizer, images, labels, micro, device, autocast)

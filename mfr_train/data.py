@@ -13,6 +13,7 @@ import hashlib
 import math
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import cycle
@@ -113,15 +114,25 @@ def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
     return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
 
 
-def _next(pieces: Iterator[Batch | MaskgenError]) -> Batch:
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """One sentence, `MaskgenError`, where a process that decodes was killed.
+
+    PyTorch raises its own error wherever the main process is when it hears of that, so this goes around whatever is
+    done with the batches, and not only around fetching them.
+    """
     try:
-        piece = next(pieces)
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise MaskgenError(
             "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
         ) from None
+
+
+def _next(pieces: Iterator[Batch | MaskgenError]) -> Batch:
+    piece = next(pieces)
     if isinstance(piece, MaskgenError):
         raise piece
     return piece

@@ -23,7 +23,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 
 
 def start(
-    src: Path, out: Path, *options: object, shape: dict[str, Any] = SHAPE, env: dict[str, str] | None = None
+    src: Path, out: Path | str, *options: object, shape: dict[str, Any] = SHAPE, env: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a shell starts it."""
     shaping = [f"--{name.replace('_', '-')}={value}" for name, value in shape.items()]

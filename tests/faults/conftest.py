@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import maskgen
+from runs import SHAPE
 
 Hashes = Callable[[Path], dict[str, str]]
 
@@ -22,7 +23,7 @@ def times(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def shape() -> dict[str, Any]:
     """The settings of every build here: both formats, several shards in each split."""
-    return {"size": 64, "shard_size": 4, "format": "both", "test_identities": 0.4}
+    return SHAPE
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ import pytest
 import maskgen
 from maskgen.shards.commit import leftovers
 from maskgen.verify import verify
+from runs import start
 
 Hashes = Callable[[Path], dict[str, str]]
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 KILLED_AT_A_STEP = """
@@ -42,14 +42,6 @@ os.fsync, os.replace, os.unlink = counted(os.fsync), counted(os.replace), counte
 maskgen.build(src=src, out=out, engine="serial", **shape)
 print(steps)
 """
-
-
-def start(src: Path, out: Path, shape: dict[str, Any], *options: str, **process: Any) -> subprocess.Popen[str]:
-    """The command, in a process group of its own."""
-    shaping = [f"--{name.replace('_', '-')}={value}" for name, value in shape.items()]
-    command = [sys.executable, "-m", "cli", "build", f"--src={src}", f"--out={out}", *shaping, *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes | process)
 
 
 def goes_on(src: Path, out: Path, shape: dict[str, Any]) -> None:
@@ -95,14 +87,14 @@ def test_a_build_killed_again_and_again_at_random_moments_ends_in_the_same_bytes
     seed = random.randrange(2**32)
     chance, kills, finished, number = random.Random(seed), 0, 0, 0
     began = time.monotonic()
-    process = start(tree, tmp_path / "first", shape, "--engine=serial")
+    process = start(tree, tmp_path / "first", "--engine=serial")
     assert process.wait(300) == 0
     process.communicate()
     usual = time.monotonic() - began
     while kills < 25 * times:
         out = tmp_path / f"{number}"
         engine = chance.choice((("--engine=serial",), ("--engine=serial",), ("--workers=2",)))
-        process = start(tree, out, shape, *engine)
+        process = start(tree, out, *engine)
         time.sleep(usual * chance.uniform(0.2, 1.0))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -120,7 +112,7 @@ def test_sigterm_is_one_sentence_and_the_same_command_goes_on(
 ) -> None:
     for number in range(2 * times):
         out = tmp_path / str(number)
-        process = start(tree, out, shape, "--engine=serial")
+        process = start(tree, out, "--engine=serial")
         while not (out / "plan.parquet").exists() and process.poll() is None:
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGTERM)
@@ -138,7 +130,7 @@ def test_two_builds_race_on_one_output_and_one_of_them_wins(
 ) -> None:
     for number in range(2 * times):
         out = tmp_path / str(number)
-        processes = [start(tree, out, shape, "--engine=serial") for _ in range(2)]
+        processes = [start(tree, out, "--engine=serial") for _ in range(2)]
         said = [process.communicate(timeout=300)[1] for process in processes]
         codes = [process.returncode for process in processes]
         assert 0 in codes, said
@@ -152,7 +144,7 @@ def test_the_lock_of_a_killed_build_holds_nobody_up(
     tree: Path, expected: dict[str, str], shape: dict[str, Any], tmp_path: Path, hashes: Hashes
 ) -> None:
     out = tmp_path / "smfd"
-    process = start(tree, out, shape, "--engine=serial")
+    process = start(tree, out, "--engine=serial")
     while not (out / ".maskgen-lock").exists() and process.poll() is None:
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)

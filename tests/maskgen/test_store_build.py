@@ -8,8 +8,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +22,8 @@ from maskgen import lease
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.object_store import ObjectStorage
 from maskgen.verify import verify
+from runs import reaped, start
 
-ROOT = Path(__file__).parents[2]
 SHAPE = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
 """As the fixture `built`, whose bytes are the measure here."""
 
@@ -306,24 +304,6 @@ def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     assert verify(s3.uri(place))["rows"] == 27
 
 
-def start(src: Path, out: str, *options: str) -> subprocess.Popen[str]:
-    shaping = [f"--{name.replace('_', '-')}={value}" for name, value in SHAPE.items()]
-    command = [sys.executable, "-m", "cli", "build", f"--src={src}", f"--out={out}", *shaping, *options]
-    return subprocess.Popen(
-        command, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-@contextlib.contextmanager
-def reaped(process: subprocess.Popen[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("options", "times"), [(("--engine=serial",), 5), (("--workers=2",), 2)])
 def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
@@ -346,7 +326,7 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
     between, killed = proxy(choose), 0
     for _ in range(times):
         left[0] = chance.randrange(3, 120)
-        process[0] = start(tree, s3.uri(place, between.port), *options)
+        process[0] = start(tree, s3.uri(place, between.port), *options, shape=SHAPE)
         with reaped(process[0]):
             killed += process[0].wait(300) == -signal.SIGKILL
     assert killed, f"no build was killed; random.Random({seed})"
@@ -370,7 +350,7 @@ def test_a_build_stopped_by_hand_gives_its_lease_back(
             os.killpg(process[0].pid, stop)
         return "pass"
 
-    process[0] = start(tree, s3.uri(place, proxy(choose).port), "--engine=serial")
+    process[0] = start(tree, s3.uri(place, proxy(choose).port), "--engine=serial", shape=SHAPE)
     with reaped(process[0]):
         _, errors = process[0].communicate(timeout=300)
     assert process[0].returncode == 130, errors
@@ -390,7 +370,7 @@ def test_two_builds_do_not_work_on_one_place(
 
     def another(marker: Any) -> None:
         if not said:
-            process = start(tree, s3.uri(place), "--overwrite")
+            process = start(tree, s3.uri(place), "--overwrite", shape=SHAPE)
             said.append(process.communicate(timeout=300)[1])
 
     run(tree, s3.uri(place), progress=another)
@@ -441,3 +421,12 @@ def test_file_uris_are_folders(tree: Path, tmp_path: Path, built: Path, hashes: 
     with pytest.raises(UsageError, match="lie inside each other"):
         run(tree, (tree / "smfd").as_uri())
     assert verify(out.as_uri())["rows"] == 27
+
+
+def test_source_and_output_may_not_lie_inside_each_other(s3: Any) -> None:
+    bucket = s3.bucket()
+    for src, out in ((bucket, f"{bucket}/smfd"), (f"{bucket}/photographs", bucket), (f"{bucket}/a", f"{bucket}/a")):
+        with pytest.raises(UsageError, match=r"--out s3://.* and --src s3://.* lie inside each other") as caught:
+            maskgen.build(src=s3.uri(src), out=s3.uri(out))
+        assert "test-secret" not in str(caught.value)
+    assert s3.objects(bucket) == {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -180,14 +180,42 @@ def test_batches_are_uint8_tensors(feed):
     assert labels.dtype == torch.int64
 
 
-def test_a_worker_that_is_killed_is_one_sentence(feed):
-    before = set(multiprocessing.active_children())
-    stream = data.batches(feed, workers=2)
-    next(stream)
-    for process in set(multiprocessing.active_children()) - before:
-        os.kill(process.pid, signal.SIGKILL)
-    with pytest.raises(maskgen.MaskgenError, match=r"a process that decodes was killed.*fewer --workers and run again"):
-        list(stream)
+KILLS = """
+import multiprocessing, os, signal, sys, time
+import maskgen
+from mfr_train import data
+
+if __name__ == "__main__":
+    stream = data.batches(data.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
+    try:
+        with data.worker_errors():
+            next(stream)
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+            if sys.argv[2] == "elsewhere":
+                time.sleep(60)  # the news comes while something else is done with the batch
+            list(stream)
+    except maskgen.MaskgenError as error:
+        print(error, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("where", ["fetching", "elsewhere"])
+def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
+    """In a process of its own: PyTorch raises its error anywhere in the process whose worker died."""
+    script = tmp_path / "kills.py"
+    script.write_text(KILLS)
+    path = os.pathsep.join([str(Path(maskgen.__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, script, demo, where],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    told = "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again.\n"
+    assert done.stdout == told, done.stderr
 
 
 @pytest.mark.parametrize("settings", [{}, {"format": "webdataset"}, {"store": "recipe"}])

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import signal
 import struct
 import tarfile
 import tempfile
@@ -30,6 +31,12 @@ HEAD = (slice(20, 200), slice(140, 320))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", default="1", help="strike with so many times the faults of a usual run (tests/faults)")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -215,7 +215,7 @@ def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
 
 def write_plan(table: pa.Table, path: Path) -> None:
     """Writes a plan as Parquet, one row group a shard, so that a worker reads its own rows only."""
-    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True) as writer:
         for _, _, first, rows in shard_slices(table):
             writer.write_table(table.slice(first, rows))
 

@@ -116,9 +116,9 @@ def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
     storage = open_storage(task.build.out)
     try:
         with storage.open("plan.parquet") as file:
-            plan = pq.ParquetFile(file)
+            plan = pq.ParquetFile(file, page_checksum_verification=True)
             rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
-    except pa.ArrowException as error:
+    except (OSError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:120].rstrip(".")
         raise MaskgenError(
             f"the plan in {storage} cannot be read ({said}); run the same command again: it goes on from here."

@@ -280,7 +280,7 @@ def failing(said: list[str]) -> Iterator[None]:
 FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 
 
-@pytest.mark.parametrize(("seed", "rate", "workers"), [(1, 0.1, 1), (2, 0.35, 1), (3, 0.2, 2)])
+@pytest.mark.parametrize(("seed", "rate", "workers"), [(1, 0.1, 1), (2, 0.25, 1), (3, 0.2, 2)])
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int
 ) -> None:

@@ -13,3 +13,8 @@ class UsageError(MaskgenError):
     """The call was wrong. The command line prints the message and exits with 2."""
 
     exit_code = 2
+
+
+def short(error: object) -> str:
+    """What a library's error says, as a part of one sentence: in one line, 120 characters at most."""
+    return " ".join(str(error).split())[:120]

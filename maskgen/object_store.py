@@ -180,7 +180,10 @@ class ObjectStorage:
 
 
 class StoredFile(io.RawIOBase):
-    """An object to read at any position. Every read is whole: one that was cut short is asked for again."""
+    """An object to read at any position. A read that Arrow finds short is asked for again.
+
+    One that it takes for whole, though the answer was cut in its headers, is for callers to notice (`ObjectStorage.read`).
+    """
 
     def __init__(self, store: ObjectStorage, path: str) -> None:
         self._store, self._position = store, 0

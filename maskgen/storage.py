@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import pyarrow as pa
 import pyarrow.fs
 
-from .errors import MaskgenError, UsageError
+from .errors import MaskgenError, UsageError, short
 from .shards import commit
 
 LOCK = ".maskgen-lock"
@@ -137,7 +137,7 @@ def _reason(said: str) -> str:
 
 
 def _short(said: str) -> str:
-    return " ".join(said.split())[:120].rstrip(" .")
+    return short(said).rstrip(" .")
 
 
 class Storage(Protocol):

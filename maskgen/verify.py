@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import plan
-from .errors import MaskgenError
+from .errors import MaskgenError, short
 from .shards import commit, schema, writers
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
@@ -77,7 +77,7 @@ def _checked_plan(dataset: Dataset) -> pa.Table:
         same = dataset.storage.sha256("plan.parquet") == dataset.info["plan_sha256"]
         table = _table(dataset, "plan.parquet")
     except (OSError, pa.ArrowException) as error:
-        said = " ".join(str(error).split())[:120]
+        said = short(error)
         raise MaskgenError(f"{dataset}/plan.parquet cannot be read ({said}); {again}") from None
     if not same:
         raise MaskgenError(f"{dataset}/plan.parquet is not the plan of this data set; {again}")
@@ -121,7 +121,7 @@ def _check_file(dataset: Dataset, path: str, size: int, digest: str, keys: list[
     except FileNotFoundError:
         raise _Broken(f"{name} is missing") from None
     except (OSError, tarfile.TarError, pa.ArrowException) as error:
-        raise _Broken(f"{name} cannot be read ({' '.join(str(error).split())[:120]})") from None
+        raise _Broken(f"{name} cannot be read ({short(error)})") from None
     if there != keys:
         raise _Broken(f"{name} holds other photographs than the plan")
 

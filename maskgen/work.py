@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .decode import Rejected
-from .errors import MaskgenError
+from .errors import MaskgenError, short
 from .landmarks import Landmarker
 from .plan import BuildSettings
 from .sample import make_samples
@@ -119,7 +119,7 @@ def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
             plan = pq.ParquetFile(file, page_checksum_verification=True)
             rows = plan.read_row_group(task.row_group).to_pylist() if task.row_group < plan.num_row_groups else []
     except (OSError, pa.ArrowException) as error:
-        said = " ".join(str(error).split())[:120].rstrip(".")
+        said = short(error).rstrip(".")
         raise MaskgenError(
             f"the plan in {storage} cannot be read ({said}); run the same command again: it goes on from here."
         ) from None

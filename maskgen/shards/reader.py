@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import MaskgenError, UsageError
+from ..errors import MaskgenError, UsageError, short
 from ..render import Image, draw
 from ..storage import Storage, open_storage
 from . import schema, tar
@@ -109,7 +109,7 @@ class Shard:
             with storage.open(name) as file:
                 yield from reader(file, self, stored, wanted, pictures)
         except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
-            said = " ".join(str(error).split())[:120]
+            said = short(error)
             raise MaskgenError(
                 f"shard {path} cannot be read ({said}); `maskgen verify` tells how to mend it."
             ) from None

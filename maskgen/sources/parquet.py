@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 from .photograph import Photograph
 from .place import Container, Place
 
@@ -108,7 +108,7 @@ def _batches(container: Container, file: pq.ParquetFile, groups: Any, columns: l
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__
+    return short(error).rstrip(".") or type(error).__name__
 
 
 def _is_binary(kind: pa.DataType) -> bool:

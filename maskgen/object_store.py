@@ -182,7 +182,8 @@ class ObjectStorage:
 class StoredFile(io.RawIOBase):
     """An object to read at any position. A read that Arrow finds short is asked for again.
 
-    One that it takes for whole, though the answer was cut in its headers, is for callers to notice (`ObjectStorage.read`).
+    One that it takes for whole, though the answer was cut in its headers, is for callers to notice; see
+    `ObjectStorage.read`.
     """
 
     def __init__(self, store: ObjectStorage, path: str) -> None:

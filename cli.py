@@ -17,7 +17,7 @@ import click
 
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.plan import BuildSettings
-from maskgen.settings import option_name, read_toml
+from maskgen.settings import is_repeated, option_name, read_toml
 from mfr_train.evaluate import EvalSettings
 from mfr_train.recipes import TrainSettings
 
@@ -31,6 +31,11 @@ class OneSentence(click.Group):
         except MaskgenError as error:
             click.echo(f"{self.name}: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:  # about no file: our own mistake, to be seen whole
+                raise
+            click.echo(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path.", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo(f"\n{self.name}: stopped; run the same command again and it goes on from here.", err=True)
             ctx.exit(130)
@@ -64,7 +69,7 @@ def options_from(settings: type[Any], arguments: tuple[str, ...] = ()) -> Callab
                 type=_click_type(kind, field),
                 required=required,
                 default=None if required else field.default,
-                multiple=typing.get_origin(kind) is tuple,
+                multiple=is_repeated(kind),
                 metavar=field.metadata["metavar"],
                 help=field.metadata["help"],
                 show_default=not required and field.default not in (None, ()) and field.default is not False,
@@ -75,16 +80,16 @@ def options_from(settings: type[Any], arguments: tuple[str, ...] = ()) -> Callab
             metavar="FILE.toml",
             is_eager=True,
             expose_value=True,
-            callback=functools.partial(_read_config, set(fields)),
+            callback=functools.partial(_read_config, settings),
             help="Take settings from a TOML file of `option = value` lines; options on the command line win.",
         )(command)
 
     return decorate
 
 
-def _read_config(known: set[str], ctx: click.Context, _: click.Parameter, path: str | None) -> str | None:
+def _read_config(settings: type[Any], ctx: click.Context, _: click.Parameter, path: str | None) -> str | None:
     if path:
-        ctx.default_map = {**(ctx.default_map or {}), **read_toml(path, known)}
+        ctx.default_map = {**(ctx.default_map or {}), **read_toml(path, settings)}
     return path
 
 
@@ -93,7 +98,7 @@ def _click_type(kind: Any, field: dataclasses.Field[Any]) -> Any:
         return click.Choice(field.metadata["choices"])
     if typing.get_origin(kind) is types.UnionType:
         kind = next(inner for inner in typing.get_args(kind) if inner is not type(None))
-    if typing.get_origin(kind) is tuple:
+    if is_repeated(kind):
         kind = typing.get_args(kind)[0]
     return click.Path(path_type=Path) if kind is Path else kind
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
@@ -222,7 +221,7 @@ def _check_apart(local: str | None, src: str, storage: Storage) -> None:
 def _refuse_other(storage: Storage, described: dict[str, Any]) -> None:
     """Raises `UsageError` where --out holds a data set of other settings, naming what differs."""
     try:
-        there = json.loads(storage.read("dataset.json"))
+        there = commit.parse_json(storage.read("dataset.json"))
         if not isinstance(there["settings"], dict):
             raise TypeError
     except FileNotFoundError:

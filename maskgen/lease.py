@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .errors import MaskgenError
+from .shards import commit
 
 if TYPE_CHECKING:
     from .storage import Storage
@@ -107,7 +108,7 @@ def _wait_for(storage: Storage, name: str) -> None:
 
 def _read(storage: Storage, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(storage.read(name))
+        value = commit.parse_json(storage.read(name))
     except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

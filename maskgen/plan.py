@@ -64,7 +64,9 @@ class BuildSettings:
         help="Store masked pictures, or the recipe (landmarks and colours) by which readers draw the same pixels.",
         choices=("rendered", "recipe"),
     )
-    size: int = setting(224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0)
+    size: int = setting(
+        224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0, high=8192
+    )
     fit: str = setting(
         "stretch",
         help="How a photograph becomes square: stretch it, crop it around the face, or pad it with black.",
@@ -94,6 +96,7 @@ class BuildSettings:
         None,
         help="Photographs in a shard; by default about a 64th of them, from 32 to 1,000.",
         low=1,
+        high=1_000_000,
         metavar="N",
     )
     follow_links: bool = setting(False, help="Follow symbolic links in --src.")
@@ -115,7 +118,9 @@ class BuildSettings:
         help="Column of a Parquet source that holds the photographs; by default found by its type.",
         metavar="NAME",
     )
-    workers: int | None = setting(None, help="Worker processes; by default one a core.", low=1, run_only=True)
+    workers: int | None = setting(
+        None, help="Worker processes; by default one a core.", low=1, high=4096, run_only=True
+    )
     engine: str = setting(
         "joblib",
         help="Where shards run: in joblib's worker processes, in Dask's, or in this process.",

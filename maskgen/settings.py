@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
+import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import UsageError
+from .errors import UsageError, short
 from .storage import redacted
 
 T = TypeVar("T")
+
+_LARGEST = 2**63 - 1
+"""What a whole number may be where nothing else bounds it: more fits no counter of the libraries below."""
 
 
 def setting(
@@ -52,12 +57,29 @@ def check(settings: Any) -> None:
         if value is None or not rule:
             continue
         name = option_name(field)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name} is {value}; give a finite number.")
+        if type(value) is int and abs(value) > _LARGEST:
+            raise UsageError(f"--{name} is {value}; give a number of at most {_LARGEST}.")
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path):
+                _check_path(name, path)
         if rule["choices"] and value not in rule["choices"]:
             raise UsageError(f"--{name} is {value!r}; choose one of {', '.join(rule['choices'])}.")
         if rule["low"] is not None and not value >= rule["low"]:
             raise UsageError(f"--{name} is {value}; give a number of at least {rule['low']:g}.")
         if rule["high"] is not None and not value <= rule["high"]:
             raise UsageError(f"--{name} is {value}; give a number of at most {rule['high']:g}.")
+
+
+def _check_path(name: str, path: Path) -> None:
+    """Raises `UsageError` for what no file system takes as a path: too long a name, links in a circle."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except OSError as error:
+        raise UsageError(f"--{name} cannot be {short(path)!r}: {error.strerror}; give another path.") from None
 
 
 def jsonable(settings: Any, *, run_only: bool = True) -> dict[str, Any]:
@@ -74,22 +96,45 @@ def _declared(field: dataclasses.Field[Any], value: Any) -> Any:
     return float(value) if type(value) is int and str(field.type).startswith("float") else value
 
 
-def read_toml(path: Path | str, known: set[str]) -> dict[str, Any]:
-    """Reads `option = value` lines of a TOML file; `UsageError` for a bad file or a name not in `known`.
+def is_repeated(kind: Any) -> bool:
+    """True for the type of an option that may be given several times, a tuple."""
+    return typing.get_origin(kind) is tuple
 
-    The values are keyed by Python name (`shard_size`), ready to be defaults.
+
+def read_toml(path: Path | str, settings: type[Any]) -> dict[str, str | list[str]]:
+    """Reads the `option = value` lines of a TOML file as what a command line would say, keyed by Python name.
+
+    A value becomes the text of its option (a list, the texts of an option that may be repeated, or else a text with
+    commas), so that a file and a command line are checked by the same rules. Raises `UsageError` for a file that cannot
+    be read, a name that is no setting of the dataclass, and a value that no option could have.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the settings file {path}: {error.strerror}; check --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}; mend that line.") from None
-    values = {name.replace("-", "_"): value for name, value in table.items()}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UsageError(f"{path} sets {unknown[0]!r}, which is no option of this command; see --help for the names.")
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested beyond all sense
+        raise UsageError(f"{path} is not a TOML file: {short(error)}; mend that line.") from None
+    kinds = typing.get_type_hints(settings)
+    values: dict[str, str | list[str]] = {}
+    for name, value in table.items():
+        python_name = name.replace("-", "_")
+        if python_name not in kinds:
+            raise UsageError(f"{path} sets {name!r}, which is no option of this command; see --help for the names.")
+        texts = [_option_text(item) for item in (value if isinstance(value, list) else [value])]
+        if None in texts or not (texts or is_repeated(kinds[python_name])):
+            raise UsageError(f"{path} sets {name!r} to what no option can be; write a number, true, false or a text.")
+        said = [text for text in texts if text is not None]
+        values[python_name] = said if is_repeated(kinds[python_name]) else ",".join(said)
     return values
+
+
+def _option_text(value: Any) -> str | None:
+    """A TOML value as on a command line; None where there is no such argument."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return value if isinstance(value, str) and "\0" not in value else None
 
 
 def _plain(value: Any) -> Any:

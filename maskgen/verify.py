@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +86,7 @@ def _checked_plan(dataset: Dataset) -> pa.Table:
 def _checked_shard(dataset: Dataset, split: str, shard: int, keys: list[str]) -> dict[str, Any]:
     """The marker of a shard all of whose promises hold. Raises `_Broken`."""
     try:
-        marker: dict[str, Any] = json.loads(dataset.storage.read(commit.shard_name(split, shard, "json")))
+        marker: dict[str, Any] = commit.parse_json(dataset.storage.read(commit.shard_name(split, shard, "json")))
         rejected = [reject["key"] for reject in marker["rejects"] if isinstance(reject["reason"], str)]
         files = {name: (file["bytes"], file["sha256"]) for name, file in marker["files"].items()}
         same = marker["fingerprint"] == dataset.fingerprint

@@ -71,7 +71,7 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
     if not path.exists():
         return None
     try:
-        state: State = json.loads(path.read_bytes())
+        state: State = commit.parse_json(path.read_bytes())
         if not isinstance(state, dict):
             raise ValueError
         refuse_other(path, state, expected)
@@ -87,7 +87,7 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
 def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
     """Removes a stage's checkpoints where a fact in them is another; damaged ones are left for `load` to tell."""
     try:
-        if json.loads((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
+        if commit.parse_json((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
             return
     except (OSError, ValueError, AttributeError):
         return

@@ -47,7 +47,9 @@ class EvalSettings:
     )
     split: str = setting("test", help="Split of the data set to measure on.", choices=("test", "val", "train"))
     seed: int = setting(0, help="Seed of the mask drawn for each photograph and of the bootstrap.", low=0)
-    bootstrap: int = setting(1000, help="Resamples of the subjects for the 95 % intervals; 0 for none.", low=0)
+    bootstrap: int = setting(
+        1000, help="Resamples of the subjects for the 95 % intervals; 0 for none.", low=0, high=1_000_000
+    )
     breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
     exact_pairs: int = setting(
         EXACT_PAIRS, help="Up to this many pairs, keep every score; beyond, count them in 2^20 bins.", low=0
@@ -60,7 +62,7 @@ class EvalSettings:
         None, help="dlib shape predictor for aligning the pictures of --protocol.", metavar="FILE"
     )
     workers: int | None = setting(
-        None, help="Processes that run dlib's network; by default one a core.", low=1, run_only=True
+        None, help="Processes that run dlib's network; by default one a core.", low=1, high=4096, run_only=True
     )
     device: str = setting("auto", help="Where other networks run.", choices=DEVICES, run_only=True)
 

@@ -7,7 +7,6 @@ say is refused: it never reaches a training or a measurement.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -164,7 +163,7 @@ def _write(path: Path, note: dict[str, Any], chunks: Iterable[Floats]) -> None:
 def _open(path: Path, note: dict[str, Any]) -> Floats:
     advice = f"remove the folder {path.parent} and its features are computed anew."
     try:
-        there = json.loads(path.with_suffix(".json").read_bytes())
+        there = commit.parse_json(path.with_suffix(".json").read_bytes())
     except (OSError, ValueError):
         raise MaskgenError(f"features {path} have no readable note; {advice}") from None
     for field, value in note.items():

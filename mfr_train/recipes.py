@@ -63,19 +63,22 @@ class TrainSettings:
     weights: Path | None = setting(
         None, help="Start from these weights: .safetensors, torchvision .pth, or an earlier run.", metavar="FILE"
     )
-    input_size: int | None = setting(None, help="Side in pixels of what a ResNet sees.", low=32)
+    input_size: int | None = setting(None, help="Side in pixels of what a ResNet sees.", low=32, high=4096)
 
     masked_share: float = setting(0.5, help="Share of masked pictures in training.", low=0, high=1)
     variants: tuple[str, ...] = setting(
         (), help="Masked pictures to use, such as wide_high; may be repeated; by default all there are."
     )
 
-    batch: int | None = setting(None, help="Photographs of one step of stage 1, over all processes.", low=1)
+    batch: int | None = setting(
+        None, help="Photographs of one step of stage 1, over all processes.", low=1, high=1_000_000
+    )
     micro_batch: int | None = setting(
         None,
         help="Photographs that go through the network at once; lower it where memory runs out. By default the batch on "
         "a GPU, 32 elsewhere.",
         low=1,
+        high=1_000_000,
     )
     iterations: int | None = setting(None, help="Steps of stage 1.", low=1)
     lr: float | None = setting(None, help="First learning rate of stage 1; a tenth after validation falls.", low=0)
@@ -85,11 +88,11 @@ class TrainSettings:
     validate_every: int | None = setting(None, help="Steps between validations, and between checkpoints.", low=1)
     log_every: int | None = setting(None, help="Steps between rows of the curve.", low=1)
 
-    triplets: int | None = setting(None, help="Triplets of one step of stage 2.", low=1)
+    triplets: int | None = setting(None, help="Triplets of one step of stage 2.", low=1, high=1_000_000)
     embed_iterations: int | None = setting(None, help="Steps of stage 2.", low=1)
     embed_lr: float | None = setting(None, help="Learning rate of stage 2.", low=0)
     embed_weight_decay: float = setting(0.0, help="Weight decay of stage 2.", low=0)
-    dim: int = setting(512, help="Length of an embedding.", low=2)
+    dim: int = setting(512, help="Length of an embedding.", low=2, high=65_536)
     margin: float = setting(0.2, help="Margin of the triplet loss.", low=0)
     distance: str = setting("squared", help="Distance of the triplet loss.", choices=DISTANCES)
     mse_weight: float = setting(
@@ -99,9 +102,9 @@ class TrainSettings:
     negative: str = setting("any", help="Picture of the negative.", choices=NEGATIVES)
 
     seed: int = setting(0, help="Seed of weights, order and draws.", low=0)
-    buffer: int = setting(256, help="Photographs in the shuffle buffer of each lane.", low=1)
+    buffer: int = setting(256, help="Photographs in the shuffle buffer of each lane.", low=1, high=1_000_000)
     workers: int | None = setting(
-        None, help="Processes that decode, for each GPU; by default by cores.", low=0, run_only=True
+        None, help="Processes that decode, for each GPU; by default by cores.", low=0, high=1024, run_only=True
     )
     device: str = setting("auto", help="Where to train.", choices=DEVICES, run_only=True)
     compile: bool = setting(False, help="Compile the network (minutes first, then faster).", run_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -97,7 +96,7 @@ def _number(path: Path) -> int:
 
 def _record(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_bytes())
+        record = commit.parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import random
 import signal
 import struct
 import tarfile
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 import maskgen
@@ -31,12 +33,28 @@ HEAD = (slice(20, 200), slice(140, 320))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", default="1", help="strike with so many times the faults of a usual run (tests/faults)")
+    parser.addoption("--seed", help="draw what this seed gives, in every test that draws at random")
 
 
-def pytest_configure() -> None:
-    """Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """`make test` draws the same each time and judges the code alone; `make soak` draws anew and looks for more."""
+    settings.register_profile("same", derandomize=True)
+    settings.load_profile("same" if config.getoption("--soak") == "1" else "default")
+    # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random draws of a test: the same each time in `make test`, other ones each time in `make soak`.
+
+    The seed is printed where a test fails; `--soak 1 --seed N` draws the same again.
+    """
+    given, soak = request.config.getoption("--seed"), request.config.getoption("--soak")
+    seed = given or (request.node.name if soak == "1" else str(random.randrange(2**32)))
+    print(f"drawn with --seed {seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import cli
 import maskgen
+from maskgen.settings import read_toml
 
 ROOT = Path(__file__).parents[1]
 
@@ -97,12 +98,58 @@ def test_a_bad_settings_file_is_one_sentence(tmp_path: Path, text: str | None, w
     assert result.output.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("size = inf", "'inf' is not a valid integer"),
+        ("size = 96.7", "'96.7' is not a valid integer"),
+        ("size = true", "'true' is not a valid integer"),
+        ("size = 9999999999", "at most 8192"),
+        ("limit = 9223372036854775808", "at most 9223372036854775807"),
+        ("follow-links = 2", "'2' is not a valid boolean"),
+        ("test-identities = nan", "give a finite number"),
+        ("variants = { a = 1 }", "sets 'variants' to what no option can be"),
+        ("variants = []", "sets 'variants' to what no option can be"),
+        ("predictor = 1979-05-27", "sets 'predictor' to what no option can be"),
+        (r'boxes = ["a\u0000b"]', "sets 'boxes' to what no option can be"),
+    ],
+)
+def test_a_settings_file_is_held_to_the_rules_of_the_command_line(tmp_path: Path, text: str, words: str) -> None:
+    config = tmp_path / "build.toml"
+    config.write_text(text)
+    result = run("build", "--config", config, "--src", tmp_path, "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_a_settings_file_may_list_what_a_command_line_joins_or_repeats(tmp_path: Path) -> None:
+    config = tmp_path / "build.toml"
+    config.write_text('variants = ["wide_low", "round_high"]\nboxes = "a.csv"\nfollow_links = true\nquality = 80\n')
+    assert read_toml(config, maskgen.BuildSettings) == {
+        "variants": "wide_low,round_high",
+        "boxes": ["a.csv"],
+        "follow_links": "true",
+        "quality": "80",
+    }
+
+
 def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     result = run("demo", tmp_path)
     assert result.exit_code == 2
     assert "is not empty" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_path_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    long, file = tmp_path / ("x" * 300), tmp_path / "file"
+    file.write_text("")
+    for arguments in (("demo", long), ("demo", file / "x"), ("build", "--src", ROOT, "--out", long)):
+        result = run(*arguments)
+        assert result.exit_code in (1, 2)
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert result.output.count("\n") == 1, result.output
+        assert "File name too long" in result.output or "Not a directory" in result.output
 
 
 def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tmp_path: Path) -> None:

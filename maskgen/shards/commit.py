@@ -71,6 +71,14 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON file that anyone may have written; `ValueError` also where it is nested beyond all sense."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def sha256(path: Path) -> str:
     """The hash of a file's bytes as they are read back."""
     with path.open("rb") as file:
@@ -91,7 +99,7 @@ def read_markers(
     found = storage.read_many(shard_name(split, shard, "json") for split, shard in shards)
     for (split, _), data in zip(shards, found, strict=True):
         try:
-            marker: dict[str, Any] = json.loads(data or b"")
+            marker: dict[str, Any] = parse_json(data or b"")
             files = {name: file["bytes"] for name, file in marker["files"].items()}
             done = marker["fingerprint"] == fingerprint and files == {
                 name: sizes[split].get(name, -1) for name in files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from ..errors import MaskgenError, UsageError, short
 from ..render import Image, draw
 from ..storage import Storage, open_storage
-from . import schema, tar
+from . import commit, schema, tar
 
 
 @dataclass(slots=True)
@@ -197,7 +196,7 @@ class Dataset:
 
     def _parsed(self, name: str, data: bytes | None) -> dict[str, Any]:
         try:
-            value = json.loads(data or b"")
+            value = commit.parse_json(data or b"")
             if not isinstance(value, dict):
                 raise ValueError("not a JSON object")
             return value
@@ -303,7 +302,7 @@ def _tar_rows(
         if kind != "json":
             found[kind.removesuffix(".jpg")] = data
             continue
-        row = json.loads(data)
+        row = commit.parse_json(data)
         if row["key"] != key or len(found) != len(named):
             raise TarError(f"{key} is incomplete")
         yield Row(

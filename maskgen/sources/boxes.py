@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def read_boxes(paths: tuple[Path, ...]) -> tuple[pa.Array, npt.NDArray[np.float3
             number = [table[name].cast(pa.float64()).to_numpy() for name in ("X", "Y", "W", "H")]
             names = pc.utf8_trim(table["NAME_ID"].cast(pa.string()), ' "')
         except (OSError, KeyError, pa.ArrowException) as error:
-            said = re.sub(r"\s+", " ", str(error)).rstrip(".")
+            code = getattr(error, "errno", None)
+            said = os.strerror(code) if code else re.sub(r"\s+", " ", str(error)).rstrip(".")
             raise UsageError(f"cannot read --boxes {path}: {said}; it needs NAME_ID,X,Y,W,H.") from None
         x, y, w, h = number
         if not (np.isfinite(number).all() and (w > 0).all() and (h > 0).all() and np.abs(number).max(initial=0) < 1e6):

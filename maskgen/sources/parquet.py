@@ -170,7 +170,7 @@ def _class_names(schema: pa.Schema, identity: str) -> list[str]:
         feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][identity]
         names = feature["names"] if feature["_type"] == "ClassLabel" else []
         return [name.encode("utf-8", "backslashreplace").decode().strip() for name in names]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return []
 
 

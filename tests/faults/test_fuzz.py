@@ -18,12 +18,32 @@ from maskgen.settings import read_toml
 from maskgen.sources import read_boxes
 
 Encode = Callable[..., bytes]
+Cases = Callable[[bytes, int], list[bytes]]
 
 BOXES = b'NAME_ID,X,Y,W,H\n"n000002/0001_01",161,140,224,324\n"n000002/0002_01",-1.5,0,12,1e2\n'
-TOML = b'src = "photographs"\nsize = 96 # pixels\nvariants = "wide_low,round_high"\nboxes = ["a.csv", "b.csv"]\n'
+SETTINGS = [
+    (
+        ("maskgen", "build"),
+        b'size = 96 # pixels\nvariants = "wide_low,round_high"\nboxes = ["a.csv", "b.csv"]\nfollow-links = true\n'
+        b'test-identities = 0.25\nlimit = 3\nseed = -7\nformat = "both"\npredictor = "x.dat"\nshard-size = 40\n',
+    ),
+    (
+        ("mfr", "train"),
+        b'recipe = "small"\nvariants = ["wide_low", "round_high"]\nmasked_share = 0.5\nlr = 1e-1\nbatch = 400\n'
+        b'stage = "all"\ncompile = false\nweights = "w.pth"\ndim = 512\nbuffer = 256\nworkers = 2\nmargin = 0.2\n',
+    ),
+    (
+        ("mfr", "eval"),
+        b'scenario = "M-M" # masked\nmodel = "dlib"\nbootstrap = 1000\nbreakdown = true\nexact-pairs = 50_000\n'
+        b'seed = 3\nsplit = "test"\nworkers = 1\ndevice = "cpu"\n',
+    ),
+]
 PROTOCOL = b"subject,role,masked,path\n001,reference,0,a/1.jpg\n001,probe,1,a/2.jpg\n002,probe,0,b/1.jpg\n"
-TOKENS = (b"", b"\0", b'"', b",", b"\n", b"\r", b"=", b"nan", b"-inf", b"1e400", b"99999999999999999999", b"\xff\xfe",
-          b"[", b"]", b"#", b"'", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"../", b"true", b"1979-05-27")  # fmt: skip
+TOKENS = (
+    *(b"", b"\0", b'"', b",", b"\n", b"\r", b"=", b"[", b"]", b"#", b"'", b"../", b"true", b"{x=1}", b"1979-05-27"),
+    *(b"nan", b"inf", b"-inf", b"1e400", b"99999999999999999999", b"-9223372036854775809"),
+    *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\u0000", b"\\n", b"[" * 3000, b'{"a":' * 3000),
+)
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
@@ -46,12 +66,10 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(found)
 
 
-def cases(data: bytes, number: int) -> list[bytes]:
-    """`number` mutations of data; the seed is drawn anew each time and printed where a test fails."""
-    seed = random.randrange(2**32)
-    print(f"random.Random({seed})")
-    chance = random.Random(seed)
-    return [mutated(data, chance) for _ in range(number)]
+@pytest.fixture
+def cases(chance: random.Random) -> Cases:
+    """`cases(data, number)`: so many mutations of data."""
+    return lambda data, number: [mutated(data, chance) for _ in range(number)]
 
 
 def one_sentence(error: Exception) -> None:
@@ -59,7 +77,7 @@ def one_sentence(error: Exception) -> None:
     assert str(error).endswith("."), str(error)
 
 
-def test_boxes_files(tmp_path: Path, times: int) -> None:
+def test_boxes_files(tmp_path: Path, times: int, cases: Cases) -> None:
     path, good = tmp_path / "boxes.csv", 0
     for data in cases(BOXES, 1500 * times):
         path.write_bytes(data)
@@ -75,31 +93,38 @@ def test_boxes_files(tmp_path: Path, times: int) -> None:
     assert good, "some mutations do no harm"
 
 
-def test_settings_files(tmp_path: Path, times: int) -> None:
-    known, path, good = {"src", "size", "variants", "boxes"}, tmp_path / "build.toml", 0
-    for data in cases(TOML, 1500 * times):
+def test_settings_files(tmp_path: Path, times: int, cases: Cases) -> None:
+    path, good = tmp_path / "build.toml", 0
+    for data in cases(SETTINGS[0][1], 1500 * times):
         path.write_bytes(data)
         try:
-            values = read_toml(path, known)
+            values = read_toml(path, maskgen.BuildSettings)
         except maskgen.UsageError as error:
             one_sentence(error)
         else:
             good += 1
-            assert set(values) <= known
+            assert all(isinstance(value, list) == (name == "boxes") for name, value in values.items())
     assert good
 
 
-def test_the_command_with_a_mutated_settings_file(tmp_path: Path, times: int) -> None:
-    path = tmp_path / "build.toml"
-    for data in cases(TOML, 150 * times):
-        path.write_bytes(data)
-        result = CliRunner().invoke(cli.maskgen, ["build", "--config", str(path), "--out", str(tmp_path / "none/smfd")])
-        assert result.exit_code == 2, result.output
-        assert isinstance(result.exception, SystemExit), result.exception
+@pytest.mark.parametrize(("command", "data"), SETTINGS, ids=[" ".join(command) for command, _ in SETTINGS])
+def test_commands_with_mutated_settings_files(
+    tmp_path: Path, times: int, cases: Cases, command: tuple[str, ...], data: bytes
+) -> None:
+    group, name = command
+    path = tmp_path / "settings.toml"
+    for mutation in cases(data, 300 * times):
+        path.write_bytes(mutation)
+        # Whatever the file says, there is nothing at --data or --src, and so nothing to do.
+        nowhere = ["--src" if group == "maskgen" else "--data", str(tmp_path / "none")]
+        call = [name, "--config", str(path), *nowhere, "--out", str(tmp_path / "none/out")]
+        result = CliRunner().invoke(getattr(cli, group), call)
+        assert (result.exit_code, type(result.exception)) == (2, SystemExit), (mutation, result.exception)
         assert "Traceback" not in result.output
+        assert not (tmp_path / "none").exists()
 
 
-def test_protocol_tables(tmp_path: Path, times: int) -> None:
+def test_protocol_tables(tmp_path: Path, times: int, cases: Cases) -> None:
     scenarios = pytest.importorskip("mfr_train.scenarios")
     path, good = tmp_path / "protocol.csv", 0
     for data in cases(PROTOCOL, 1500 * times):
@@ -116,7 +141,7 @@ def test_protocol_tables(tmp_path: Path, times: int) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])
-def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int) -> None:
+def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int, cases: Cases) -> None:
     small = np.ascontiguousarray(head[::4, ::4])
     pixels, reasons, details = 0, set(), []
     for data in cases(encode(small, format), 400 * times):
@@ -135,7 +160,7 @@ def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int) 
     assert reasons <= {"empty", "not_an_image", "damaged", "too_large"}
 
 
-def test_weights_files(tmp_path: Path, times: int) -> None:
+def test_weights_files(tmp_path: Path, times: int, cases: Cases) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save
 
@@ -154,7 +179,7 @@ def test_weights_files(tmp_path: Path, times: int) -> None:
     assert good
 
 
-def test_files_of_a_data_set_through_the_reader(whole: Path, tmp_path: Path, times: int) -> None:
+def test_files_of_a_data_set_through_the_reader(whole: Path, tmp_path: Path, times: int, cases: Cases) -> None:
     out = Path(shutil.copytree(whole, tmp_path / "smfd"))
     files = [out / name for name in ("dataset.json", "train/00000.json", "train/00000.parquet", "plan.parquet")]
     for path in files:

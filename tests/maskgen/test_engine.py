@@ -53,9 +53,9 @@ def test_a_build_stopped_at_random_moments_ends_in_the_same_bytes(
     whole_group: bool,
     options: tuple[str, ...],
     times: int,
+    chance: random.Random,
 ) -> None:
-    seed = random.randrange(2**32)
-    chance, out, stopped = random.Random(seed), tmp_path / "smfd", 0
+    out, stopped = tmp_path / "smfd", 0
     for _ in range(times):
         done = len(list(out.glob("*/*.json")))
         # A stop by hand is answered once the command has read its options; SIGKILL may come at any moment.
@@ -78,7 +78,7 @@ def test_a_build_stopped_at_random_moments_ends_in_the_same_bytes(
     with reaped(process):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    assert hashes(out) == expected, f"random.Random({seed})"
+    assert hashes(out) == expected
 
 
 @needs_proc

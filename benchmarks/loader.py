@@ -34,6 +34,7 @@ from torchvision.transforms.functional import pil_to_tensor
 import maskgen
 from mfr_train import data
 from mfr_train.data import Feed
+from mfr_train.workers import AHEAD
 
 STORES: dict[str, dict[str, Any]] = {
     "parquet": {},
@@ -231,7 +232,7 @@ def webdataset_loader(folder: Path, batch: int, masks: bool = True) -> Any:
         .batched(batch, partial=False)
     )
     return webdataset.WebLoader(
-        pipeline, batch_size=None, num_workers=1, persistent_workers=True, prefetch_factor=data.AHEAD
+        pipeline, batch_size=None, num_workers=1, persistent_workers=True, prefetch_factor=AHEAD
     )
 
 
@@ -242,7 +243,7 @@ def folder_loader(tree: Path, batch: int) -> Any:
         shuffle=True,
         num_workers=1,
         persistent_workers=True,
-        prefetch_factor=data.AHEAD,
+        prefetch_factor=AHEAD,
         drop_last=True,
     )
 

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from .distributed import Group
 from .embed import CHECKPOINTS
 from .models import BACKBONE
 from .recipes import TrainSettings, compared, need
+from .sweep import sweep
+from .workers import worker_errors
 
 WORKERS = 8
 """Most processes that decode for one GPU where --workers says nothing."""
@@ -96,7 +99,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     total, steps = torch.zeros((), device=device), 0
     bar = tqdm(total=iterations, initial=start, desc="stage 1", unit="step", disable=None if group.first else True)
     network.train()
-    with _memory_errors(micro), data.worker_errors():
+    with _memory_errors(micro), worker_errors():
         for iteration, (images, labels) in enumerate(islice(stream, iterations - start), start + 1):
             optimizer.param_groups[0]["lr"] = lr
             total += train_step(network, forward, optimizer, images, labels, micro, device, autocast)
@@ -108,7 +111,9 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
                 mean = float(group.sum(total)) / steps / group.world
                 if mean != mean or mean == float("inf"):
                     raise checkpoint.not_finite(saved, f"the loss of stage 1 is {mean} by step {iteration}")
-                accuracy = validate(network, held, group, device, autocast, 4 * micro) if validates else None
+                accuracy = (
+                    validate(network, dataset, held, workers, group, device, autocast, micro) if validates else None
+                )
                 curve.add(iteration, mean, lr, accuracy)
                 bar.set_postfix(loss=f"{mean:.4f}", lr=lr, refresh=False)
                 total, steps = torch.zeros((), device=device), 0
@@ -165,13 +170,17 @@ def train_step(
 @torch.no_grad()
 def validate(
     network: Network,
+    dataset: Dataset,
     held: data.Feed,
+    workers: int,
     group: Group,
     device: torch.device,
     autocast: AbstractContextManager[Any],
-    chunk: int,
+    micro: int,
 ) -> float:
-    """Accuracy, 0..1, on masked pictures of the validation photographs, each process on its share, `chunk` at a time.
+    """Accuracy, 0..1, on one masked picture of each photograph of `held`, the same one each time.
+
+    Each process of the group sees to its share of them, with up to `workers` processes that decode.
 
     The processes' BatchNorm statistics are averaged first, here and for good, so that all have the same network.
     """
@@ -179,10 +188,13 @@ def validate(
         group.sum(buffer).div_(group.world)
     counts = torch.zeros(2, device=device)
     network.eval()
-    for images, labels in data.validation(held, group.rank, group.world, min(chunk, 256)):
-        with autocast:
-            guesses = network(images.to(device)).argmax(dim=1)
-        counts += torch.tensor([(guesses == labels.to(device)).sum(), len(labels)], device=device)
+    only = partial(data.picture, epoch=0, feed=held)
+    share = sweep(dataset, held.split, held.variants, only, held.size, workers, group.rank, group.world)
+    for _, images, labels in share:
+        with autocast:  # without gradients four times the photographs of a micro batch need less memory
+            logits = torch.cat([network(piece.to(device)) for piece in torch.split(images, 4 * micro)])
+        counts[0] += (logits.argmax(dim=1) == labels.to(device)).sum()
+        counts[1] += len(labels)
     network.train()
     right, seen = group.sum(counts).tolist()
     return right / seen

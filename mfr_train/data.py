@@ -11,36 +11,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import cycle
-from typing import Any
+from functools import lru_cache
+from itertools import cycle, islice
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import get_worker_info
 
 import maskgen
 from maskgen import Row
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import UsageError
 
 from .backbones import resized
+from .workers import AHEAD, Decoder, decoded
 
 Ints = npt.NDArray[np.int64]
 Batch = tuple[Tensor, Tensor]
 """Pictures, uint8 (N, size, size, 3) RGB, and labels, int64 (N,)."""
 
 MAX_LANES = 64
-
-AHEAD = 2
-"""Batches that a worker decodes before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +83,11 @@ def batches(
 
 
 def _batches(stream: _Stream, workers: int, pin: bool) -> Iterator[Batch]:
+    pieces = decoded(stream, workers)
     if not workers:
-        alone = stream.batches()
-        yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in alone) if pin else alone
-        return
-    loader = DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=AHEAD,
-        worker_init_fn=_one_thread,
-        multiprocessing_context="spawn",
-    )
-    pieces = iter(loader)
-    while True:  # the workers' pieces come in turn, and side by side they are the batch
-        images, labels = zip(*(_next(pieces) for _ in range(workers)), strict=True)
+        yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in pieces) if pin else pieces
+    while workers:  # their pieces come in turn, and side by side they are the batch
+        images, labels = zip(*islice(pieces, workers), strict=True)
         yield _joined(images, pin), _joined(labels, pin)
 
 
@@ -114,44 +97,14 @@ def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
     return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
 
 
-@contextmanager
-def worker_errors() -> Iterator[None]:
-    """One sentence, `MaskgenError`, where a process that decodes was killed.
-
-    PyTorch raises its own error wherever the main process is when it hears of that, so this goes around whatever is
-    done with the batches, and not only around fetching them.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise MaskgenError(
-            "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
-        ) from None
-
-
-def _next(pieces: Iterator[Batch | MaskgenError]) -> Batch:
-    piece = next(pieces)
-    if isinstance(piece, MaskgenError):
-        raise piece
-    return piece
-
-
-class _Stream(IterableDataset[Any]):
+class _Stream(Decoder):
     """The batches of some lanes; in a worker process, of that worker's part of them."""
 
     def __init__(self, feed: Feed, lanes: range, start: int) -> None:
         self.feed, self.lanes, self.start = feed, lanes, start
 
-    def __iter__(self) -> Iterator[Batch | MaskgenError]:
-        try:
-            yield from self.batches()
-        except MaskgenError as error:
-            yield error  # raised here, it would reach the main process with a traceback for its message
-
-    def batches(self) -> Iterator[Batch]:
-        worker = torch.utils.data.get_worker_info()
+    def pieces(self) -> Iterator[Batch]:
+        worker = get_worker_info()
         lanes = self.lanes
         if worker:
             share = len(lanes) // worker.num_workers
@@ -260,29 +213,3 @@ def picture(key: str, epoch: int, feed: Feed) -> str:
     digest = hashlib.blake2b(f"{feed.seed} {epoch} {key}".encode(), digest_size=16).digest()
     masked, which = (int.from_bytes(part, "little") / 2**64 for part in (digest[:8], digest[8:]))
     return feed.variants[int(which * len(feed.variants))] if masked < feed.masked_share else "unmasked"
-
-
-def validation(feed: Feed, rank: int = 0, world: int = 1, chunk: int = 256) -> Iterator[Batch]:
-    """Masked pictures of a split, one of each photograph and the same one each time: rank's share, in chunks."""
-    chosen: list[tuple[Any, int]] = []
-    only = partial(picture, epoch=0, feed=feed)
-    for shard in maskgen.open(feed.data).shards(feed.split):
-        for row in shard.read(feed.variants, range(rank, shard.rows, world), only):
-            chosen.append((resized(row.image(only(row.key)), feed.size), row.label))
-            if len(chosen) == chunk:
-                yield _stacked(chosen)
-                chosen = []
-    if chosen:
-        yield _stacked(chosen)
-
-
-def _stacked(chosen: list[tuple[Any, int]]) -> Batch:
-    images, labels = zip(*chosen, strict=True)
-    return torch.from_numpy(np.stack(images)), torch.tensor(labels)
-
-
-def _one_thread(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
-    cv2.setNumThreads(1)
-    pa.set_cpu_count(1)
-    torch.set_num_threads(1)

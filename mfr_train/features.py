@@ -25,9 +25,17 @@ from maskgen.shards import commit
 
 from .backbones import CHUNK, Backbone, Floats, load_backbone
 from .choices import CACHE, DLIB
+from .sweep import sweep
+from .workers import worker_errors
 
 VERSION = 1
 """Of the way pictures become features; another number makes every earlier cache stale."""
+
+NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
+"""Only dlib's network is told where the face lies."""
+
+Piece = tuple[npt.NDArray[np.int64], Floats]
+"""Row numbers (n,) and their features (n, dim)."""
 
 Progress = Callable[[int], object]
 """Called with the number of pictures that have just been done."""
@@ -68,20 +76,21 @@ def embed_rows(
     """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
 
     What `cache` already has is mapped from there, the rest is computed, kept there, and mapped. `cache=None` keeps
-    nothing. `workers` processes run dlib's network, which uses one core; others use their own threads or device.
-    Raises `MaskgenError` for a cache that is damaged, cut short, or of other weights or data.
+    nothing. `workers` processes run dlib's network, which uses one core, or decode for others; the numbers are the same
+    for any of them. Raises `MaskgenError` for a cache that is damaged, cut short, or of other weights or data.
     """
     found: dict[str, Floats] = {}
     for name in names:
-        chunks = partial(_chunks, dataset, backbone, split, name, workers)
+        pieces = _told(partial(_pieces, dataset, backbone, split, name, workers), progress)
+        shape = (dataset.count(split), backbone.dim)
         if cache is None:
-            parts = list(_told(chunks(), progress))
-            found[name] = np.concatenate(parts) if parts else np.empty((0, backbone.dim), np.float32)
+            found[name] = np.empty(shape, np.float32)
+            _fill(found[name], pieces)
             continue
         path = cache_path(cache, dataset, backbone, split, name)
         note = _note(dataset, backbone, split, name)
         if not path.with_suffix(".json").exists():  # without its note an array was cut off and counts for nothing
-            _write(path, note, _told(chunks(), progress))
+            _write(path, note, pieces)
         found[name] = _open(path, note)
     return found
 
@@ -103,53 +112,70 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
     }
 
 
-def _chunks(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int) -> Iterator[Floats]:
-    """Features of `CHUNK` rows at a time, in row order."""
+def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int) -> Iterator[Piece]:
+    if backbone.name == DLIB:
+        yield from _dlib_pieces(dataset, split, name, workers)
+        return
+    assert backbone.input_size
+    only = partial(_named, name)
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers if workers > 1 else 0):
+        yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
+
+
+def _named(name: str, key: str) -> str:
+    return name
+
+
+def _dlib_pieces(dataset: Dataset, split: str, name: str, workers: int) -> Iterator[Piece]:
+    """dlib holds the GIL: only processes use more cores. Rows travel to them as the JPEGs they are."""
     rows = dataset.rows(split, images=(name,))
     groups = iter(lambda: list(islice(rows, CHUNK)), [])
-    if backbone.name != DLIB or workers == 1:
-        return (backbone.features(*_pictures(group, name)) for group in groups)
-    # dlib holds the GIL: only processes use more cores. Rows travel as the JPEGs they are.
-    run = joblib.Parallel(n_jobs=workers, return_as="generator")
-    found: Iterator[Floats] = run(joblib.delayed(_in_process)(group, name) for group in groups)
-    return found
+    run = joblib.Parallel(n_jobs=max(workers, 1), return_as="generator")
+    first = 0
+    for found in run(joblib.delayed(_dlib_features)(group, name) for group in groups):
+        yield np.arange(first, first + len(found)), found
+        first += len(found)
 
 
-def _pictures(rows: Sequence[Row], name: str) -> tuple[list[npt.NDArray[np.uint8]], Floats]:
-    return [row.image(name) for row in rows], np.stack([row.landmarks for row in rows])
+def _dlib_features(rows: Sequence[Row], name: str) -> Floats:
+    images, landmarks = [row.image(name) for row in rows], np.stack([row.landmarks for row in rows])
+    return load_backbone(DLIB).features(images, landmarks)
 
 
-def _in_process(rows: Sequence[Row], name: str) -> Floats:
-    return load_backbone(DLIB).features(*_pictures(rows, name))
+def _told(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:
+    with worker_errors():
+        for numbers, found in pieces():
+            yield numbers, found
+            if progress:
+                progress(len(found))
 
 
-def _told(chunks: Iterable[Floats], progress: Progress | None) -> Iterator[Floats]:
-    for chunk in chunks:
-        yield chunk
-        if progress:
-            progress(len(chunk))
+def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
+    """Puts pieces where they belong; returns how many rows came."""
+    rows = 0
+    for numbers, found in pieces:
+        array[numbers] = found
+        rows += len(found)
+    return rows
 
 
-def _write(path: Path, note: dict[str, Any], chunks: Iterable[Floats]) -> None:
+def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
     rows, dim = note["shape"]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with commit.temporary(path) as name:
             # A zero-length map is no map: an empty split is saved as an empty array.
-            array = open_memmap(name, "w+", np.float32, (rows, dim)) if rows else None
-            start = 0
-            for chunk in chunks:
-                assert array is not None
-                array[start : start + len(chunk)] = chunk
-                start += len(chunk)
-            if array is None:
-                with name.open("wb") as file:
-                    np.save(file, np.empty((0, dim), np.float32))
-            else:
+            if rows:
+                array = open_memmap(name, "w+", np.float32, (rows, dim))
+                done = _fill(array, pieces)
                 array.flush()
                 del array
-            if start != rows:
-                raise MaskgenError(f"{path} got {start} of {rows} rows; `maskgen verify` tells what to mend.")
+            else:
+                done = 0
+                with name.open("wb") as file:
+                    np.save(file, np.empty((0, dim), np.float32))
+            if done != rows:
+                raise MaskgenError(f"{path} got {done} of {rows} rows; `maskgen verify` tells what to mend.")
             sha256 = commit.sha256(name)
             commit.publish(name, path)
         # The note comes last and commits.

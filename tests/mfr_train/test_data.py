@@ -146,19 +146,6 @@ def test_only_wanted_columns_are_read(feed, monkeypatch):
     assert asked == {("round_low",)}
 
 
-def test_validation_is_masked_and_the_same_for_any_number_of_processes(feed, demo):
-    held = replace(feed, split="val", masked_share=1.0)
-    alone = [pair for batch in data.validation(held, chunk=4) for pair in zip(*batch, strict=True)]
-    rows = list(maskgen.open(demo).rows("val"))
-    assert [int(label) for _, label in alone] == [row.label for row in rows]
-    for (image, _), row in zip(alone, rows, strict=True):
-        shown = [name for name in ("unmasked", *maskgen.VARIANTS) if np.array_equal(row.image(name), image)]
-        assert len(shown) == 1
-        assert shown != ["unmasked"]
-    parts = [int(label) for rank in range(3) for _, labels in data.validation(held, rank, 3) for label in labels]
-    assert sorted(parts) == sorted(row.label for row in rows)
-
-
 def test_what_cannot_be_shared_is_refused(feed):
     with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
         next(data.batches(feed, 0, 3))
@@ -183,12 +170,12 @@ def test_batches_are_uint8_tensors(feed):
 KILLS = """
 import multiprocessing, os, signal, sys, time
 import maskgen
-from mfr_train import data
+from mfr_train import data, workers
 
 if __name__ == "__main__":
     stream = data.batches(data.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
     try:
-        with data.worker_errors():
+        with workers.worker_errors():
             next(stream)
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)

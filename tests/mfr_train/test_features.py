@@ -39,6 +39,21 @@ class FakeDataset:
     def rows(self, split: str, images=None):
         return (FakeRow(f"{i:09d}", i // 2, f"n{i // 2}") for i in range(self.count(split)))
 
+    def shards(self, split: str):
+        return [FakeShard(list(self.rows(split))[start : start + 2]) for start in range(0, self.count(split), 2)]
+
+
+@dataclass
+class FakeShard:
+    photographs: list[FakeRow]
+
+    @property
+    def rows(self) -> int:
+        return len(self.photographs)
+
+    def read(self, images, numbers, only):
+        return (self.photographs[number] for number in numbers)
+
 
 calls: list[int] = []
 

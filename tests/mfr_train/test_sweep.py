@@ -1,0 +1,90 @@
+"""One picture of each photograph, once: the same pieces for any number of workers, each row in one process's share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import maskgen
+from mfr_train import features, sweep
+from mfr_train.backbones import Network, resnet_backbone
+from mfr_train.data import Feed, picture
+from mfr_train.workers import decoded
+
+Pieces = dict[int, tuple[bytes, int]]
+
+
+@pytest.fixture
+def only(demo: Path) -> partial[str]:
+    """The masked picture of each photograph that validation shows."""
+    return partial(picture, epoch=0, feed=Feed(str(demo), 8, 64, maskgen.VARIANTS, 1.0, seed=3, buffer=4))
+
+
+def pieces(demo: Path, only: partial[str], workers: int = 0, rank: int = 0, world: int = 1) -> list[Pieces]:
+    """Each piece as pixels and label by row number."""
+    found = sweep.sweep(maskgen.open(demo), "train", maskgen.VARIANTS, only, 48, workers, rank, world)
+    return [
+        {int(number): (image.numpy().tobytes(), int(label)) for number, image, label in zip(*piece, strict=True)}
+        for piece in found
+    ]
+
+
+def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -> None:
+    rows = list(maskgen.open(demo).rows("train"))
+    seen = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
+    assert sorted(seen) == list(range(len(rows)))
+    for number, row in enumerate(rows):
+        image = sweep.resized(row.image(only(row.key)), 48)
+        assert seen[number] == (image.tobytes(), row.label)
+
+
+def test_the_pieces_are_the_same_for_any_number_of_workers(
+    demo: Path, only: partial[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = pieces(demo, only)
+    assert len(alone) == len(maskgen.open(demo).shards("train")) > 3
+    started = []
+    monkeypatch.setattr(sweep, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers))
+    assert pieces(demo, only, workers=2) == alone
+    monkeypatch.setattr(sweep, "WORTH", 1)
+    assert sorted(pieces(demo, only, workers=2), key=min) == alone
+    assert started == [0, 2], "few photographs are not worth a process"
+
+
+def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
+    shares = [[number for piece in pieces(demo, only, 0, rank, 3) for number in piece] for rank in range(3)]
+    assert sorted(number for share in shares for number in share) == list(range(maskgen.open(demo).count("train")))
+    assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
+
+
+def test_features_are_the_same_for_any_number_of_workers(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
+    dataset = maskgen.open(demo)
+    alone = features.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
+    assert len(np.unique(alone[:, 0])) > len(alone) // 2, "each photograph has features of its own"
+    monkeypatch.setattr(sweep, "WORTH", 1)
+    shared = features.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
+    np.testing.assert_array_equal(shared, alone)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_is_named(
+    demo_tree: Path,
+    make: Callable[..., Path],
+    tmp_path: Path,
+    only: partial[str],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    monkeypatch.setattr(sweep, "WORTH", 1)
+    out = make(demo_tree, tmp_path / "smfd", size=48, shard_size=12)
+    shard = out / "train/00001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-200])
+    with pytest.raises(maskgen.MaskgenError, match=r"train/00001\.parquet cannot be read .*maskgen verify"):
+        pieces(out, only, workers)

@@ -32,10 +32,7 @@ from .embed import CHECKPOINTS
 from .models import BACKBONE
 from .recipes import TrainSettings, compared, need
 from .sweep import sweep
-from .workers import worker_errors
-
-WORKERS = 8
-"""Most processes that decode for one GPU where --workers says nothing."""
+from .workers import MOST, worker_errors
 
 CPU_MICRO_BATCH = 32
 """Photographs at once where there is no GPU and --micro-batch says nothing: 3 GiB for ResNet50 at 224 pixels."""
@@ -205,7 +202,7 @@ def workers_of(settings: TrainSettings, group: Group) -> int:
     if settings.workers is not None:
         return settings.workers
     cores = hardware.cores() // group.local
-    return min(cores, WORKERS) if settings.device == "cuda" else 0 if cores < 4 else 1
+    return min(cores, MOST) if settings.device == "cuda" else 0 if cores < 4 else 1
 
 
 def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], architecture: str, size: int) -> None:

@@ -62,7 +62,11 @@ class EvalSettings:
         None, help="dlib shape predictor for aligning the pictures of --protocol.", metavar="FILE"
     )
     workers: int | None = setting(
-        None, help="Processes that run dlib's network; by default one a core.", low=1, high=4096, run_only=True
+        None,
+        help="Processes that run dlib's network, or decode for another; by default by cores.",
+        low=0,
+        high=4096,
+        run_only=True,
     )
     device: str = setting("auto", help="Where other networks run.", choices=DEVICES, run_only=True)
 
@@ -165,12 +169,13 @@ def evaluate(settings: EvalSettings, progress: Progress | None = None) -> Report
 
 
 def _material(settings: EvalSettings, model: Model, progress: Progress | None) -> Material:
-    from . import hardware, material
+    from . import material
 
     if settings.protocol is not None:
         return material.from_protocol(settings.protocol, model, settings.predictor, progress)
-    workers = settings.workers or hardware.cores()
-    return material.from_dataset(settings.data, settings.split, settings.seed, model, settings.cache, workers, progress)
+    return material.from_dataset(
+        settings.data, settings.split, settings.seed, model, settings.cache, settings.workers, progress
+    )
 
 
 def _breakdown(

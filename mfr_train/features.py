@@ -25,8 +25,9 @@ from maskgen.shards import commit
 
 from .backbones import CHUNK, Backbone, Floats, load_backbone
 from .choices import CACHE, DLIB
+from .hardware import cores
 from .sweep import sweep
-from .workers import worker_errors
+from .workers import MOST, worker_errors
 
 VERSION = 1
 """Of the way pictures become features; another number makes every earlier cache stale."""
@@ -70,14 +71,15 @@ def embed_rows(
     split: str,
     names: Sequence[str],
     cache: Path | None = CACHE,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Floats]:
     """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
 
     What `cache` already has is mapped from there, the rest is computed, kept there, and mapped. `cache=None` keeps
-    nothing. `workers` processes run dlib's network, which uses one core, or decode for others; the numbers are the same
-    for any of them. Raises `MaskgenError` for a cache that is damaged, cut short, or of other weights or data.
+    nothing. `workers` processes run dlib's network, which uses one core (by default one a core), or decode for others
+    (by default up to `MOST`); the features are the same for any number. Raises `MaskgenError` for a cache that is
+    damaged, cut short, or of other weights or data.
     """
     found: dict[str, Floats] = {}
     for name in names:
@@ -112,13 +114,14 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
     }
 
 
-def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int) -> Iterator[Piece]:
+def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
     if backbone.name == DLIB:
         yield from _dlib_pieces(dataset, split, name, workers)
         return
     assert backbone.input_size
+    workers = min(cores(), MOST) if workers is None else workers
     only = partial(_named, name)
-    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers if workers > 1 else 0):
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers):
         yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
 
 
@@ -126,11 +129,11 @@ def _named(name: str, key: str) -> str:
     return name
 
 
-def _dlib_pieces(dataset: Dataset, split: str, name: str, workers: int) -> Iterator[Piece]:
+def _dlib_pieces(dataset: Dataset, split: str, name: str, workers: int | None) -> Iterator[Piece]:
     """dlib holds the GIL: only processes use more cores. Rows travel to them as the JPEGs they are."""
     rows = dataset.rows(split, images=(name,))
     groups = iter(lambda: list(islice(rows, CHUNK)), [])
-    run = joblib.Parallel(n_jobs=max(workers, 1), return_as="generator")
+    run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
     first = 0
     for found in run(joblib.delayed(_dlib_features)(group, name) for group in groups):
         yield np.arange(first, first + len(found)), found

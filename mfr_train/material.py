@@ -75,7 +75,7 @@ class Material:
 
 
 def from_dataset(
-    path: str, split: str, seed: int, model: Model, cache: Path | None, workers: int, progress: Progress | None
+    path: str, split: str, seed: int, model: Model, cache: Path | None, workers: int | None, progress: Progress | None
 ) -> Material:
     """The photographs of a split. Pictures are embedded when they are first asked for, through the feature cache.
 

@@ -64,8 +64,7 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     pictures = {}
     with tqdm(total=len(names) * (dataset.count("train") + dataset.count("val")), desc="features", disable=None) as bar:
         for split in labels:
-            workers = hardware.cores() if full.workers is None else full.workers
-            features = embed_rows(dataset, backbone, split, names, full.cache, workers, bar.update)
+            features = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
             pictures[split] = embed.cached([features[name] for name in names], labels[split])
     facts = {
         "stage": "embed",

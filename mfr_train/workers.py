@@ -18,6 +18,10 @@ AHEAD = 2
 """Pieces that a process decodes before they are asked for."""
 
 
+MOST = 8
+"""Most processes that decode for one GPU where nobody says how many: it takes no more than they give."""
+
+
 class Decoder(IterableDataset[Any]):
     """What each process does: `pieces` are its part, by `torch.utils.data.get_worker_info`."""
 

@@ -79,11 +79,12 @@ def build(
 
 def _with_paths(build: BuildSettings) -> BuildSettings:
     """The same settings with absolute paths, which Python callers may give as text."""
+    boxes = (build.boxes,) if isinstance(build.boxes, str | Path) else build.boxes
     return replace(
         build,
         src=_absolute(build.src),
         out=located(build.out),
-        boxes=tuple(Path(path).resolve() for path in build.boxes),
+        boxes=tuple(Path(path).resolve() for path in boxes),
         predictor=Path(build.predictor).resolve() if build.predictor else None,
     )
 

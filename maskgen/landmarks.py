@@ -57,7 +57,12 @@ class Landmarker:
         With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face, twice:
         other detectors' boxes lie otherwise around a face than dlib's, which the predictor was trained on, so the
         first landmarks give a box like dlib's for the second (it nearly halves the error of loose boxes).
+        Raises `ValueError` for pixels or a box of another kind.
         """
+        if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
+            raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width) or (..., 3)")
+        if box is not None and not (np.shape(box) == (4,) and (np.abs(np.asarray(box, float)) < 1e6).all()):
+            raise ValueError(f"the box is {box}; give x0, y0, x1, y1 in pixels")
         return self.find_all([image], [box])[0]
 
     def find_all(

@@ -21,6 +21,9 @@ VARIANTS = ("wide_high", "wide_medium", "wide_low", "round_high", "round_medium"
 SAGITTA = 0.01
 """Pixels by which the polygon that stands for an ellipse may lie inside it."""
 
+FARTHEST = 100_000
+"""Pixels from the origin within which an outline must lie: no JPEG is larger, and the cost grows with the outline."""
+
 _JAW = slice(1, 16)
 _NOSE_BASE = [35, 34, 33, 32, 31]
 
@@ -75,6 +78,7 @@ def _wide(points: Points, coverage: str) -> Points:
     else:
         closing = points[_NOSE_BASE]
     polygon = np.concatenate([points[_JAW], closing])
+    _check_place(polygon, f"wide_{coverage}")
     if signed_area(polygon) >= 0:
         raise Undrawable(f"wide_{coverage}: the jaw line runs the wrong way round the nose")
     return polygon
@@ -82,8 +86,14 @@ def _wide(points: Points, coverage: str) -> Points:
 
 def _round(points: Points, coverage: str) -> Points:
     x, y, half_width, half_height = ellipse(points, f"round_{coverage}")
+    _check_place((x, y, half_width, half_height), f"round_{coverage}")
     corners = math.ceil(math.pi * math.sqrt(max(half_width, half_height) / (2 * SAGITTA))) + 8
     return _circle(corners) * (half_width, half_height) + (x, y)
+
+
+def _check_place(values: npt.ArrayLike, variant: str) -> None:
+    if not (np.abs(values) <= FARTHEST).all():
+        raise Undrawable(f"{variant}: it lies further than {FARTHEST:,} pixels from the picture")
 
 
 @lru_cache(maxsize=256)

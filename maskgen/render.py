@@ -25,6 +25,9 @@ Indices = npt.NDArray[np.int64]
 TOGETHER = 2_000_000
 """Pixels of outlines that `coverage` treats in one pass (17 bytes a pixel)."""
 
+FINE = 1 << 30
+"""Steps in which places along an edge are counted."""
+
 ONE = 1 << 28
 """A whole pixel's winding in the whole numbers that `coverage` adds up: exact, however many pieces there are."""
 
@@ -41,8 +44,13 @@ def draw(image: Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[i
     """Draws one mask on a copy of `image`.
 
     `landmarks` are (68, 2) in pixels of `image`, `variant` one of `VARIANTS`, `color` three values 0..255, RGB.
-    What lies outside the picture is cut off. Raises `Undrawable` where the face has no such mask.
+    What lies outside the picture is cut off. Raises `Undrawable` where the face has no such mask, `ValueError` for
+    pixels, landmarks, a variant or a colour of another kind.
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width, 3)")
+    if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+        raise ValueError(f"the colour is {color}; give three values from 0 to 255")
     height, width = image.shape[:2]
     return paint(image, coverage([outline(landmarks, variant)], width, height)[0], color)
 
@@ -114,8 +122,11 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     cell = np.where(inside, base[of_piece] + y.astype(np.int64) * (w + 1)[of_piece] + column, base[-1])
     whole = np.rint(dy * ONE)
     beside = np.rint((column + 1 - x) * whole)
-    change = np.bincount(np.concatenate([cell, cell + 1]), np.concatenate([beside, whole - beside]), base[-1])
-    # Every row ends with a winding of nothing, so one sum may run through all of them.
+    # Every row ends with a winding of nothing, so one sum may run through all of them. What rounding leaves of it is
+    # taken away where the next polygon begins: it must be covered as if it were alone.
+    left_over = np.bincount(of_piece, np.where(inside, whole, 0), len(polygons))
+    cells = np.concatenate([cell, cell + 1, base[1:]])
+    change = np.bincount(cells, np.concatenate([beside, whole - beside, -left_over]), base[-1])
     winding = np.cumsum(change[: base[-1]].astype(np.int32), dtype=np.int32)
     share = cv2.convertScaleAbs(winding, alpha=255 / ONE).ravel() if winding.size else np.zeros(0, np.uint8)
     return [
@@ -145,8 +156,10 @@ def _pieces(start: Points, step: Points) -> tuple[Array, Array, Array, Indices]:
     crossed = np.maximum(np.ceil(np.maximum(a, end)) - line, 0).astype(np.int64)
     owner = np.repeat(np.arange(2 * edges), crossed)
     line = np.arange(len(owner)) + (line - np.cumsum(crossed) + crossed)[owner]
-    # Edge 7 is cut 0.3 of the way along at place 7.3, and begins at place 7.
-    place = np.concatenate([np.arange(edges), owner % edges + (line - a[owner]) / da[owner]])
+    # Edge 7 is cut 0.3 of the way along at place 7.3, and begins at place 7. Such a sum is exact, for the way is cut
+    # down to a whole number of 2^-30: what an edge covers must not depend on how many come before it.
+    way = np.floor((line - a[owner]) / da[owner] * FINE) / FINE
+    place = np.concatenate([np.arange(edges), owner % edges + way])
     place.sort()
     edge = np.minimum(place.astype(np.int64), edges - 1)
     begin = place - edge

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 import tomllib
+import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +16,8 @@ from .errors import UsageError, short
 from .storage import redacted
 
 T = TypeVar("T")
+
+_NUMBERS: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
 
 _LARGEST = 2**63 - 1
 """What a whole number may be where nothing else bounds it: more fits no counter of the libraries below."""
@@ -52,11 +56,14 @@ def option_name(field: dataclasses.Field[Any]) -> str:
 
 def check(settings: Any) -> None:
     """Checks every value against its declaration; raises `UsageError` that names the option."""
+    kinds = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(settings):
         value, rule = getattr(settings, field.name), field.metadata
+        name, kind = option_name(field), kinds[field.name]
+        if not _is_a(value, kind):
+            raise UsageError(f"--{name} is {value!r}; give {_called(kind)}.")
         if value is None or not rule:
             continue
-        name = option_name(field)
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"--{name} is {value}; give a finite number.")
         if type(value) is int and abs(value) > _LARGEST:
@@ -70,6 +77,23 @@ def check(settings: Any) -> None:
             raise UsageError(f"--{name} is {value}; give a number of at least {rule['low']:g}.")
         if rule["high"] is not None and not value <= rule["high"]:
             raise UsageError(f"--{name} is {value}; give a number of at most {rule['high']:g}.")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of a setting's type; whole numbers are numbers, but True and False are not."""
+    if isinstance(kind, types.UnionType):
+        return any(_is_a(value, one) for one in typing.get_args(kind))
+    if is_repeated(kind):
+        return isinstance(value, tuple) and all(_is_a(item, typing.get_args(kind)[0]) for item in value)
+    return isinstance(value, _NUMBERS.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
+
+
+def _called(kind: Any) -> str:
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_called(one) for one in typing.get_args(kind))
+    if is_repeated(kind):
+        return f"a tuple of {_called(typing.get_args(kind)[0])}"
+    return "None" if kind is types.NoneType else str(kind.__name__)
 
 
 def _check_path(name: str, path: Path) -> None:
@@ -92,8 +116,10 @@ def jsonable(settings: Any, *, run_only: bool = True) -> dict[str, Any]:
 
 
 def _declared(field: dataclasses.Field[Any], value: Any) -> Any:
-    """A value in the declared type: Python callers may write 1 for 1.0, which is the same setting."""
-    return float(value) if type(value) is int and str(field.type).startswith("float") else value
+    """A value in the declared type: Python callers may write 1 for 1.0, or numpy's 1; it is the same setting."""
+    if isinstance(value, numbers.Real) and str(field.type).startswith("float"):
+        return float(value)
+    return int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
 
 
 def is_repeated(kind: Any) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 import cli
 import maskgen
+from maskgen import settings
 from maskgen.settings import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +135,28 @@ def test_a_settings_file_may_list_what_a_command_line_joins_or_repeats(tmp_path:
         "follow_links": "true",
         "quality": "80",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"variants": ["wide_high"]}, r"--variants is \['wide_high'\]; give str"),
+        ({"limit": "3"}, "--limit is '3'; give int or None"),
+        ({"size": 112.0}, "--size is 112.0; give int"),
+        ({"overwrite": 1}, "--overwrite is 1; give bool"),
+        ({"workers": True}, "--workers is True; give int or None"),
+    ],
+)
+def test_python_callers_are_told_of_values_of_another_type(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(maskgen.UsageError, match=words):
+        maskgen.build(src=ROOT, out=tmp_path / "smfd", **options)
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    plain = maskgen.BuildSettings("a", "b", size=96, test_identities=1.0)
+    numpys = maskgen.BuildSettings("a", "b", size=np.int64(96), test_identities=np.int64(1))
+    settings.check(numpys)
+    assert json.dumps(settings.jsonable(numpys)) == json.dumps(settings.jsonable(plain))
 
 
 def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import MaskgenError, UsageError, short
-from ..render import Image, draw
+from ..outline import Undrawable, outline
+from ..render import Image, coverage, paint
 from ..storage import Storage, open_storage
 from . import commit, schema, tar
 
@@ -54,17 +55,35 @@ class Row:
 
     def image(self, name: str) -> Image:
         """A picture as uint8 (h, w, 3) RGB: decoded, or from a recipe drawn on the unmasked one."""
-        if name in self.pictures or name not in self.colors or "unmasked" not in self.pictures:
-            return self._decoded(name)
-        return draw(self._decoded("unmasked"), self.landmarks, self.variant or name, self.colors[name])
+        return self.images((name,))[name]
+
+    def images(self, names: Sequence[str] | None = None) -> dict[str, Image]:
+        """Several pictures as `image` gives each, by default all; a recipe's photograph is decoded once for them."""
+        recipe = self.colors if "unmasked" in self.pictures else {}
+        chosen = tuple(dict.fromkeys([*self.pictures, *recipe])) if names is None else names
+        drawn = [name for name in chosen if name not in self.pictures and name in recipe]
+        found = {name: self._decoded(name) for name in chosen if name not in drawn}
+        if drawn:
+            photograph = found["unmasked"] if "unmasked" in found else self._decoded("unmasked")
+            try:
+                outlines = [outline(self.landmarks, self.variant or name) for name in drawn]
+            except (Undrawable, ValueError):
+                raise self._damaged(", ".join(drawn)) from None
+            covers = coverage(outlines, photograph.shape[1], photograph.shape[0])
+            found |= {
+                name: paint(photograph, cover, self.colors[name]) for name, cover in zip(drawn, covers, strict=True)
+            }
+        return {name: found[name] for name in chosen}
 
     def _decoded(self, name: str) -> Image:
-        image = cv2.imdecode(np.frombuffer(self.jpeg(name), np.uint8), cv2.IMREAD_COLOR_RGB)
+        jpeg = self.jpeg(name)
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB) if jpeg else None
         if image is None:
-            raise MaskgenError(
-                f"picture {name} of photograph {self.key} is damaged; `maskgen verify` tells what to mend."
-            )
+            raise self._damaged(name)
         return image
+
+    def _damaged(self, name: str) -> MaskgenError:
+        return MaskgenError(f"picture {name} of photograph {self.key} is damaged; `maskgen verify` tells what to mend.")
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,12 @@ class Dataset:
         return sum(self.count(split) for split in self.splits)
 
     def shards(self, split: str) -> list[Shard]:
-        """The shards of a split that have rows, in key order. Raises `MaskgenError` where a marker is missing."""
+        """The shards of a split that have rows, in key order.
+
+        Raises `UsageError` for a split that no data set has, `MaskgenError` where a marker is missing.
+        """
+        if split not in schema.SPLITS:
+            raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
         names = sorted(name for name in self.storage.entries(split) if name.endswith(".json"))
         shards = []
@@ -178,6 +202,7 @@ class Dataset:
         stored = schema.picture_names(self.info["settings"]["variants"], self.store)
         if images is None:
             return stored
+        images = (images,) if isinstance(images, str) else images
         for name in images:
             if name not in ("unmasked", *self.variants):
                 raise UsageError(f"{self} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}.")

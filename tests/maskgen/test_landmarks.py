@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import cv2
 import dlib
@@ -207,3 +208,18 @@ def test_a_loose_box_of_another_detector_gives_nearly_the_landmarks_of_dlibs_own
     assert found.box == pytest.approx(loose, abs=1e-3)
     assert error(found.landmarks) < 0.04
     assert error(found.landmarks) < error(landmarker.predict(grey, loose))
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "words"),
+    [
+        (np.zeros((90, 90, 3)), None, "the image is float64"),
+        (np.zeros((90, 90, 4), np.uint8), None, r"uint8 \(90, 90, 4\)"),
+        (np.zeros((0, 90, 3), np.uint8), None, r"uint8 \(0, 90, 3\)"),
+        (np.zeros((90, 90, 3), np.uint8), (1, 2, np.nan, 4), "the box is"),
+        (np.zeros((90, 90, 3), np.uint8), (1, 2, 3), "the box is"),
+    ],
+)
+def test_what_cannot_be_searched_is_named(landmarker: maskgen.Landmarker, image: Any, box: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        landmarker.find(image, box)

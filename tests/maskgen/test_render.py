@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -220,3 +222,48 @@ def _distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance of points from the segment a-b."""
     along = np.clip((points - a) @ (b - a) / max((b - a) @ (b - a), 1e-12), 0, 1)
     return np.hypot(*(points - a - along[:, None] * (b - a)).T)
+
+
+def test_the_six_masks_drawn_together_are_those_drawn_alone(face: tuple[np.ndarray, np.ndarray]) -> None:
+    """At sizes and places enough to meet the shares that lie half-way between two 255ths."""
+    image, landmarks = face
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        moved = landmarks * generator.uniform(0.5, 4) + generator.uniform(-60, 60, 2)
+        outlines = [outline(moved, variant) for variant in VARIANTS]
+        for together, one in zip(coverage(outlines, 500, 400), outlines, strict=True):
+            alone = coverage([one], 500, 400)[0]
+            assert together[1:] == alone[1:]
+            np.testing.assert_array_equal(together.share, alone.share)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image": np.zeros((90, 90, 3))}, "the image is float64"),
+        ({"image": np.zeros((90, 90), np.uint8)}, r"uint8 \(90, 90\)"),
+        ({"color": (300, 0, 0)}, "three values from 0 to 255"),
+        ({"color": (3, 0)}, "three values from 0 to 255"),
+        ({"variant": "square"}, "no variant 'square'"),
+        ({"landmarks": np.zeros((5, 2))}, r"give \(68, 2\)"),
+    ],
+)
+def test_draw_names_what_it_cannot_draw_with(
+    face: tuple[np.ndarray, np.ndarray], change: dict[str, Any], words: str
+) -> None:
+    image, landmarks = face
+    call = {"image": image, "landmarks": landmarks, "variant": "wide_high", "color": (1, 2, 3)} | change
+    with pytest.raises(ValueError, match=words):
+        maskgen.draw(**call)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e9])
+@pytest.mark.parametrize("variant", maskgen.VARIANTS)
+def test_landmarks_out_of_this_world_are_undrawable(
+    face: tuple[np.ndarray, np.ndarray], variant: str, wrong: float
+) -> None:
+    image, landmarks = face
+    landmarks = landmarks.copy()
+    landmarks[8, 1] = wrong
+    with pytest.raises(maskgen.Undrawable, match="100,000 pixels"):
+        maskgen.draw(image, landmarks, variant, (1, 2, 3))

@@ -250,8 +250,21 @@ def test_a_recipe_renders_the_pixels_that_rendered_encodes(stores: dict[str, Pat
             done, data = cv2.imencode(".jpg", a.image(name)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
             assert done
             assert data.tobytes() == b.jpeg(name)
+            np.testing.assert_array_equal(a.images()[name], a.image(name))
+            np.testing.assert_array_equal(b.images((name,))[name], b.image(name))
+        assert list(a.images()) == list(b.images()) == ["unmasked", *recipe.variants]
         with pytest.raises(UsageError, match=r"no stored picture .*; it has unmasked"):
             a.jpeg(recipe.variants[0])
+
+
+def test_a_damaged_recipe_is_one_sentence(stores: dict[str, Path]) -> None:
+    row = next(iter(maskgen.open(stores["parquet recipe all"])))
+    row.landmarks = row.landmarks * np.float32(np.nan)
+    with pytest.raises(maskgen.MaskgenError, match=f"picture wide_high of photograph {row.key} is damaged"):
+        row.image("wide_high")
+    row.pictures["unmasked"] = b""
+    with pytest.raises(maskgen.MaskgenError, match=f"picture unmasked of photograph {row.key} is damaged"):
+        row.image("unmasked")
 
 
 def test_random_shows_the_variant_it_names(stores: dict[str, Path]) -> None:
@@ -289,6 +302,9 @@ def test_only_the_pictures_asked_for_are_read(stores: dict[str, Path], format: s
     assert row.image("round_low").shape == (96, 96, 3)
     with pytest.raises(UsageError, match=r"no pictures 'round_lower'; it has unmasked, wide_high"):
         list(rendered.rows(images=["round_lower"]))
+    assert {tuple(row.pictures) for row in rendered.rows(images="round_low")} == {("round_low",)}
+    with pytest.raises(UsageError, match="no split 'validation'; choose one of train, val, test"):
+        list(rendered.rows("validation"))
 
 
 def test_a_data_set_may_lie_behind_a_uri(built: Path) -> None:

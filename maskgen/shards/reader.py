@@ -263,7 +263,7 @@ Choose = Callable[[str], tuple[str, ...]]
 def _parquet_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
 ) -> Iterator[Row]:
-    source = pq.ParquetFile(file, pre_buffer=shard.dataset.storage.distant)
+    source = pq.ParquetFile(file, pre_buffer=shard.dataset.storage.distant, page_checksum_verification=True)
     if source.metadata.num_rows != shard.rows:
         raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
     variants = shard.dataset.variants

@@ -226,7 +226,7 @@ def _distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_the_six_masks_drawn_together_are_those_drawn_alone(face: tuple[np.ndarray, np.ndarray]) -> None:
     """At sizes and places enough to meet the shares that lie half-way between two 255ths."""
-    image, landmarks = face
+    _, landmarks = face
     generator = np.random.default_rng(0)
     for _ in range(60):
         moved = landmarks * generator.uniform(0.5, 4) + generator.uniform(-60, 60, 2)

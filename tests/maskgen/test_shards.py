@@ -350,6 +350,24 @@ def test_a_damaged_shard_is_named(
         list(maskgen.open(out))
 
 
+@pytest.mark.parametrize("store", ["rendered", "recipe"])
+def test_a_bit_that_flips_in_a_picture_is_seen_by_the_reader(
+    stores: dict[str, Path], tmp_path: Path, store: str
+) -> None:
+    """Whatever the decoder makes of it: most such JPEGs are pictures still, only other ones."""
+    out = tmp_path / "smfd"
+    shutil.copytree(stores[f"parquet {store} all"], out)
+    path = out / "train/00000.parquet"
+    whole = path.read_bytes()
+    jpeg = next(maskgen.open(out).rows("train")).jpeg("unmasked")
+    for share in (0.3, 0.6, 0.9):
+        damaged = bytearray(whole)
+        damaged[whole.index(jpeg) + int(share * len(jpeg))] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(MaskgenError, match=r"shard .*train/00000\.parquet .*CRC.*maskgen verify"):
+            list(maskgen.open(out).rows("train", images=("unmasked",)))
+
+
 def test_a_missing_shard_and_a_foreign_one_are_told(stores: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "smfd"
     shutil.copytree(stores["parquet rendered all"], out)

@@ -56,7 +56,7 @@ class ParquetShard:
             # The first bytes of all numbers together, then the second ones ...: coordinates compress by a third.
             column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
             use_dictionary=["source", "identity", "split"],
-            write_page_checksum=True,  # a bit that flips on the way to a reader is seen by it, and not only by verify
+            write_page_checksum=True,  # what a network makes of a page is seen by the reader
             write_statistics=["key", "source", "identity", "split", "label"],
         )
 

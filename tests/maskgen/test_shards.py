@@ -351,10 +351,11 @@ def test_a_damaged_shard_is_named(
 
 
 @pytest.mark.parametrize("store", ["rendered", "recipe"])
-def test_a_bit_that_flips_in_a_picture_is_seen_by_the_reader(
-    stores: dict[str, Path], tmp_path: Path, store: str
+def test_a_bit_that_flips_in_a_picture_is_seen_by_the_reader_of_a_store(
+    stores: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     """Whatever the decoder makes of it: most such JPEGs are pictures still, only other ones."""
+    monkeypatch.setattr(LocalStorage, "distant", True)
     out = tmp_path / "smfd"
     shutil.copytree(stores[f"parquet {store} all"], out)
     path = out / "train/00000.parquet"

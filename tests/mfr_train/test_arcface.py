@@ -1,0 +1,123 @@
+"""ONNX face networks: PyTorch's own numbers through OpenCV, on faces aligned to ArcFace's template."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import maskgen
+from maskgen.errors import UsageError
+from mfr_train import arcface
+
+pytest.importorskip("onnx", reason="PyTorch writes ONNX files with it")
+
+
+class Embedder(nn.Module):
+    """A small network with what face networks are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.PReLU(8), nn.Conv2d(8, 4, 3, 4), nn.Flatten()
+        )
+        self.head = nn.Linear(4 * 7 * 7, 16)
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.head(self.body(faces))
+        return result
+
+
+def export(network: nn.Module, path: Path, side: int = 112, several: bool = True) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter that is to replace this one
+        axes = {"faces": {0: "n"}} if several else None
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 3, side, side),),
+            path,
+            dynamo=False,
+            input_names=["faces"],
+            dynamic_axes=axes,
+        )
+    return path
+
+
+@pytest.fixture(scope="module")
+def network() -> Embedder:
+    torch.manual_seed(0)
+    return Embedder()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_embeddings_are_those_of_pytorch(
+    network: Embedder, astronaut: np.ndarray, landmarker: maskgen.Landmarker, tmp_path: Path, several: bool
+) -> None:
+    run, dim, _ = arcface.load(export(network, tmp_path / "net.onnx", several=several))
+    assert dim == 16
+    face = landmarker.find(astronaut)
+    assert face
+    images, landmarks = [astronaut, astronaut[:, ::-1], astronaut], np.stack([face.landmarks] * 3)
+    faces = np.stack([arcface.aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
+    pixels = (torch.from_numpy(faces).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    with torch.inference_mode():
+        wanted = network(pixels).numpy()
+    found = run(images, landmarks)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_an_aligned_face_has_its_points_where_arcface_wants_them(
+    astronaut: np.ndarray, landmarker: maskgen.Landmarker
+) -> None:
+    face = landmarker.find(astronaut)
+    assert face
+    for angle, scale in ((0, 1.0), (35, 0.6), (-160, 1.4)):
+        turn = cv2.getRotationMatrix2D((220.0, 120.0), angle, scale)
+        turned = cv2.warpAffine(astronaut, turn, (512, 512))
+        landmarks = face.landmarks @ turn[:, :2].T + turn[:, 2]
+        matrix = arcface.similarity(arcface.five_points(landmarks), arcface.PLACES)
+        placed = arcface.five_points(landmarks) @ matrix[:, :2].T + matrix[:, 2]
+        assert np.abs(placed - arcface.PLACES).max() < 6
+        upright = arcface.aligned(astronaut, face.landmarks).astype(float)
+        assert np.abs(arcface.aligned(turned, landmarks) - upright)[20:100, 20:92].mean() < 12
+
+
+@given(turn=st.floats(-3, 3), scale=st.floats(0.1, 10), move=st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
+def test_a_similarity_is_found_again(turn: float, scale: float, move: tuple[float, float]) -> None:
+    wanted = np.array(
+        [
+            [scale * np.cos(turn), -scale * np.sin(turn), move[0]],
+            [scale * np.sin(turn), scale * np.cos(turn), move[1]],
+        ]
+    )
+    target = arcface.PLACES @ wanted[:, :2].T + wanted[:, 2]
+    np.testing.assert_allclose(arcface.similarity(arcface.PLACES, target), wanted, atol=1e-6)
+
+
+def test_other_weights_have_another_hash(network: Embedder, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    one, other = export(network, tmp_path / "one.onnx"), export(Embedder(), tmp_path / "other.onnx")
+    assert arcface.load(one)[2] == arcface.load(one)[2] != arcface.load(other)[2]
+
+
+def test_what_is_no_face_network_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text, picture = tmp_path / "text.onnx", tmp_path / "picture.onnx"
+    text.write_text("weights")
+    export(nn.Conv2d(3, 1, 3), picture)
+    for path, words in (
+        (text, "OpenCV cannot run the model"),
+        (tmp_path / "none.onnx", "No such file or directory"),
+        (picture, r"gives \(1, 1, 110, 110\) for one face and no embedding"),
+    ):
+        with pytest.raises(UsageError, match=words) as caught:
+            arcface.load(path)
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""

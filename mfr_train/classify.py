@@ -61,7 +61,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     facts: dict[str, Any] = {
         "stage": "classify",
-        "dataset": dataset.fingerprint,
+        "dataset": dataset.content,
         "classes": classes,
         "settings": compared(settings),
     }

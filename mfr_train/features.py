@@ -100,14 +100,14 @@ def embed_rows(
 def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> Path:
     """Where the features of one picture of a split are kept."""
     folder = f"{backbone.name}-{backbone.fingerprint[:16]}"
-    return Path(cache) / folder / dataset.fingerprint[:16] / split / f"{name}.npy"
+    return Path(cache) / folder / dataset.content[:16] / split / f"{name}.npy"
 
 
 def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
     return {
         "version": VERSION,
         "backbone": backbone.fingerprint,
-        "dataset": dataset.fingerprint,
+        "dataset": dataset.content,
         "split": split,
         "picture": name,
         "shape": [dataset.count(split), backbone.dim],

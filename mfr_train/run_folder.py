@@ -41,7 +41,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
                     if commit.is_temporary(path.name):
                         path.unlink()  # of a run that was killed
             record = {
-                "dataset": dataset.fingerprint,
+                "dataset": dataset.content,
                 "settings": settings.jsonable(full),
                 "torch": torch.__version__,
                 "finished": False,
@@ -68,7 +68,7 @@ def _withdraw(folder: Path) -> None:
 def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
     path = folder / models.SETTINGS
     if path.exists():
-        checkpoint.refuse_other(path, _record(path) or {}, {"dataset": dataset.fingerprint, "settings": compared(full)})
+        checkpoint.refuse_other(path, _record(path) or {}, {"dataset": dataset.content, "settings": compared(full)})
     elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
         raise UsageError(f"--out {folder} holds something that is no run; give a new or empty folder.")
 
@@ -82,7 +82,7 @@ def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
             record
             and isinstance(there, dict)
             and record.get("finished") is False
-            and record.get("dataset") == dataset.fingerprint
+            and record.get("dataset") == dataset.content
             and all(there.get(name) == value for name, value in goal(full).items())
             and _free(newest)
         ):

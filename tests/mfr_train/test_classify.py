@@ -224,7 +224,7 @@ def test_last_and_best_are_kept_and_say_what_they_are_of(tiny: Tiny, demo: Path)
     assert best["best"] == pytest.approx(max(accuracies.values()), abs=1e-6)
     assert best["iteration"] == min(step for step, value in accuracies.items() if value == max(accuracies.values()))
     for state in (last, best):
-        assert state["dataset"] == maskgen.open(demo).fingerprint
+        assert state["dataset"] == maskgen.open(demo).content
         assert state["classes"] == 7
         assert state["settings"]["lr"] == 0.01
         assert state["settings"]["variants"] == list(maskgen.VARIANTS)

@@ -31,7 +31,7 @@ class FakeRow:
 @dataclass
 class FakeDataset:
     size: int = 5
-    fingerprint: str = "d" * 64
+    content: str = "d" * 64
 
     def count(self, split: str) -> int:
         return self.size if split == "train" else 0
@@ -94,7 +94,7 @@ def test_other_weights_or_data_have_a_cache_of_their_own(tmp_path):
     backbone, dataset = mean_backbone(), FakeDataset()
     path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
     assert features.cache_path(tmp_path, dataset, replace(backbone, fingerprint="c" * 64), "train", "unmasked") != path
-    assert features.cache_path(tmp_path, FakeDataset(fingerprint="e" * 64), backbone, "train", "unmasked") != path
+    assert features.cache_path(tmp_path, FakeDataset(content="e" * 64), backbone, "train", "unmasked") != path
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_run_holds_both_stages_and_can_be_measured(short: Tiny, demo: Path) ->
         "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors", "settings.json",
     ]  # fmt: skip
     record = json.loads((run / "settings.json").read_bytes())
-    assert record["dataset"] == maskgen.open(demo).fingerprint
+    assert record["dataset"] == maskgen.open(demo).content
     assert record["finished"] is True
     assert (record["settings"]["backbone"], record["settings"]["variants"]) == ("resnet18", ["wide_low"])
     assert [len(rows(run, stage)) for stage in ("classify", "embed")] == [2, 4]

@@ -316,7 +316,7 @@ def test_other_photographs_of_the_same_names_and_sizes_are_other_content(
     assert one.content == same.content
     info = json.loads((tmp_path / "one-set/dataset.json").read_bytes())
     (tmp_path / "one-set/dataset.json").write_text(json.dumps(info | {"content": other.content}))
-    with pytest.raises(MaskgenError, match="dataset.json has 'content' other than plan and shards"):
+    with pytest.raises(MaskgenError, match=r"dataset\.json has 'content' other than plan and shards"):
         verify(tmp_path / "one-set")
     del info["content"]
     (tmp_path / "one-set/dataset.json").write_text(json.dumps(info))

@@ -91,7 +91,7 @@ def embed_rows(
             continue
         path = cache_path(cache, dataset, backbone, split, name)
         note = _note(dataset, backbone, split, name)
-        if not path.with_suffix(".json").exists():  # without its note an array was cut off and counts for nothing
+        if not _kept(path):
             _write(path, note, pieces)
         found[name] = _open(path, note)
     return found
@@ -101,6 +101,17 @@ def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, na
     """Where the features of one picture of a split are kept."""
     folder = f"{backbone.name}-{backbone.fingerprint[:16]}"
     return Path(cache) / folder / dataset.content[:16] / split / f"{name}.npy"
+
+
+def missing(
+    dataset: Dataset, backbone: Backbone, split: str, names: Sequence[str], cache: Path | None = CACHE
+) -> list[str]:
+    """Those of the pictures called `names` whose features `embed_rows` would compute, since no cache has them."""
+    return [name for name in names if cache is None or not _kept(cache_path(cache, dataset, backbone, split, name))]
+
+
+def _kept(path: Path) -> bool:
+    return path.with_suffix(".json").exists()  # without its note an array was cut off and counts for nothing
 
 
 def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both 
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier (not for dlib)
 RUN/embedding.safetensors   W and b of stage 2
+RUN/identities.json         who it was trained on
 """
 
 from __future__ import annotations

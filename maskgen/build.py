@@ -167,19 +167,22 @@ def _finish(
     rows: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     rejects: list[dict[str, str]] = []
+    hashes: list[str] = []
     there = commit.read_markers(storage, [(split, shard) for split, shard, _, _ in slices], facts["fingerprint"])
     for (split, shard, _, photographs), marker in zip(slices, there, strict=True):
         if marker is None or marker["rows"] + len(marker["rejects"]) != photographs:
             raise MaskgenError(f"shard {split}/{shard:05d} in {storage} is not whole; run the same command again.")
         rows[split] += marker["rows"]
         rejects += marker["rejects"]
+        hashes += commit.file_hashes(marker)
         reasons.setdefault(split, Counter()).update(reject["reason"] for reject in marker["rejects"])
     counts = {split: {"rows": rows[split], "rejects": dict(sorted(found.items()))} for split, found in reasons.items()}
     with storage.temporary("rejects.parquet") as written:
         pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), written, compression="zstd")
         storage.publish(written, "rejects.parquet")
     storage.write("README.md", card.text(facts, counts, build.format).encode())
-    storage.write("dataset.json", commit.json_bytes({**facts, "counts": counts, "complete": True}))
+    found = {"counts": counts, "content": commit.content(facts["fingerprint"], hashes), "complete": True}
+    storage.write("dataset.json", commit.json_bytes({**facts, **found}))
     storage.clean()
     return dict(rows), {split: dict(found) for split, found in reasons.items()}
 

@@ -28,6 +28,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
     counts = {"photographs": table.num_rows, "rows": 0, "rejects": 0, "shards": 0, "bytes": 0}
     broken: list[tuple[str, str]] = []
     rejects: list[dict[str, str]] = []
+    hashes: list[str] = []
     told: dict[str, dict[str, Any]] = {}
     for split, shard, first, rows in plan.shard_slices(table):
         try:
@@ -36,6 +37,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
             broken.append((f"{split}/{shard:05d}", str(error)))
         else:
             rejects += marker["rejects"]
+            hashes += commit.file_hashes(marker)
             _count(told.setdefault(split, {"rows": 0, "rejects": {}}), marker)
             counts["shards"] += 1
             counts["rows"] += marker["rows"]
@@ -50,7 +52,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
         raise MaskgenError(
             f"shard {name} is broken: {what}{more}; delete {markers} and run the same `maskgen build` command again."
         )
-    _check_facts(dataset, table, told)
+    _check_facts(dataset, table, told, commit.content(dataset.fingerprint, hashes))
     _check_tables(dataset, rejects)
     return counts
 
@@ -154,12 +156,12 @@ def _table(dataset: Dataset, name: str) -> pa.Table:
         return pq.read_table(file)
 
 
-def _check_facts(dataset: Dataset, table: pa.Table, counts: dict[str, Any]) -> None:
+def _check_facts(dataset: Dataset, table: pa.Table, counts: dict[str, Any], content: str) -> None:
     """Everything in dataset.json follows from its settings, the plan and the markers."""
     described = {name: dataset.info[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
     labels = pa.table({"label": table["label"], "identity": table["identity"]}).group_by(["label", "identity"])
     identities = [row["identity"] for row in labels.aggregate([]).sort_by("label").to_pylist() if row["label"] >= 0]
-    expected = {**plan.facts(described, identities), "counts": counts, "complete": True}
+    expected = {**plan.facts(described, identities), "counts": counts, "content": content, "complete": True}
     for name in sorted(expected.keys() | dataset.info.keys()):
         if expected.get(name) != dataset.info.get(name):
             raise MaskgenError(

@@ -148,11 +148,16 @@ def resized(image: Image, size: int) -> Image:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def weights_file(path: Path) -> Path:
+    """The file of weights that a path means: itself, or the one in a run folder."""
+    return path / "backbone.safetensors" if path.is_dir() else path
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors of a weights file or run folder, and what the file says about itself (nothing in a plain one)."""
-    file = path / "backbone.safetensors" if path.is_dir() else path
+    file = weights_file(path)
     if not file.is_file():
-        raise UsageError(f"there is no weights file {file}; give --weights a .safetensors or .pth file or a run.")
+        raise UsageError(f"there is no weights file {file}; give a .safetensors or .pth file, or a run.")
     try:
         if file.suffix == ".safetensors":
             with safetensors.safe_open(file, "pt") as opened:
@@ -161,13 +166,16 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors = loaded.get("state_dict", loaded)
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}, {}
     except Exception as error:  # pickle, zip and safetensors have no error in common
-        raise UsageError(f"cannot read weights from {file} ({type(error).__name__}); give --weights another.") from None
+        raise UsageError(f"cannot read weights from {file} ({type(error).__name__}); give another file.") from None
 
 
 def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> None:
     """Puts weights into a trunk; a classifier among them is left out. Raises `UsageError` where they do not fit."""
     bare = {name.removeprefix("module.").removeprefix("trunk."): tensor for name, tensor in tensors.items()}
     wanted = network.trunk.state_dict()
+    # Files from before PyTorch 0.4.1 lack the count of batches that BatchNorm saw, which no result depends on.
+    counts = {name for name in wanted if name.endswith("num_batches_tracked")}
+    bare = {name: wanted[name] for name in counts} | bare
     unfit = [name for name, tensor in wanted.items() if name not in bare or bare[name].shape != tensor.shape]
     if unfit:
         raise UsageError(f"{where} has no fitting {unfit[0]!r}; choose the --backbone that these weights are of.")

@@ -11,7 +11,8 @@ a figure in any resample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,13 @@ MOST_BINS, CELLS = 8192, 2**26
 FEWEST = 3
 """Subjects that an interval needs: of two, the only resample with impostors has both once, a point and no interval."""
 
+FEWEST_RESAMPLES = 100
+"""Resamples that an interval needs: of fewer, its ends are decided by the two or three that lie outermost."""
+
 LEVEL = 0.95
 
-_SLICE = 4096
+_SLICE, RESAMPLES = 4096, 1024
+"""Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
 
 Indices = npt.NDArray[np.intp]
 
@@ -98,9 +103,14 @@ def bin_of(table: Table, scores: Floats) -> Indices:
     return np.searchsorted(table.edges, scores, side="right") - 1
 
 
-def resample(unit_count: int, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each unit is drawn in each resample: int64 (count, unit_count), rows sum to unit_count."""
-    return np.random.default_rng(seed).multinomial(unit_count, np.full(unit_count, 1 / unit_count), count)
+def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """How often each unit is drawn in each of `count` resamples: int64 (R, unit_count) by slices of `RESAMPLES`.
+
+    Rows sum to unit_count.
+    """
+    chance, shares = np.random.default_rng(seed), np.full(unit_count, 1 / unit_count)
+    for first in range(0, count, RESAMPLES):
+        yield chance.multinomial(unit_count, shares, min(RESAMPLES, count - first))
 
 
 def intervals(
@@ -110,15 +120,18 @@ def intervals(
 
     `counts` are all scores, as the table was made for: a bin stands for their mean in it.
     """
-    weights = resample(len(table.genuine), count, seed)
-    genuine, impostor = _weighted(weights, table)
+    drawings = (
+        drawn
+        for weights in resample(len(table.genuine), count, seed)
+        for drawn in zip(*_weighted(weights, table), strict=True)
+    )
     middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
     centres = [_means(table, middles, side) for side in (counts.genuine, counts.impostor)]
-    found: dict[str, list[float]] = {}
+    found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
     tops = None if table.exact else table.edges[1:]
     used = 0
-    for g, i in zip(genuine, impostor, strict=True):
+    for g, i in drawings:
         drawn = Counts(table.edges[:-1], g, i, tops)
         try:
             figures = metrics.figures(drawn)
@@ -130,7 +143,7 @@ def intervals(
         for name, threshold in (thresholds or {}).items():
             values[name] = metrics.fnmr_at_threshold(drawn, threshold)
         for name, value in values.items():
-            found.setdefault(name, []).append(value)
+            found.setdefault(name, array("d")).append(value)
         for name in ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc"):
             bound[name] = max(bound.get(name, 0.0), figures.bounds[name])
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]

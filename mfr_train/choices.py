@@ -18,6 +18,6 @@ CACHE = RUNS / "features"
 """Where features of pictures lie by default: beside the runs."""
 
 EVALUATIONS = RUNS / "eval"
-"""Where `mfr eval` writes by default: a folder for each model."""
+"""Where `mfr eval` writes by default: a folder for each model on each data set."""
 
 DEVICES = ("auto", "cpu", "cuda")

@@ -7,6 +7,7 @@ training, is lower than it was the time before (Neto et al., 2021).
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,9 +31,11 @@ from .curve import Curve
 from .distributed import Group
 from .embed import CHECKPOINTS
 from .models import BACKBONE
-from .recipes import TrainSettings, compared, need
+from .recipes import TrainSettings, check_pieces, compared, need
 from .sweep import sweep
 from .workers import MOST, worker_errors
+
+log = logging.getLogger(__name__)
 
 CPU_MICRO_BATCH = 32
 """Photographs at once where there is no GPU and --micro-batch says nothing: 3 GiB for ResNet50 at 224 pixels."""
@@ -58,10 +61,12 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
         raise UsageError(f"{dataset} has {classes} training identity; stage 1 needs two: build more.")
     if not dataset.count("val"):
         raise UsageError(f"{dataset} has no validation photographs; build it from more of each identity.")
+    if group.world == 1 or not on_gpu:  # GPUs normalise over the pieces of all of them
+        check_pieces(size, batch // group.world, micro)
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     facts: dict[str, Any] = {
         "stage": "classify",
-        "dataset": dataset.fingerprint,
+        "dataset": dataset.content,
         "classes": classes,
         "settings": compared(settings),
     }
@@ -90,6 +95,13 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     variants, share = settings.variants, settings.masked_share
     feed = data.Feed(str(settings.data), batch, size, variants, share, settings.seed, settings.buffer)
     workers = workers_of(settings, group)
+    shared = data.shared_by(feed, group.world, workers)
+    if group.first and shared < workers and settings.workers:
+        most = feed.lanes // group.world
+        log.warning(
+            f"--workers {workers}: {shared} of them will decode training batches, for their number must divide {most}, "
+            f"the largest power of two in --batch, up to {data.MAX_LANES}, for each process that trains."
+        )
     stream = data.batches(feed, group.rank, group.world, workers, start, pin=on_gpu)
     curve = Curve(folder / "curve.csv" if group.first else None, "classify", start, settings.tensorboard)
     held = data.Feed(str(settings.data), batch, size, variants, 1.0, settings.seed, settings.buffer, "val")

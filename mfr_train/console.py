@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import maskgen
 from maskgen.storage import redacted
 from maskgen.table import table
 
@@ -51,16 +50,7 @@ def _training(folder: Path, data: str) -> str:
 
 def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures; returns the table and where the report lies."""
-    bar = tqdm(total=_pictures(settings), unit=" pictures", desc="embedding", disable=None, leave=False)
-    with bar:
-        report = evaluate(settings, bar.update)
+    with tqdm(unit=" pictures", desc="embedding", disable=None, leave=False) as bar:
+        report = evaluate(settings, bar.update, bar.reset)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
     return f"{outputs.table(report)}\n\n{report.out} holds {written}"
-
-
-def _pictures(settings: EvalSettings) -> int | None:
-    """How many pictures will be embedded, where none of them has been before; None for a protocol table."""
-    if settings.protocol is not None:
-        return None
-    dataset = maskgen.open(settings.data)
-    return dataset.count(settings.split) * (1 + len(dataset.variants))

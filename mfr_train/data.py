@@ -78,8 +78,14 @@ def batches(
     rows = dataset.count(feed.split)
     if rows < lanes:
         raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
-    workers = max((number for number in range(1, workers + 1) if own % number == 0), default=0)
-    return _batches(_Stream(feed, range(rank * own, (rank + 1) * own), start), workers, pin)
+    lanes_here = range(rank * own, (rank + 1) * own)
+    return _batches(_Stream(feed, lanes_here, start), shared_by(feed, world, workers), pin)
+
+
+def shared_by(feed: Feed, world: int, workers: int) -> int:
+    """How many of `workers` processes decode for each of `world`: they own equal numbers of its lanes."""
+    own = feed.lanes // world
+    return max((number for number in range(1, workers + 1) if own % number == 0), default=0)
 
 
 def _batches(stream: _Stream, workers: int, pin: bool) -> Iterator[Batch]:
@@ -142,7 +148,7 @@ def lane_rows(
     """
     shards = maskgen.open(feed.data).shards(feed.split) if shards is None else shards
     length = sum(shard.rows for shard in shards) // feed.lanes
-    names = [*feed.variants] if feed.masked_share == 1 else ["unmasked", *feed.variants]
+    names = ["unmasked"] * (feed.masked_share < 1) + [*feed.variants] * (feed.masked_share > 0)
     epoch, done = divmod(start, length)
     while True:
         turn = order(feed.seed, epoch, lane, length, feed.buffer)

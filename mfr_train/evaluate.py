@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.settings import setting
 
 from . import metrics
-from .bootstrap import Intervals
+from .bootstrap import FEWEST_RESAMPLES, Intervals
 from .choices import CACHE, DEVICES, EVALUATIONS
 from .measure import EXACT_PAIRS, Measured, measure
 from .scenarios import MASKED, Pairing
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 Progress = Callable[[int], object]
-"""Called with the number of pictures that have just been embedded."""
+"""Called with a number of pictures: those to embed, or those that have just been."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class EvalSettings:
         "with masked (M-M), or all three.",
         choices=(*MASKED, ALL),
     )
-    run: Path | None = setting(None, help="Run folder to measure; by default the newest in runs/.", metavar="DIR")
+    run: Path | None = setting(
+        None, help="Run folder to measure; by default the newest finished one in runs/.", metavar="DIR"
+    )
     model: str | None = setting(
         None, help="Measure this model instead of a run: dlib, or a weights file.", metavar="dlib|FILE"
     )
@@ -48,14 +52,17 @@ class EvalSettings:
     split: str = setting("test", help="Split of the data set to measure on.", choices=("test", "val", "train"))
     seed: int = setting(0, help="Seed of the mask drawn for each photograph and of the bootstrap.", low=0)
     bootstrap: int = setting(
-        1000, help="Resamples of the subjects for the 95 % intervals; 0 for none.", low=0, high=1_000_000
+        1000,
+        help=f"Resamples of the subjects for the 95 % intervals, at least {FEWEST_RESAMPLES}; 0 for none.",
+        low=0,
+        high=1_000_000,
     )
     breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
     exact_pairs: int = setting(
         EXACT_PAIRS, help="Up to this many pairs, keep every score; beyond, count them in 2^20 bins.", low=0
     )
     out: Path | None = setting(
-        None, help="Folder for the report, scores and plots; by default runs/eval/MODEL.", metavar="DIR"
+        None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
     )
     cache: Path = setting(CACHE, help="Folder where features of pictures are kept.", metavar="DIR", run_only=True)
     predictor: Path | None = setting(
@@ -105,31 +112,77 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def evaluate(settings: EvalSettings, progress: Progress | None = None) -> Report:
+def evaluate(settings: EvalSettings, progress: Progress | None = None, planned: Progress | None = None) -> Report:
     """Measures a model on the scenarios of a data set or a protocol table, and writes report, scores and plots.
 
-    Raises `UsageError` for settings, data or a model that do not fit, `MaskgenError` where there are no genuine or no
-    impostor pairs.
+    `planned` is called once, with the number of pictures that will be embedded, `progress` as they are. An earlier
+    report in the same folder stays until everything is measured. Raises `UsageError` for settings, data or a model
+    that do not fit, `MaskgenError` where there are no genuine or no impostor pairs.
     """
     # Here, not above: the command line reads the settings without loading PyTorch.
     from . import hardware, outputs, plots
     from .models import load_model
 
     declared.check(settings)
+    if 0 < settings.bootstrap < FEWEST_RESAMPLES:
+        raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {FEWEST_RESAMPLES}, or 0 for none.")
     model = load_model(settings.run, settings.model, hardware.device(settings.device))
-    out = settings.out or EVALUATIONS / model.name
-    material = _material(settings, model, progress)
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
-    if not any(scenario in material.pairings for scenario in wanted):
-        raise UsageError(f"{material.name} has no pictures for {settings.scenario}; choose another --scenario.")
+    material = _material(settings, wanted, model, planned or _ignore, progress or _ignore)
+    if model.unfinished:
+        material.notes.insert(0, model.unfinished)
+    out = settings.out or EVALUATIONS / _folder_name(model, material)
+    with outputs.replacing(out) as folder:
+        rows, curves, thresholds = _scenarios(settings, material, wanted, folder)
+        breakdown = _breakdown(settings, material, wanted, thresholds)
+        report = Report(
+            settings,
+            model.name,
+            model.fingerprint,
+            material.name,
+            out,
+            material.subject_count,
+            len(material.labels),
+            material.failures,
+            rows,
+            breakdown,
+            material.notes,
+        )
+        outputs.write_report(report, folder)
+        plots.plot_rates(curves, folder)
+    return report
+
+
+def _ignore(pictures: int) -> None:
+    pass
+
+
+def _folder_name(model: Model, material: Material) -> str:
+    """MODEL-DATA-HASH, the hash being of the model's numbers and of the data: names alone may be those of others."""
+    data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
+    digest = hashlib.sha256(f"{model.fingerprint} {material.fingerprint}".encode()).hexdigest()
+    return f"{model.name}-{data}-{digest[:8]}"
+
+
+def _material(
+    settings: EvalSettings, wanted: list[str], model: Model, planned: Progress, progress: Progress
+) -> Material:
+    from . import material
+
+    if settings.protocol is not None:
+        return material.from_protocol(settings.protocol, settings, wanted, model, planned, progress)
+    return material.from_dataset(settings, wanted, model, planned, progress)
+
+
+def _scenarios(
+    settings: EvalSettings, material: Material, wanted: list[str], folder: Path
+) -> tuple[list[Row], dict[str, metrics.Rates], dict[str, float]]:
+    """The rows and curves of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
+    from . import outputs
 
     thresholds: dict[str, float] = {}
     rows, curves = [], {}
-    outputs.clear(out)
-    # U-U is measured even where it is not asked for: its thresholds are.
     for scenario, pairing in material.pairings.items():
-        if scenario not in wanted and (scenario != "U-U" or settings.scenario == "U-U"):
-            continue
         comparison, left, right = material.comparison(pairing)
         try:
             found = measure(
@@ -148,34 +201,8 @@ def evaluate(settings: EvalSettings, progress: Progress | None = None) -> Report
         if scenario in wanted:
             rows.append(_row(scenario, "", found, {} if scenario == "U-U" else thresholds))
             curves[scenario] = metrics.rates(found.counts)
-            outputs.write_scores(out / f"{scenario}.parquet", material, found, left, right)
-    breakdown = _breakdown(settings, material, wanted, thresholds) if settings.breakdown else []
-    report = Report(
-        settings,
-        model.name,
-        model.fingerprint,
-        material.name,
-        out,
-        material.subject_count,
-        len(material.labels),
-        material.failures,
-        rows,
-        breakdown,
-        material.notes,
-    )
-    outputs.write_report(report)
-    plots.plot_rates(curves, out)
-    return report
-
-
-def _material(settings: EvalSettings, model: Model, progress: Progress | None) -> Material:
-    from . import material
-
-    if settings.protocol is not None:
-        return material.from_protocol(settings.protocol, model, settings.predictor, progress)
-    return material.from_dataset(
-        settings.data, settings.split, settings.seed, model, settings.cache, settings.workers, progress
-    )
+            outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
+    return rows, curves, thresholds
 
 
 def _breakdown(
@@ -183,8 +210,6 @@ def _breakdown(
 ) -> list[Row]:
     rows = []
     for (scenario, group), pairing in material.parts.items():
-        if scenario not in wanted:
-            continue
         try:
             rows.append(_row(scenario, group, _part(settings, material, pairing, thresholds), thresholds))
         except MaskgenError as error:

@@ -7,7 +7,9 @@ say is refused: it never reaches a training or a measurement.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -91,7 +93,7 @@ def embed_rows(
             continue
         path = cache_path(cache, dataset, backbone, split, name)
         note = _note(dataset, backbone, split, name)
-        if not path.with_suffix(".json").exists():  # without its note an array was cut off and counts for nothing
+        if not _kept(path):
             _write(path, note, pieces)
         found[name] = _open(path, note)
     return found
@@ -100,14 +102,25 @@ def embed_rows(
 def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> Path:
     """Where the features of one picture of a split are kept."""
     folder = f"{backbone.name}-{backbone.fingerprint[:16]}"
-    return Path(cache) / folder / dataset.fingerprint[:16] / split / f"{name}.npy"
+    return Path(cache) / folder / dataset.content[:16] / split / f"{name}.npy"
+
+
+def missing(
+    dataset: Dataset, backbone: Backbone, split: str, names: Sequence[str], cache: Path | None = CACHE
+) -> list[str]:
+    """Those of the pictures called `names` whose features `embed_rows` would compute, since no cache has them."""
+    return [name for name in names if cache is None or not _kept(cache_path(cache, dataset, backbone, split, name))]
+
+
+def _kept(path: Path) -> bool:
+    return path.with_suffix(".json").exists()  # without its note an array was cut off and counts for nothing
 
 
 def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
     return {
         "version": VERSION,
         "backbone": backbone.fingerprint,
-        "dataset": dataset.fingerprint,
+        "dataset": dataset.content,
         "split": split,
         "picture": name,
         "shape": [dataset.count(split), backbone.dim],
@@ -163,30 +176,57 @@ def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
 
 
 def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
-    rows, dim = note["shape"]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with commit.temporary(path) as name:
-            # A zero-length map is no map: an empty split is saved as an empty array.
-            if rows:
-                array = open_memmap(name, "w+", np.float32, (rows, dim))
-                done = _fill(array, pieces)
-                array.flush()
-                del array
-            else:
-                done = 0
-                with name.open("wb") as file:
-                    np.save(file, np.empty((0, dim), np.float32))
-            if done != rows:
-                raise MaskgenError(f"{path} got {done} of {rows} rows; `maskgen verify` tells what to mend.")
-            sha256 = commit.sha256(name)
-            commit.publish(name, path)
-        # The note comes last and commits.
-        commit.write_json(path.with_suffix(".json"), {**note, "sha256": sha256})
+        with _at_work(path.parent):
+            with commit.temporary(path) as name:
+                _write_array(name, path, note["shape"], pieces)
+                sha256 = commit.sha256(name)
+                commit.publish(name, path)
+            # The note comes last and commits.
+            commit.write_json(path.with_suffix(".json"), {**note, "sha256": sha256})
     except OSError as error:
         raise MaskgenError(
             f"cannot keep features in {path} ({error.strerror or error}); make room or give --cache another folder."
         ) from None
+
+
+def _write_array(name: Path, path: Path, shape: tuple[int, int], pieces: Iterable[Piece]) -> None:
+    rows, dim = shape
+    if rows:
+        array = open_memmap(name, "w+", np.float32, (rows, dim))
+        done = _fill(array, pieces)
+        array.flush()
+        if done != rows:
+            raise MaskgenError(f"{path} got {done} of {rows} rows; `maskgen verify` tells what to mend.")
+    else:  # a zero-length map is no map
+        with name.open("wb") as file:
+            np.save(file, np.empty((0, dim), np.float32))
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Says for the time of the block that a process writes in a folder, which others may do, too.
+
+    Where none does, temporary files there are of a pass that was killed, gigabytes perhaps, and are removed.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # another process is at work, or the file system has no locks
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.iterdir():
+                if commit.is_temporary(path.name):
+                    path.unlink(missing_ok=True)
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(place)
 
 
 def _open(path: Path, note: dict[str, Any]) -> Floats:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,25 +16,34 @@ import pyarrow.parquet as pq
 import maskgen
 from maskgen.decode import Rejected, decode
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.shards import commit
 
 from . import scores
 from .backbones import CHUNK, Floats
 from .bootstrap import FEWEST
-from .features import embed_rows, row_index
+from .features import embed_rows, missing, row_index
 from .models import Model
 from .scenarios import (
     MASKED,
+    RANDOM,
+    UNMASKED,
     Choice,
     Indices,
     Pairing,
     Photographs,
     Protocol,
     groups,
+    measured,
+    names_in,
     pairing,
     protocol_pairing,
     read_protocol,
+    restricted,
 )
 from .scores import Comparison, Side
+
+if TYPE_CHECKING:
+    from .evaluate import EvalSettings
 
 Progress = Callable[[int], object]
 
@@ -41,18 +52,20 @@ Progress = Callable[[int], object]
 class Material:
     """Photographs (N,) with their subjects int (N,), below `subject_count`, and labels for people to read.
 
-    `pairings` are the scenarios that can be measured, `parts` those of the breakdown by (scenario, group).
-    `embedded` gives the embeddings of every photograph's picture of one name, float32 (N, d). `failures` counts the
-    photographs that could not be used, by reason.
+    `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
+    `embeddings` are those of every photograph's picture of one name, float32 (N, d). `failures` counts the
+    photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data set or
+    table.
     """
 
     name: str
+    fingerprint: str
     labels: tuple[str, ...]
     subjects: Indices
     subject_count: int
     pairings: dict[str, Pairing]
     parts: dict[tuple[str, str], Pairing]
-    embedded: Callable[[str], Floats]
+    embeddings: dict[str, Floats]
     failures: dict[str, int]
     notes: list[str] = field(default_factory=list)
 
@@ -66,7 +79,7 @@ class Material:
 
     def _side(self, choice: Choice) -> tuple[Side, Choice]:
         parts = {str(name): choice.names == name for name in np.unique(choice.names)}
-        found = [(mask, self.embedded(name)) for name, mask in parts.items()]
+        found = [(mask, self.embeddings[name]) for name, mask in parts.items()]
         embeddings = np.empty((len(choice.rows), found[0][1].shape[1] if found else 0), np.float32)
         for mask, values in found:
             embeddings[mask] = values[choice.rows[mask]]
@@ -75,13 +88,14 @@ class Material:
 
 
 def from_dataset(
-    path: str, split: str, seed: int, model: Model, cache: Path | None, workers: int | None, progress: Progress | None
+    settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
 ) -> Material:
-    """The photographs of a split. Pictures are embedded when they are first asked for, through the feature cache.
+    """The photographs of a split. The pictures that the `wanted` scenarios need are embedded through the feature cache.
 
+    `planned` is told how many pictures that are, less those that the cache has, and `progress` of each that is done.
     Raises `UsageError` or `MaskgenError` for no data set, no such split, or fewer than two identities.
     """
-    dataset = maskgen.open(path)
+    dataset, split = maskgen.open(settings.data), settings.split
     if not dataset.count(split):
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
@@ -93,63 +107,70 @@ def from_dataset(
             "build it from more identities or with a larger --test-identities."
         )
     photographs = Photographs(index.keys, subjects, dataset.variants, index.variants)
-    kept: dict[str, Floats] = {}
-
-    def embedded(name: str) -> Floats:
-        if name not in kept:
-            features = embed_rows(dataset, model.backbone, split, (name,), cache, workers, progress)[name]
-            kept[name] = model.project(features)
-        return kept[name]
-
-    notes = _singles(np.bincount(subjects))
+    pairings = {scenario: pairing(scenario, photographs, settings.seed) for scenario in measured(wanted)}
+    parts = {
+        (scenario, group): pairing(scenario, photographs, settings.seed, masks)
+        for group, masks in (groups(photographs).items() if settings.breakdown else ())
+        for scenario in wanted
+        if any(MASKED[scenario])
+    }
+    names = names_in([*pairings.values(), *parts.values()])
+    planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
+    features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
+    notes = _singles(np.bincount(subjects)) + _seen([str(name) for name in identities], model)
     if len(identities) < FEWEST:
         notes.append(f"{len(identities)} subjects are too few for intervals, which need {FEWEST}.")
-    if split != "test":
-        notes.append(f"The identities of {split} are those of the training: this measures what was learned by heart.")
-    parts = {}
-    for group, masks in groups(photographs).items():
-        for scenario in ("U-M", "M-M"):
-            parts[scenario, group] = pairing(scenario, photographs, seed, masks)
     return Material(
         str(dataset),
+        dataset.content,
         tuple(str(key) for key in index.keys),
         subjects,
         len(identities),
-        {scenario: pairing(scenario, photographs, seed) for scenario in MASKED},
+        pairings,
         parts,
-        embedded,
+        {name: model.project(features[name]) for name in names},
         _rejects(dataset, split),
         notes,
     )
 
 
-def from_protocol(path: Path, model: Model, predictor: Path | None, progress: Progress | None) -> Material:
+def from_protocol(
+    path: Path, settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
+) -> Material:
     """The pictures of a protocol table as they are; only a backbone that aligns faces looks for landmarks in them.
 
-    Pictures that cannot be read, or have no face to align, are failures: they take part in no comparison.
+    Pictures that cannot be read, or have no face to align, are failures: they take part in no comparison, nor do the
+    subjects who have no other. Raises `UsageError` for a table that is none or has nothing for the `wanted` scenarios,
+    and for a file that is not there.
     """
-    protocol = read_protocol(path)
-    features, usable, failures = _protocol_features(protocol, model, predictor, progress)
-    embeddings = np.zeros((len(features), model.dim), np.float32)
-    embeddings[usable] = model.project(features[usable])
-    found = {scenario: protocol_pairing(scenario, protocol, usable) for scenario in MASKED}
+    whole = read_protocol(path)
+    if not any(protocol_pairing(scenario, whole) for scenario in wanted):
+        raise UsageError(f"{path} has no pictures for {settings.scenario}; choose another --scenario.")
+    for picture in whole.paths:
+        if not os.path.isfile(picture):
+            raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
+    planned(len(whole.paths))
+    features, usable, failures = _protocol_features(whole, model, settings.predictor, progress)
+    protocol, embeddings = restricted(whole, usable), model.project(features[usable])
+    found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
     notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
     return Material(
         str(path),
-        tuple(str(picture.relative_to(path.parent)) for picture in protocol.paths),
+        commit.sha256(path),
+        protocol.labels,
         protocol.subjects,
         len(protocol.names),
         pairings,
         {},
-        lambda name: embeddings,
+        dict.fromkeys((UNMASKED, RANDOM), embeddings),
         failures,
-        notes,
+        notes + _seen(protocol.names, model),
     )
 
 
 def _protocol_features(
-    protocol: Protocol, model: Model, predictor: Path | None, progress: Progress | None
+    protocol: Protocol, model: Model, predictor: Path | None, progress: Progress
 ) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
     """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
     landmarker = maskgen.Landmarker(predictor) if model.backbone.input_size is None else None
@@ -176,8 +197,7 @@ def _protocol_features(
         if rows:
             usable[rows] = True
             features[rows] = model.backbone.features(images, np.stack(landmarks))
-        if progress:
-            progress(min(CHUNK, len(protocol.paths) - start))
+        progress(min(CHUNK, len(protocol.paths) - start))
     return features, usable, dict(sorted(failures.items()))
 
 
@@ -189,6 +209,15 @@ def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
     except (OSError, ValueError) as error:
         raise MaskgenError(f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
     return dict(sorted(Counter(str(row["reason"]) for row in table if row["split"] == split).items()))
+
+
+def _seen(names: Sequence[str], model: Model) -> list[str]:
+    """A note where the model is known to have been trained on people of these names."""
+    seen = len(model.identities.intersection(names))
+    if not seen:
+        return []
+    said = f"{seen} of {len(names)} identities bear names that the model was trained on"
+    return [f"{said}: if they are the same people, this measures what was learned by heart."]
 
 
 def _singles(counts: Indices) -> list[str]:

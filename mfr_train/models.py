@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 from safetensors.numpy import load_file
 
 from maskgen.errors import UsageError
+from maskgen.shards import commit
 
 from .backbones import Backbone, Floats, load_backbone
 from .choices import BACKBONES, DLIB, RUNS
 
 EMBEDDING, BACKBONE, SETTINGS = "embedding.safetensors", "backbone.safetensors", "settings.json"
+
+IDENTITIES = "identities.json"
+"""The names of the identities that a run was trained on: measuring on them says less."""
 
 BLOCK = 65_536
 """Features that are projected together: bounds memory."""
@@ -23,12 +29,18 @@ BLOCK = 65_536
 
 @dataclass(frozen=True)
 class Model:
-    """What is measured. `weight` (d, D) and `bias` (d,) are float32; without them the feature is the embedding."""
+    """What is measured. `weight` (d, D) and `bias` (d,) are float32; without them the feature is the embedding.
+
+    `identities` are those that it is known to have been trained on. `unfinished` says, of a run that is not what it
+    is to become, what it is so far.
+    """
 
     name: str
     backbone: Backbone
     weight: Floats | None = None
     bias: Floats | None = None
+    identities: frozenset[str] = frozenset()
+    unfinished: str = ""
 
     @property
     def dim(self) -> int:
@@ -68,16 +80,56 @@ def load_model(run: Path | None = None, model: str | None = None, device: str = 
     if model is not None:
         if model in BACKBONES and model != DLIB:
             raise UsageError(f"--model {model} has no weights of its own; give a weights file or --run.")
-        return Model(Path(model).stem, load_backbone(model, device))
+        return load_network(model, device)
     return load_run(Path(run) if run is not None else newest_run(), device)
 
 
+def load_network(model: str, device: str = "cpu") -> Model:
+    """A network as it is: dlib's, or that of a weights file. Raises `UsageError` where it is neither."""
+    if model == DLIB:
+        return Model(DLIB, load_backbone(DLIB))
+    path = Path(model)
+    if path.is_dir():
+        raise UsageError(f"--model {model} is a folder, whose embedding would be left out; give it as --run.")
+    if not path.is_file():
+        raise UsageError(f"there is no file --model {model}; give dlib or the backbone.safetensors of a run.")
+    try:
+        backbone = load_backbone(model, device)
+    except UsageError as error:
+        what = str(error).partition(";")[0]  # what follows is advice to who trains
+        raise UsageError(f"{what}; give --model dlib or the backbone.safetensors of a run.") from None
+    return Model(path.stem, backbone, identities=identities_of(path))
+
+
 def newest_run(runs: Path = RUNS) -> Path:
-    """The run under `runs` that was written last. Raises `UsageError` where there is none."""
+    """The finished run under `runs` that was written last, or without one the unfinished.
+
+    Raises `UsageError` where there is none.
+    """
     found = [path for path in runs.glob("*/") if is_run(path)]
     if not found:
         raise UsageError(f"there is no trained run under {runs}/; run `mfr train`, or give --model dlib.")
-    return max(found, key=lambda path: max((path / name).stat().st_mtime for name in _parts(path)))
+    finished = [path for path in found if record_of(path).get("finished") is True]
+    return max(finished or found, key=lambda path: max((path / name).stat().st_mtime for name in _parts(path)))
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What a run folder says about its run; nothing where that cannot be read."""
+    try:
+        record = commit.parse_json((path / SETTINGS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def identities_of(path: Path) -> frozenset[str]:
+    """The identities that a run, or the run with this file of weights, was trained on; none where it does not say."""
+    file = (path if path.is_dir() else path.parent) / IDENTITIES
+    try:
+        names = commit.parse_json(file.read_bytes())
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
 def is_run(path: Path) -> bool:
@@ -92,8 +144,13 @@ def load_run(path: Path, device: str = "cpu") -> Model:
     """
     if not is_run(path):
         raise UsageError(f"{path} is no finished run; give --run a folder that `mfr train` wrote.")
+    name, identities = Path(os.path.abspath(path)).name, identities_of(path)  # `--run .` has a name, too
     if not (path / EMBEDDING).is_file():
-        return Model(path.name, load_backbone(str(path / BACKBONE), device))
+        record = record_of(path)
+        made = record.get("settings")
+        whole = record.get("finished") is not False or (isinstance(made, dict) and made.get("stage") == "classify")
+        so_far = "" if whole else f"Run {name} is not finished: this is its network of stage 1, without an embedding."
+        return Model(name, load_backbone(str(path / BACKBONE), device), identities=identities, unfinished=so_far)
     try:
         tensors = load_file(path / EMBEDDING)
         with safetensors.safe_open(path / EMBEDDING, "numpy") as file:
@@ -105,7 +162,7 @@ def load_run(path: Path, device: str = "cpu") -> Model:
     backbone = load_backbone(str(own) if own.is_file() else facts.get("backbone", DLIB), device)
     if facts.get("fingerprint") != backbone.fingerprint or weight.shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
-    return Model(path.name, backbone, weight, bias)
+    return Model(name, backbone, weight, bias, identities)
 
 
 def _parts(path: Path) -> list[str]:

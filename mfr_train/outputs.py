@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,14 +31,23 @@ _FIGURES = (("FMR100 %", "fmr100"), ("FMR10 %", "fmr10"), ("EER %", "eer"), ("AU
 _RATES = ("fmr100", "fmr10", "eer")
 
 
-def clear(out: Path) -> None:
-    """Makes the folder and removes what an earlier evaluation wrote there, so that nothing old lies beside the new."""
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A folder inside `out` to write into, whose files take the place of all of an earlier evaluation at the end.
+
+    Where the block ends in an error, the earlier files stay.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in (REPORT, ROC, DET, *(f"{scenario}.parquet" for scenario in MASKED)):
-            (out / name).unlink(missing_ok=True)
+        with TemporaryDirectory(prefix=".mfr-", dir=out) as name:
+            folder = Path(name)
+            yield folder
+            for old in (REPORT, ROC, DET, *(f"{scenario}.parquet" for scenario in MASKED)):
+                (out / old).unlink(missing_ok=True)
+            for path in folder.iterdir():
+                path.replace(out / path.name)
     except OSError as error:
-        raise MaskgenError(f"cannot write to {out} ({error.strerror}); give another --out.") from None
+        raise MaskgenError(f"cannot write to {out} ({error.strerror or error}); give another --out.") from None
 
 
 def write_scores(path: Path, material: Material, found: Measured, left: Choice, right: Choice) -> None:
@@ -72,8 +83,11 @@ def _named(names: Any, positions: Any) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(codes[positions].astype(np.int32), pa.array([str(name) for name in values]))
 
 
-def write_report(report: Report) -> None:
-    """Writes report.json: settings, model, data, and every figure with its interval. An infinite threshold is null."""
+def write_report(report: Report, folder: Path) -> None:
+    """Writes report.json into a folder: settings, model, data, and every figure with its interval.
+
+    An infinite threshold is null.
+    """
     facts = {
         "settings": jsonable(report.settings),
         "model": {"name": report.model, "fingerprint": report.fingerprint},
@@ -88,7 +102,7 @@ def write_report(report: Report) -> None:
         "notes": report.notes,
     }
     try:
-        (report.out / REPORT).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (folder / REPORT).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise MaskgenError(f"cannot write {report.out / REPORT} ({error.strerror}); give another --out.") from None
 

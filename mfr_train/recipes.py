@@ -124,9 +124,27 @@ def filled(given: TrainSettings) -> TrainSettings:
         full = dataclasses.replace(full, stage="embed" if full.backbone == DLIB else "all")
     if full.backbone == DLIB and full.stage != "embed":
         raise UsageError("dlib's network comes trained and cannot be trained here; use --stage embed.")
+    if len(set(full.variants)) < len(full.variants):
+        raise UsageError("--variants names a variant twice; give each once.")
     if full.backbone == DLIB and full.weights is not None:
         raise UsageError("dlib's network has weights of its own; leave --weights out.")
     return full
+
+
+ONE_VALUE = 32
+"""Side of a picture of which a ResNet's last layers see one value: BatchNorm has no spread of one photograph alone."""
+
+
+def check_pieces(input_size: int, batch: int, micro: int) -> None:
+    """Raises `UsageError` where a batch of one process, in pieces of `micro`, gives BatchNorm a single value."""
+    if input_size > ONE_VALUE or min(batch, micro) > 1 != batch % micro:
+        return
+    larger = (size for size in (*range(micro - 1, 1, -1), *range(micro + 1, batch + 1)) if batch % size != 1)
+    advice = f"--micro-batch {next(larger)}" if batch > 1 else "a larger --batch"
+    raise UsageError(
+        f"a batch of {batch} in pieces of {micro} has a piece of one photograph, which BatchNorm cannot normalise at "
+        f"--input-size {input_size}; give {advice}, or a larger --input-size."
+    )
 
 
 def need(value: T | None) -> T:

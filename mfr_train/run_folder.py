@@ -15,6 +15,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.shards import commit
 
 from . import checkpoint, models
+from .backbones import weights_file
 from .choices import RUNS
 from .embed import CHECKPOINTS
 from .recipes import TrainSettings, compared, goal
@@ -40,26 +41,33 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
                 for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
                     if commit.is_temporary(path.name):
                         path.unlink()  # of a run that was killed
+            before = models.record_of(folder)
             record = {
-                "dataset": dataset.fingerprint,
+                "dataset": dataset.content,
+                "weights_sha256": _weights(full) or before.get("weights_sha256"),
                 "settings": settings.jsonable(full),
                 "torch": torch.__version__,
                 "finished": False,
             }
             commit.write_json(folder / models.SETTINGS, record)
+            if not (folder / models.IDENTITIES).exists():
+                known = models.identities_of(full.weights) if full.weights else frozenset()
+                commit.write_json(folder / models.IDENTITIES, sorted(known.union(dataset.info["identities"])))
         try:
             yield folder
         except UsageError:
             if made:
                 _withdraw(folder)
+            else:  # what was finished stays so
+                commit.write_json(folder / models.SETTINGS, before or record)
             raise
         with checkpoint.disk_errors(folder):
             commit.write_json(folder / models.SETTINGS, {**record, "finished": True})
 
 
 def _withdraw(folder: Path) -> None:
-    """Removes a run folder that a wrong call made, unless there is more in it than its first two files."""
-    if {path.name for path in folder.iterdir()} <= {models.SETTINGS, LOCK}:
+    """Removes a run folder that a wrong call made, unless there is more in it than its first files."""
+    if {path.name for path in folder.iterdir()} <= {models.SETTINGS, models.IDENTITIES, LOCK}:
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
@@ -68,7 +76,13 @@ def _withdraw(folder: Path) -> None:
 def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
     path = folder / models.SETTINGS
     if path.exists():
-        checkpoint.refuse_other(path, _record(path) or {}, {"dataset": dataset.fingerprint, "settings": compared(full)})
+        record = models.record_of(folder)
+        checkpoint.refuse_other(path, record, {"dataset": dataset.content, "settings": compared(full)})
+        if _other_weights(full, record):
+            raise UsageError(
+                f"--weights {full.weights} has become another file since {folder} began with it; give --out another "
+                "folder, or that file."
+            )
     elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
         raise UsageError(f"--out {folder} holds something that is no run; give a new or empty folder.")
 
@@ -76,14 +90,14 @@ def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
 def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
     newest = max((path for path in runs.glob("*") if re.fullmatch(r"\d+", path.name)), key=_number, default=None)
     if newest:
-        record = _record(newest / models.SETTINGS)
-        there = record.get("settings") if record else None
+        record = models.record_of(newest)
+        there = record.get("settings")
         if (
-            record
-            and isinstance(there, dict)
+            isinstance(there, dict)
             and record.get("finished") is False
-            and record.get("dataset") == dataset.fingerprint
+            and record.get("dataset") == dataset.content
             and all(there.get(name) == value for name, value in goal(full).items())
+            and not _other_weights(full, record)
             and _free(newest)
         ):
             return newest
@@ -94,12 +108,16 @@ def _number(path: Path) -> int:
     return int(path.name)
 
 
-def _record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = commit.parse_json(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
+def _weights(full: TrainSettings) -> str | None:
+    """The hash of the file of weights to start from; None without one, or where it is gone."""
+    file = weights_file(full.weights) if full.weights else None
+    return commit.sha256(file) if file and file.is_file() else None
+
+
+def _other_weights(full: TrainSettings, record: dict[str, Any]) -> bool:
+    """Whether the weights are others than those that a run began with, as far as both are known."""
+    now, then = _weights(full), record.get("weights_sha256")
+    return None not in (now, then) and now != then
 
 
 def _free(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ MASKED = {"U-U": (False, False), "U-M": (False, True), "M-M": (True, True)}
 """Whether the reference and the probe of each scenario wear masks."""
 
 UNMASKED, RANDOM = "unmasked", "masked"
-"""Names of pictures in a data set: the photograph itself, and the mask of `--variants random`."""
+"""Names of pictures: the photograph itself; one in a mask, be it of `--variants random` or of a protocol table."""
 
 COLUMNS = ("subject", "role", "masked", "path")
 
@@ -74,6 +74,18 @@ def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[
     return Pairing(reference, probe, symmetric=reference is probe)
 
 
+def measured(wanted: Sequence[str]) -> list[str]:
+    """The scenarios to measure for those that are wanted: U-U is always among them, since its thresholds are used."""
+    return [scenario for scenario in MASKED if scenario in wanted or scenario == "U-U"]
+
+
+def names_in(pairings: Iterable[Pairing]) -> list[str]:
+    """The names of all pictures that are compared, the unmasked one first."""
+    sides = (side for pairing in pairings for side in (pairing.reference, pairing.probe))
+    found = {str(name) for side in sides for name in np.unique(side.names)}
+    return sorted(found, key=lambda name: (name != UNMASKED, name))
+
+
 def masked_choice(photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Choice:
     """One masked picture of each photograph; with `masks`, of those variants only."""
     everyone = np.arange(len(photographs))
@@ -103,10 +115,11 @@ def groups(photographs: Photographs) -> dict[str, tuple[str, ...]]:
 class Protocol:
     """A protocol table: the picture files (N,), each once, their subjects int (N,) and names, and the rows by role.
 
-    `sides[role, masked]` are the pictures of a side, int (n,).
+    `labels` (N,) are the files as the table names them. `sides[role, masked]` are the pictures of a side, int (n,).
     """
 
     paths: tuple[Path, ...]
+    labels: tuple[str, ...]
     subjects: Indices
     names: tuple[str, ...]
     sides: dict[tuple[str, bool], Indices]
@@ -133,6 +146,7 @@ def read_protocol(path: Path) -> Protocol:
         raise UsageError(f"{path} is not a CSV table ({error}); save it as CSV in UTF-8.") from None
     subjects: dict[str, int] = {}
     pictures: dict[Path, tuple[int, int]] = {}
+    labels: list[str] = []
     sides: dict[tuple[str, bool], dict[int, None]] = {}
     for line, subject, role, masked, name in rows:
         if role not in ("reference", "probe") or masked not in ("0", "1") or not subject or not name:
@@ -142,6 +156,8 @@ def read_protocol(path: Path) -> Protocol:
             )
         number = subjects.setdefault(subject, len(subjects))
         index, owner = pictures.setdefault(path.parent / name, (len(pictures), number))
+        if index == len(labels):
+            labels.append(name)
         if owner != number:
             raise UsageError(f"line {line} of {path} gives {name} a second subject; a picture shows one.")
         sides.setdefault((role, masked == "1"), {})[index] = None
@@ -149,21 +165,33 @@ def read_protocol(path: Path) -> Protocol:
         raise UsageError(f"{path} lists no pictures; give lines of {','.join(COLUMNS)}.")
     numbers = np.array([owner for _, owner in pictures.values()], np.intp)
     chosen = {key: np.array(list(value), np.intp) for key, value in sides.items()}
-    return Protocol(tuple(pictures), numbers, tuple(subjects), chosen)
+    return Protocol(tuple(pictures), tuple(labels), numbers, tuple(subjects), chosen)
 
 
-def protocol_pairing(scenario: str, protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Pairing | None:
-    """The references and probes of a scenario among the usable pictures; None where the table has one side only.
+def restricted(protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Protocol:
+    """The table without the pictures that are not usable, (N,), and without the subjects who have no other."""
+    rows, place = np.flatnonzero(usable), np.cumsum(usable) - 1
+    kept, subjects = np.unique(protocol.subjects[rows], return_inverse=True)
+    return Protocol(
+        tuple(protocol.paths[row] for row in rows),
+        tuple(protocol.labels[row] for row in rows),
+        subjects,
+        tuple(protocol.names[subject] for subject in kept),
+        {side: place[pictures[usable[pictures]]] for side, pictures in protocol.sides.items()},
+    )
+
+
+def protocol_pairing(scenario: str, protocol: Protocol) -> Pairing | None:
+    """The references and probes of a scenario; None where the table has one side only.
 
     A picture listed in both roles is never compared with itself.
     """
     sides = []
     for role, masked in zip(("reference", "probe"), MASKED[scenario], strict=True):
-        rows = protocol.sides.get((role, masked), np.empty(0, np.intp))
-        if not len(rows):
+        if (role, masked) not in protocol.sides:
             return None
-        rows = rows[usable[rows]]
-        sides.append(Choice(rows, np.full(len(rows), UNMASKED)))
+        rows = protocol.sides[role, masked]
+        sides.append(Choice(rows, np.full(len(rows), RANDOM if masked else UNMASKED)))
     return Pairing(sides[0], sides[1], symmetric=False)
 
 

@@ -5,6 +5,7 @@ RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both 
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier (not for dlib)
 RUN/embedding.safetensors   W and b of stage 2
+RUN/identities.json         who it was trained on
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
             pictures[split] = embed.cached([features[name] for name in names], labels[split])
     facts = {
         "stage": "embed",
-        "dataset": dataset.fingerprint,
+        "dataset": dataset.content,
         "backbone": backbone.fingerprint,
         "settings": compared(full),
     }
     # Where stage 1 went on, its network is another one and stage 2 starts anew on it.
     checkpoint.discard_unless(folder / embed.CHECKPOINTS, "embed", "backbone", backbone.fingerprint)
     layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
-    about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.fingerprint}
+    about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.content}
     with checkpoint.disk_errors(folder / models.EMBEDDING):
         checkpoint.write_tensors(folder / models.EMBEDDING, dict(layer.state_dict()), about)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,19 +57,22 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
 
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """One sentence, `MaskgenError`, where a process that decodes was killed.
+    """One sentence, `MaskgenError`, where a process that decodes or runs dlib's network was killed.
 
     PyTorch raises its own error wherever the main process is when it hears of that, so this goes around whatever is
     done with the pieces, and not only around fetching them.
     """
+    killed = MaskgenError(
+        "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
+    )
     try:
         yield
+    except (BrokenProcessPool, ConnectionError, EOFError):  # joblib's, or a pipe from a process that is no more
+        raise killed from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise MaskgenError(
-            "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
-        ) from None
+        raise killed from None
 
 
 def _start(worker: int) -> None:

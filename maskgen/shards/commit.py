@@ -90,6 +90,19 @@ def shard_name(split: str, shard: int, ending: str) -> str:
     return f"{split}/{shard:05d}.{ending}"
 
 
+def file_hashes(marker: dict[str, Any]) -> list[str]:
+    """The hashes that a marker gives of its files, in the order of their names."""
+    return [file["sha256"] for _, file in sorted(marker["files"].items())]
+
+
+def content(fingerprint: str, hashes: Iterable[str]) -> str:
+    """The hash of a data set's bytes, from its fingerprint and the hashes of all its shards' files in order.
+
+    The fingerprint alone knows a photograph by name and size: another one of the same name and size has the same.
+    """
+    return hashlib.sha256("\n".join([fingerprint, *hashes]).encode()).hexdigest()
+
+
 def read_markers(
     storage: Storage, shards: Iterable[tuple[str, int]], fingerprint: str
 ) -> Iterator[dict[str, Any] | None]:
@@ -101,9 +114,9 @@ def read_markers(
         try:
             marker: dict[str, Any] = parse_json(data or b"")
             files = {name: file["bytes"] for name, file in marker["files"].items()}
-            done = marker["fingerprint"] == fingerprint and files == {
-                name: sizes[split].get(name, -1) for name in files
-            }
+            hashed = all(isinstance(sha256, str) for sha256 in file_hashes(marker))
+            there = {name: sizes[split].get(name, -1) for name in files}
+            done = marker["fingerprint"] == fingerprint and files == there and hashed
         except (ValueError, KeyError, TypeError, AttributeError):
             done = False
         yield marker if done else None

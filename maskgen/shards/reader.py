@@ -158,6 +158,17 @@ class Dataset:
         """Where it lies; no credentials are in it."""
         return str(self.storage)
 
+    @property
+    def content(self) -> str:
+        """Hash of the bytes of all shards: equal for equal data sets wherever they lie.
+
+        Raises `UsageError` for a data set of an earlier maskgen, which did not write it down.
+        """
+        content = self.info.get("content")
+        if not isinstance(content, str):
+            raise UsageError(f"{self} lacks the hash of its shards; run its `maskgen build` command again to add it.")
+        return content
+
     def count(self, split: str) -> int:
         """Rows (usable photographs) of a split."""
         counts = self.info["counts"].get(split)

@@ -25,6 +25,7 @@ from maskgen.sample import Sample
 from maskgen.shards import commit, schema, tar
 from maskgen.shards.writers import ROW_GROUP, WRITERS
 from maskgen.storage import LocalStorage
+from maskgen.verify import verify
 
 COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
 
@@ -313,6 +314,32 @@ def test_a_data_set_may_lie_behind_a_uri(built: Path) -> None:
     ]
     with pytest.raises(UsageError, match="cannot open nothing://"):
         maskgen.open("nothing://here")
+
+
+def test_other_photographs_of_the_same_names_and_sizes_are_other_content(
+    tmp_path: Path, head: Any, encode: Callable[..., bytes], make: Callable[..., Path], write_tree: Callable[..., Path]
+) -> None:
+    """Uncompressed files of one size are of one length: the plan, and with it the fingerprint, cannot tell them."""
+    sets = []
+    for name, pixels in (("one", head), ("other", head[:, ::-1]), ("same", head)):
+        data = encode(np.ascontiguousarray(pixels), "BMP")
+        source = write_tree(tmp_path / name, {f"{who}/{n}.bmp": data for who in ("ann", "bob") for n in range(2)})
+        sets.append(maskgen.open(make(source, tmp_path / f"{name}-set", test_identities=0)))
+    one, other, same = sets
+    assert len(one) == 4
+    assert one.fingerprint == other.fingerprint
+    assert one.content != other.content
+    assert one.content == same.content
+    info = json.loads((tmp_path / "one-set/dataset.json").read_bytes())
+    (tmp_path / "one-set/dataset.json").write_text(json.dumps(info | {"content": other.content}))
+    with pytest.raises(MaskgenError, match=r"dataset\.json has 'content' other than plan and shards"):
+        verify(tmp_path / "one-set")
+    del info["content"]
+    (tmp_path / "one-set/dataset.json").write_text(json.dumps(info))
+    with pytest.raises(UsageError, match="run its `maskgen build` command again"):
+        _ = maskgen.open(tmp_path / "one-set").content
+    make(tmp_path / "one", tmp_path / "one-set", test_identities=0)
+    assert maskgen.open(tmp_path / "one-set").content == one.content
 
 
 def test_what_is_no_data_set_is_named(tmp_path: Path, built: Path) -> None:

@@ -78,6 +78,13 @@ def test_weights_files_load_with_or_without_a_classifier(network, tmp_path, endi
         assert backbones.load_backbone(str(path)).fingerprint == loaded.fingerprint
 
 
+def test_weights_without_the_count_of_batches_load(network, tmp_path):
+    state = {name: tensor for name, tensor in network.trunk.state_dict().items() if "num_batches" not in name}
+    torch.save(state, tmp_path / "old.pth")
+    loaded = backbones.load_backbone("resnet18", weights=tmp_path / "old.pth", input_size=32)
+    assert loaded.fingerprint == backbones.fingerprint(network, "resnet18", 32)
+
+
 def test_unfit_weights_are_refused_in_a_sentence(network, tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(network.trunk.state_dict(), path)

@@ -22,13 +22,17 @@ def side() -> Side:
     return scores.side(values.astype(np.float32), who, np.arange(len(who)))[0]
 
 
+def drawn(groups: int, count: int, seed: int) -> np.ndarray:
+    return np.concatenate(list(resample(groups, count, seed)))
+
+
 def by_definition(comparison: Comparison, count: int, seed: int, threshold: float, groups: int) -> dict[str, list]:
     """Every resample scored from its list of repeated scores."""
     genuine, impostor = scores.exact(comparison)
     unit = units(SUBJECTS, groups)
     left, right = unit[comparison.reference.subjects], unit[comparison.probe.subjects]
     found: dict[str, list] = {}
-    for weights in resample(groups, count, seed):
+    for weights in drawn(groups, count, seed):
         ours, theirs = left[impostor.reference], right[impostor.probe]
         times = np.where(ours == theirs, weights[ours], weights[ours] * weights[theirs])
         sides = [np.repeat(genuine.values, weights[left[genuine.reference]]), np.repeat(impostor.values, times)]
@@ -93,7 +97,7 @@ def test_few_subjects_leave_some_resamples_without_impostors_and_two_have_no_int
     three, _ = scores.side(values, [0, 0, 0, 1, 1, 1, 2, 2, 2], np.arange(9))
     found = measure(Comparison(three, three, True), 3, 200, 1).intervals
     assert found is not None
-    assert found.resamples == int(((resample(3, 200, 1) > 0).sum(axis=1) > 1).sum()) < 200
+    assert found.resamples == int(((drawn(3, 200, 1) > 0).sum(axis=1) > 1).sum()) < 200
     # Of two subjects the one resample that is left has each once: the interval would be a point.
     two, _ = scores.side(values[:6], [0, 0, 0, 1, 1, 1], np.arange(6))
     assert measure(Comparison(two, two, True), 2, 200, 1).intervals is None
@@ -112,10 +116,24 @@ def test_subjects_beyond_the_limit_are_grouped_evenly() -> None:
 
 
 def test_resamples_are_seeded_and_draw_as_many_as_there_are() -> None:
-    weights = resample(20, 50, 7)
+    weights = drawn(20, 50, 7)
+    assert weights.shape == (50, 20)
     assert (weights.sum(axis=1) == 20).all()
-    np.testing.assert_array_equal(weights, resample(20, 50, 7))
-    assert (weights != resample(20, 50, 8)).any()
+    np.testing.assert_array_equal(weights, drawn(20, 50, 7))
+    assert (weights != drawn(20, 50, 8)).any()
+
+
+def test_few_resamples_at_a_time_give_the_same_intervals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = Comparison(side, side, True)
+    whole = measure(comparison, SUBJECTS, 100, 3, {"at": 0.4}).intervals
+    weights = drawn(SUBJECTS, 100, 3)
+    most: list[int] = []
+    weigh = bootstrap._weighted
+    monkeypatch.setattr(bootstrap, "_weighted", lambda w, table: most.append(len(w)) or weigh(w, table))
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 16)
+    np.testing.assert_array_equal(drawn(SUBJECTS, 100, 3), weights)
+    assert measure(comparison, SUBJECTS, 100, 3, {"at": 0.4}).intervals == whole
+    assert most == [16] * 6 + [4]
 
 
 def test_few_genuine_scores_have_bins_of_their_own() -> None:

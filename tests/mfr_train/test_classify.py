@@ -224,7 +224,7 @@ def test_last_and_best_are_kept_and_say_what_they_are_of(tiny: Tiny, demo: Path)
     assert best["best"] == pytest.approx(max(accuracies.values()), abs=1e-6)
     assert best["iteration"] == min(step for step, value in accuracies.items() if value == max(accuracies.values()))
     for state in (last, best):
-        assert state["dataset"] == maskgen.open(demo).fingerprint
+        assert state["dataset"] == maskgen.open(demo).content
         assert state["classes"] == 7
         assert state["settings"]["lr"] == 0.01
         assert state["settings"]["variants"] == list(maskgen.VARIANTS)
@@ -331,7 +331,24 @@ def test_too_little_memory_names_a_micro_batch_that_the_same_run_then_takes(
 def test_too_little_memory_of_a_machine_without_gpu(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones.Network, "forward", lambda self, images: torch.empty(2**50))
     with pytest.raises(MaskgenError, match="too little memory for 1 photographs at once; give a smaller --input-size"):
-        run(tiny(micro_batch=1))
+        run(tiny(micro_batch=1, input_size=48))
+
+
+def test_a_piece_of_one_photograph_is_told_before_anything_is_computed(tiny: Tiny) -> None:
+    with pytest.raises(UsageError, match="BatchNorm cannot normalise at --input-size 32; give --micro-batch 2, or"):
+        train(tiny(micro_batch=1))
+    assert not tiny().out.exists()
+
+
+def test_workers_that_find_no_work_are_told(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
+    run(tiny(batch=6, micro_batch=3, iterations=1, workers=3))
+    assert caplog.messages == [
+        "--workers 3: 2 of them will decode training batches, for their number must divide 2, the largest power of two "
+        "in --batch, up to 64, for each process that trains."
+    ]
+    caplog.clear()
+    run(tiny(batch=6, micro_batch=3, iterations=2, workers=2))
+    assert caplog.messages == []
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

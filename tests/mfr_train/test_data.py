@@ -144,6 +144,12 @@ def test_only_wanted_columns_are_read(feed, monkeypatch):
     )
     first(data.batches(replace(feed, variants=("round_low",), masked_share=1.0)), 1)
     assert asked == {("round_low",)}
+    asked.clear()
+    first(data.batches(replace(feed, masked_share=0.0)), 1)
+    assert asked == {("unmasked",)}
+    asked.clear()
+    first(data.batches(replace(feed, variants=("round_low",))), 1)
+    assert asked == {("unmasked", "round_low")}
 
 
 def test_what_cannot_be_shared_is_refused(feed):

@@ -16,7 +16,7 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import backbones, metrics, models, outputs
+from mfr_train import backbones, features, metrics, models, outputs
 from mfr_train.evaluate import EvalSettings, evaluate
 
 SIDE = 6
@@ -24,7 +24,7 @@ SIDE = 6
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.cvtColor(backbones.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
@@ -45,7 +45,7 @@ def people(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def settings(people: Path, tmp_path: Path) -> EvalSettings:
-    return EvalSettings(data=str(people), out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=50)
+    return EvalSettings(data=str(people), out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100)
 
 
 def cosines(data: Path, path: Path) -> list[tuple[bool, float]]:
@@ -140,7 +140,7 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
 def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
     report = evaluate(settings)
     facts = json.loads((report.out / "report.json").read_text())
-    assert facts["settings"]["bootstrap"] == 50
+    assert facts["settings"]["bootstrap"] == 100
     assert facts["model"] == {"name": "pixels", "fingerprint": report.fingerprint}
     for row, found in zip(report.rows, facts["scenarios"], strict=True):
         assert found["figures"]["fmr100"]["fnmr"] == row.figures.fmr100.fnmr
@@ -283,17 +283,132 @@ def test_unusable_pictures_of_a_protocol_are_failures(settings: EvalSettings, pe
     whole = evaluate(replace(settings, protocol=table, bootstrap=0)).rows[0].figures
     victim = sorted(tmp_path.glob("*-unmasked.jpg"))[0]
     victim.write_bytes(b"no picture\n")
+    pictures = len(list(tmp_path.glob("*.jpg")))
     report = evaluate(replace(settings, protocol=table, bootstrap=0))
     assert report.failures == {"not_an_image": 1}
+    assert report.photographs == pictures - 1, "as in a data set, whose rejects are not among its photographs"
     found = report.rows[0].figures
     assert found.genuine + found.impostor < whole.genuine + whole.impostor
     victim.unlink()
-    with pytest.raises(UsageError, match=r"cannot read .*unmasked\.jpg of the protocol table"):
-        evaluate(replace(settings, protocol=table))
+    told: list[int] = []
+    with pytest.raises(UsageError, match=r"cannot read .*unmasked\.jpg of the protocol table: there is no such file"):
+        evaluate(replace(settings, protocol=table), told.append)
+    assert told == [], "before anything is embedded"
+
+
+def test_a_subject_without_a_usable_picture_is_no_subject(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    expected = evaluate(replace(settings, protocol=table)).rows
+    (tmp_path / "bad.jpg").write_bytes(b"no picture\n")
+    with table.open("a") as file:
+        file.write("zoe,probe,0,bad.jpg\n")
+    report = evaluate(replace(settings, protocol=table))
+    assert (report.subjects, report.failures) == (4, {"not_an_image": 1})
+    assert [row.intervals for row in report.rows] == [row.intervals for row in expected]
+
+
+def test_a_protocol_table_may_name_pictures_anywhere(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    table = protocol(tmp_path / "pictures", people, masked_references=False)
+    with table.open() as file:
+        lines = list(csv.reader(file))
+    elsewhere = tmp_path / "tables/own.csv"
+    elsewhere.parent.mkdir()
+    absolute = [str(tmp_path / "pictures" / line[3]) for line in lines[1:]]
+    with elsewhere.open("w", newline="") as file:
+        csv.writer(file).writerows([lines[0], *([*line[:3], p] for line, p in zip(lines[1:], absolute, strict=True))])
+    report = evaluate(replace(settings, protocol=elsewhere, bootstrap=0))
+    pairs = pq.read_table(report.out / "U-M.parquet").to_pydict()
+    assert set(pairs["reference"]) | set(pairs["probe"]) <= set(absolute)
+    assert (set(pairs["reference_picture"]), set(pairs["probe_picture"])) == ({"unmasked"}, {"masked"})
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"), [("scenario", "M-U", "--scenario"), ("bootstrap", -1, "--bootstrap")]
+    ("given", "names"),
+    [
+        ({"scenario": "U-U"}, 1),
+        ({"scenario": "U-U", "breakdown": False}, 1),
+        ({"scenario": "M-M", "breakdown": False}, 7),
+        ({}, 7),
+    ],
+)
+def test_the_pictures_that_are_announced_are_those_embedded(
+    settings: EvalSettings, given: dict, names: int, people: Path
+) -> None:
+    done: list[int] = []
+    planned: list[int] = []
+    settings = replace(settings, bootstrap=0, **given)
+    evaluate(settings, done.append, planned.append)
+    assert planned == [sum(done)] == [names * maskgen.open(people).count("test")]
+    evaluate(settings, done.append, planned.append)
+    assert planned[1:] == [0], "they are all in the cache"
+
+
+def test_an_evaluation_that_fails_leaves_the_earlier_one(
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, bootstrap=0, breakdown=False)
+    out = evaluate(settings).out
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in ((outputs, "write_report"), (features, "_pieces")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(replace(settings, seed=1, cache=settings.cache / name))
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_by_default_each_model_and_data_set_has_its_own_folder(
+    settings: EvalSettings, people: Path, tree: Path, make: Callable[..., Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    make(tree, tmp_path / "other/smfd", test_identities=0.6)
+    (tmp_path / "table").mkdir()
+    table = protocol(tmp_path / "table", people, masked_references=False)
+    settings = replace(settings, out=None, bootstrap=0, breakdown=False, scenario="U-U")
+    made = [
+        evaluate(changed).out
+        for changed in (settings, replace(settings, data="other/smfd"), replace(settings, protocol=table))
+    ]
+    assert [str(path)[: path.as_posix().rindex("-")] for path in made] == [
+        "runs/eval/pixels-smfd", "runs/eval/pixels-smfd", "runs/eval/pixels-protocol",
+    ]  # fmt: skip
+    assert len(set(made)) == 3
+    other = replace(models.load_model(), weight=np.eye(SIDE * SIDE, dtype=np.float32), bias=np.zeros(SIDE * SIDE))
+    monkeypatch.setattr(models, "load_model", lambda *_: other)
+    assert evaluate(settings).out not in made
+
+
+def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = replace(settings, bootstrap=0, breakdown=False, scenario="U-U")
+    plain = models.load_model()
+    assert evaluate(replace(settings, split="test")).notes == []
+    known = sorted({row.identity for row in maskgen.open(people).rows("test", images=())})[:3]
+    trained = replace(plain, identities=frozenset([*known, "zoe"]), unfinished="Run x is not finished.")
+    monkeypatch.setattr(models, "load_model", lambda *_: trained)
+    report = evaluate(settings)
+    assert report.notes == [
+        "Run x is not finished.",
+        "3 of 4 identities bear names that the model was trained on: if they are the same people, this measures what "
+        "was learned by heart.",
+    ]
+    assert all(note in outputs.table(report) for note in report.notes)
+    assert json.loads((report.out / "report.json").read_bytes())["notes"] == report.notes
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("scenario", "M-U", "--scenario"),
+        ("bootstrap", -1, "--bootstrap"),
+        ("bootstrap", 99, "99; give at least 100, or 0"),
+    ],
 )
 def test_wrong_settings_are_usage_errors(settings: EvalSettings, field: str, value: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):

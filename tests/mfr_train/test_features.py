@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +33,7 @@ class FakeRow:
 @dataclass
 class FakeDataset:
     size: int = 5
-    fingerprint: str = "d" * 64
+    content: str = "d" * 64
 
     def count(self, split: str) -> int:
         return self.size if split == "train" else 0
@@ -94,7 +96,7 @@ def test_other_weights_or_data_have_a_cache_of_their_own(tmp_path):
     backbone, dataset = mean_backbone(), FakeDataset()
     path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
     assert features.cache_path(tmp_path, dataset, replace(backbone, fingerprint="c" * 64), "train", "unmasked") != path
-    assert features.cache_path(tmp_path, FakeDataset(fingerprint="e" * 64), backbone, "train", "unmasked") != path
+    assert features.cache_path(tmp_path, FakeDataset(content="e" * 64), backbone, "train", "unmasked") != path
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,40 @@ def test_an_interrupted_pass_leaves_no_cache(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     found = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
     assert found["unmasked"].shape == (5, 2)
+
+
+def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
+    dataset, backbone = FakeDataset(), mean_backbone()
+    folder = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked").parent
+    folder.mkdir(parents=True)
+    left = folder / f".maskgen-{'0' * 16}.unmasked.npy.tmp"
+    left.write_bytes(b"half")
+    (folder / "own.txt").write_text("not ours")
+    with features._at_work(folder):  # as another process would be
+        assert not left.exists()
+        left.write_bytes(b"what that one is writing")
+        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+        assert left.exists()
+    features.embed_rows(dataset, backbone, "train", ("unmasked", "wide_high"), tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "own.txt", "unmasked.json", "unmasked.npy", "wide_high.json", "wide_high.npy",
+    ]  # fmt: skip
+
+
+def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch):
+    @dataclass
+    class Numbers(FakeDataset):
+        def rows(self, split, images=None):
+            return iter(range(self.size))
+
+    def killed(rows, name):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(features, "_dlib_features", killed)
+    dlib = replace(mean_backbone(), name="dlib")
+    with pytest.raises(MaskgenError, match="was killed, perhaps for want of memory; give fewer --workers and run"):
+        features.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):

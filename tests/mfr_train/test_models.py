@@ -45,9 +45,9 @@ def test_projection_in_blocks_is_the_same(monkeypatch):
     np.testing.assert_allclose(model.project(features), whole, rtol=1e-6)
 
 
-def write_run(path, seed=0, embedding=True):
+def write_run(path, seed=0, embedding=True, record=()):
     path.mkdir(parents=True)
-    (path / "settings.json").write_text(json.dumps({}))
+    (path / "settings.json").write_text(json.dumps(dict(record)))
     torch.manual_seed(seed)
     network = backbones.Network("resnet18")
     facts = {"architecture": "resnet18", "input_size": "32"}
@@ -92,6 +92,52 @@ def test_the_newest_run_is_the_default(tmp_path, monkeypatch):
             os.utime(tmp_path / name / part, (1_000_000 + age, 1_000_000 + age))
     (tmp_path / "features").mkdir()
     assert models.newest_run(tmp_path).name == "1"
+
+
+def test_a_finished_run_comes_before_a_newer_unfinished_one(tmp_path):
+    for age, (name, finished) in enumerate((("older", True), ("done", True), ("stopped", False))):
+        write_run(tmp_path / name, embedding=finished, record={"finished": finished})
+        for path in (tmp_path / name).iterdir():
+            os.utime(path, (1_000_000 + age, 1_000_000 + age))
+    assert models.newest_run(tmp_path).name == "done"
+    for name in ("older", "done"):
+        os.replace(tmp_path / name / "settings.json", tmp_path / name / "other.json")
+    assert models.newest_run(tmp_path).name == "stopped"
+
+
+def test_an_unfinished_run_without_its_embedding_says_so(tmp_path):
+    for name, stage, finished, said in (
+        ("a", "all", False, "Run a is not finished: this is its network of stage 1, without an embedding."),
+        ("b", "all", True, ""),
+        ("c", "classify", False, ""),
+    ):
+        write_run(tmp_path / name, embedding=False, record={"finished": finished, "settings": {"stage": stage}})
+        assert models.load_run(tmp_path / name).unfinished == said
+
+
+def test_the_run_here_has_a_name(tmp_path, monkeypatch):
+    write_run(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert models.load_model(".").name == "mine"
+
+
+def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
+    write_run(tmp_path / "run")
+    (tmp_path / "run/identities.json").write_text('["ann", "bob"]')
+    (tmp_path / "text.pth").write_text("no weights")
+    torch.save(backbones.Network("resnet18").trunk.state_dict(), tmp_path / "plain.pth")
+    for name, said in (
+        ("run", "is a folder, whose embedding would be left out; give it as --run"),
+        ("none.pth", "there is no file --model .*none.pth; give dlib or the"),
+        ("text.pth", "cannot read weights from .*text.pth .*; give --model dlib or the"),
+        ("plain.pth", "plain.pth holds unnamed weights; give --model dlib or the"),
+    ):
+        with pytest.raises(UsageError, match=said) as caught:
+            models.load_model(model=str(tmp_path / name))
+        assert "--weights" not in str(caught.value)
+        assert "--backbone" not in str(caught.value)
+    plain = models.load_model(model=str(tmp_path / "run/backbone.safetensors"))
+    assert (plain.dim, plain.identities) == (512, {"ann", "bob"})
 
 
 def test_model_names():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields, replace
 
 import pytest
+import torch
 
 from maskgen.errors import UsageError
-from mfr_train.recipes import FREE, RECIPES, TrainSettings, compared, filled, goal
+from mfr_train.backbones import Network
+from mfr_train.recipes import FREE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
 
 
 def test_the_paper_recipe_is_the_papers() -> None:
@@ -41,7 +44,7 @@ def test_a_trained_backbone_means_stage_2() -> None:
     ("name", "value", "said"),
     [
         ("masked_share", 1.5, "--masked-share is 1.5; give a number of at most 1"),
-        ("lr", float("nan"), "--lr is nan; give a number of at least 0"),
+        ("lr", float("nan"), "--lr is nan; give a finite number"),
         ("distance", "manhattan", "choose one of squared, euclidean, cosine"),
         ("iterations", 0, "--iterations is 0"),
         ("mse_weight", -1.0, "--mse-weight is -1.0"),
@@ -51,6 +54,34 @@ def test_a_trained_backbone_means_stage_2() -> None:
 def test_values_that_cannot_be(name: str, value: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         filled(replace(TrainSettings(), **{name: value}))
+
+
+def test_a_variant_is_given_once() -> None:
+    with pytest.raises(UsageError, match="--variants names a variant twice; give each once"):
+        filled(TrainSettings(variants=("wide_high", "wide_low", "wide_high")))
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "micro", "advice"),
+    [
+        (32, 8, 1, "give --micro-batch 2, or a larger --input-size"),
+        (32, 33, 32, "give --micro-batch 31, or"),
+        (32, 7, 3, "give --micro-batch 4, or"),
+        (32, 1, 1, "give a larger --batch, or"),
+        (32, 7, 4, None),
+        (32, 8, 8, None),
+        (33, 8, 1, None),
+    ],
+)
+def test_a_piece_of_one_photograph_is_refused_where_batchnorm_has_one_value(
+    size: int, batch: int, micro: int, advice: str | None
+) -> None:
+    network = Network("resnet18", 2).train()
+    with nullcontext() if advice is None else pytest.raises(ValueError, match="more than 1 value per channel"):
+        for piece in torch.split(torch.zeros(batch, size, size, 3, dtype=torch.uint8), micro):
+            network(piece)
+    with nullcontext() if advice is None else pytest.raises(UsageError, match=advice):
+        check_pieces(size, batch, micro)
 
 
 def test_what_a_run_must_keep_and_what_is_free() -> None:

@@ -50,7 +50,7 @@ def test_what_is_written_down(full: TrainSettings) -> None:
     work(full, fails=True)
     record = json.loads(Path("runs/001/settings.json").read_bytes())
     assert record["finished"] is False
-    assert record["dataset"] == maskgen.open(full.data).fingerprint
+    assert record["dataset"] == maskgen.open(full.data).content
     assert record["settings"]["batch"] == 8
     work(full)
     assert json.loads(Path("runs/001/settings.json").read_bytes())["finished"] is True

@@ -77,11 +77,36 @@ def test_a_protocol_table_gives_sides_by_role_and_mask(tmp_path: Path) -> None:
         ("probe", True): [2],
         ("probe", False): [0],
     }
-    usable = np.array([True, False, True])
-    um = scenarios.protocol_pairing("U-M", found, usable)
+    um = scenarios.protocol_pairing("U-M", found)
     assert um is not None
-    assert (um.reference.rows.tolist(), um.probe.rows.tolist(), um.symmetric) == ([0], [2], False)
-    assert scenarios.protocol_pairing("M-M", found, usable) is None
+    assert (um.reference.rows.tolist(), um.probe.rows.tolist(), um.symmetric) == ([0, 1], [2], False)
+    assert (set(um.reference.names), set(um.probe.names)) == ({"unmasked"}, {"masked"})
+    assert scenarios.protocol_pairing("M-M", found) is None
+
+
+def test_a_table_without_its_failures_has_neither_them_nor_who_has_no_other_picture(tmp_path: Path) -> None:
+    lines = ("ann,reference,0,a1.png", "bob,reference,0,b1.png", "cyd,probe,1,c/1.png", "ann,probe,0,./a1.png")
+    whole = read_protocol(write(tmp_path, *lines))
+    assert whole.labels == ("a1.png", "b1.png", "c/1.png")
+    found = scenarios.restricted(whole, np.array([True, False, True]))
+    assert (found.labels, found.names) == (("a1.png", "c/1.png"), ("ann", "cyd"))
+    assert found.paths == (tmp_path / "a1.png", tmp_path / "c/1.png")
+    assert found.subjects.tolist() == [0, 1]
+    assert {key: rows.tolist() for key, rows in found.sides.items()} == {
+        ("reference", False): [0],
+        ("probe", True): [1],
+        ("probe", False): [0],
+    }
+    nothing = scenarios.restricted(whole, np.zeros(3, bool))
+    assert (nothing.names, len(nothing.subjects), len(nothing.sides)) == ((), 0, 3)
+
+
+def test_u_u_is_measured_along_and_only_the_names_that_are_compared_are_embedded() -> None:
+    assert scenarios.measured(["M-M"]) == ["U-U", "M-M"]
+    assert scenarios.measured(["U-U"]) == ["U-U"]
+    assert scenarios.names_in([pairing("U-U", PEOPLE, 0)]) == ["unmasked"]
+    assert scenarios.names_in([pairing("M-M", PEOPLE, 0, ("wide_low",))]) == ["wide_low"]
+    assert scenarios.names_in([pairing("U-M", PEOPLE, 0)]) == ["unmasked", *sorted(VARIANTS)]
 
 
 @pytest.mark.parametrize(

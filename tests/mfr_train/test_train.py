@@ -42,10 +42,11 @@ def test_a_run_holds_both_stages_and_can_be_measured(short: Tiny, demo: Path) ->
     run = train.train(settings)
     assert run == settings.out
     assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == [
-        "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors", "settings.json",
+        "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors", "identities.json",
+        "settings.json",
     ]  # fmt: skip
     record = json.loads((run / "settings.json").read_bytes())
-    assert record["dataset"] == maskgen.open(demo).fingerprint
+    assert record["dataset"] == maskgen.open(demo).content
     assert record["finished"] is True
     assert (record["settings"]["backbone"], record["settings"]["variants"]) == ("resnet18", ["wide_low"])
     assert [len(rows(run, stage)) for stage in ("classify", "embed")] == [2, 4]
@@ -106,6 +107,40 @@ def test_stage_2_on_the_weights_of_an_earlier_run(short: Tiny, tmp_path: Path) -
     train.train(short(stage="embed", weights=first, input_size=None, embed_iterations=8))
     assert len(rows(second, "embed")) == 8
     assert models.load_run(second).weight is not None  # it has its own copy
+
+
+def test_weights_that_became_others_are_refused(short: Tiny, tmp_path: Path) -> None:
+    """By the bytes of the file: its name, and the copy of it in the run, are what they were."""
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        torch.save(resnet18().state_dict(), tmp_path / f"{seed}.pth")
+    own = shutil.copy(tmp_path / "5.pth", tmp_path / "own.pth")
+    run = train.train(short(stage="embed", weights=own))
+    shutil.copy(tmp_path / "6.pth", own)
+    with pytest.raises(UsageError, match=r"own\.pth has become another file since .*run began with it; give --out"):
+        train.train(short(stage="embed", weights=own, embed_iterations=8))
+    assert json.loads((run / "settings.json").read_bytes())["finished"] is True
+    shutil.copy(tmp_path / "5.pth", own)
+    train.train(short(stage="embed", weights=own, embed_iterations=8))
+    assert len(rows(run, "embed")) == 8
+
+
+def test_a_refused_call_leaves_a_finished_run_finished(short: Tiny) -> None:
+    run = train.train(short(stage="classify"))
+    before = (run / "settings.json").read_bytes()
+    with pytest.raises(UsageError, match="has done 2 steps and --iterations asks for 1"):
+        train.train(short(stage="classify", iterations=1))
+    assert (run / "settings.json").read_bytes() == before
+
+
+def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo: Path, make: Callable, tmp_path: Path):
+    """Its own, and those of the run whose weights it began with."""
+    first = train.train(short(out=tmp_path / "first", stage="classify"))
+    assert models.load_run(first).identities == set(maskgen.open(demo).info["identities"])
+    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.2)
+    second = train.train(short(stage="embed", weights=first, data=str(other), out=tmp_path / "second"))
+    both = {name for data in (demo, other) for name in maskgen.open(data).info["identities"]}
+    assert models.load_run(second).identities == both > models.load_run(first).identities
 
 
 @pytest.mark.parametrize("stage", ["classify", "embed"])

@@ -26,7 +26,8 @@ from torchvision.models import get_model
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.landmarks import model_path
 
-from .choices import BACKBONES, DLIB, RESNETS
+from . import arcface
+from .choices import BACKBONES, DLIB, ONNX, RESNETS
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -94,10 +95,11 @@ class Network(nn.Module):
 def load_backbone(
     name: str, device: str = "cpu", weights: Path | None = None, input_size: int | None = None
 ) -> Backbone:
-    """Loads a frozen network by name: `dlib`, or `resnet18` / `resnet50` with a file of weights.
+    """Loads a frozen network by name: `dlib`, or `resnet18`, `resnet50` or `onnx` with a file of weights.
 
-    `weights` is a `backbone.safetensors` of a run, the run's folder, or a torchvision state dict (.pth or
-    .safetensors); a name that is such a path will do, too. `input_size` is by default what the file says, else 224.
+    `weights` is a `backbone.safetensors` of a run, the run's folder, a torchvision state dict (.pth or .safetensors),
+    or an ONNX file (arcface.py); a name that is such a path will do, too. `input_size` is by default what the file
+    says, else 224.
     Raises `UsageError` for an unknown name or unfit weights.
     """
     if name == DLIB:
@@ -108,6 +110,9 @@ def load_backbone(
         raise UsageError(f"there is no backbone {name!r}; choose one of {', '.join(BACKBONES)} or a weights file.")
     if weights is None:
         raise UsageError(f"{name} needs trained weights: give --weights FILE, or train them with --stage all.")
+    if name == ONNX or weights.suffix == ".onnx":
+        run, dim, digest = arcface.load(weights)
+        return Backbone(ONNX, dim, None, digest, run)
     tensors, facts = read_weights(weights)
     architecture = facts.get("architecture", name)
     if name not in ("", architecture) or architecture not in RESNETS:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 RESNETS = ("resnet18", "resnet50")
-DLIB = "dlib"
-BACKBONES = (*RESNETS, DLIB)
+DLIB, ONNX = "dlib", "onnx"
+TRAINED = (DLIB, ONNX)
+"""Networks that come trained: only stage 2 learns on them."""
+
+BACKBONES = (*RESNETS, *TRAINED)
 
 DISTANCES = ("squared", "euclidean", "cosine")
 """Of the triplet loss; see `losses.distance`."""

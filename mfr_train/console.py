@@ -13,7 +13,7 @@ from maskgen.table import table
 from . import curve, outputs
 from .embed import CHECKPOINTS
 from .evaluate import EvalSettings, evaluate
-from .models import BACKBONE, EMBEDDING
+from .models import BACKBONE, EMBEDDING, ONNX_BACKBONE
 from .recipes import TrainSettings
 from .train import train
 
@@ -35,7 +35,7 @@ def _training(folder: Path, data: str) -> str:
         lines.append(
             [stage, int(found[-1]["iteration"]), *(f"{float(row['loss']):.3g}" for row in (found[0], found[-1])), best]
         )
-    made = [name for name in ("curve.png", BACKBONE, EMBEDDING) if (folder / name).is_file()]
+    made = [name for name in ("curve.png", BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
     return "\n".join(
         [

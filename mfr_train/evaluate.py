@@ -44,7 +44,9 @@ class EvalSettings:
         None, help="Run folder to measure; by default the newest finished one in runs/.", metavar="DIR"
     )
     model: str | None = setting(
-        None, help="Measure this model instead of a run: dlib, or a weights file.", metavar="dlib|FILE"
+        None,
+        help="Measure this model instead of a run: dlib, a weights file, or an ONNX face network.",
+        metavar="dlib|FILE",
     )
     protocol: Path | None = setting(
         None, help="Table of pictures to compare instead of --data (subject,role,masked,path).", metavar="CSV"

@@ -35,7 +35,7 @@ VERSION = 1
 """Of the way pictures become features; another number makes every earlier cache stale."""
 
 NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
-"""Only dlib's network is told where the face lies."""
+"""Networks that see the whole picture are not told where the face lies."""
 
 Piece = tuple[npt.NDArray[np.int64], Floats]
 """Row numbers (n,) and their features (n, dim)."""
@@ -128,10 +128,9 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
 
 
 def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
-    if backbone.name == DLIB:
-        yield from _dlib_pieces(dataset, split, name, workers)
+    if backbone.input_size is None:
+        yield from _aligned_pieces(dataset, backbone, split, name, workers)
         return
-    assert backbone.input_size
     workers = min(cores(), MOST) if workers is None else workers
     only = partial(_named, name)
     for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers):
@@ -142,20 +141,30 @@ def _named(name: str, key: str) -> str:
     return name
 
 
-def _dlib_pieces(dataset: Dataset, split: str, name: str, workers: int | None) -> Iterator[Piece]:
-    """dlib holds the GIL: only processes use more cores. Rows travel to them as the JPEGs they are."""
+def _aligned_pieces(
+    dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None
+) -> Iterator[Piece]:
+    """Of networks that want the face cut out by its landmarks. OpenCV's threads run those of ONNX files; dlib holds
+    Python's lock, so that only processes use more cores: rows travel to them as the JPEGs they are."""
     rows = dataset.rows(split, images=(name,))
     groups = iter(lambda: list(islice(rows, CHUNK)), [])
-    run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
+    if backbone.name == DLIB:
+        run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
+        parts = run(joblib.delayed(_dlib_features)(group, name) for group in groups)
+    else:
+        parts = (_features(backbone, group, name) for group in groups)
     first = 0
-    for found in run(joblib.delayed(_dlib_features)(group, name) for group in groups):
+    for found in parts:
         yield np.arange(first, first + len(found)), found
         first += len(found)
 
 
 def _dlib_features(rows: Sequence[Row], name: str) -> Floats:
-    images, landmarks = [row.image(name) for row in rows], np.stack([row.landmarks for row in rows])
-    return load_backbone(DLIB).features(images, landmarks)
+    return _features(load_backbone(DLIB), rows, name)
+
+
+def _features(backbone: Backbone, rows: Sequence[Row], name: str) -> Floats:
+    return backbone.features([row.image(name) for row in rows], np.stack([row.landmarks for row in rows]))
 
 
 def _told(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:

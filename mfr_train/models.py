@@ -18,10 +18,13 @@ from maskgen.shards import commit
 from .backbones import Backbone, Floats, load_backbone
 from .choices import BACKBONES, DLIB, RUNS
 
-EMBEDDING, BACKBONE, SETTINGS = "embedding.safetensors", "backbone.safetensors", "settings.json"
+EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
+BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
 
 IDENTITIES = "identities.json"
 """The names of the identities that a run was trained on: measuring on them says less."""
+
+MODELS = "give --model dlib, the backbone.safetensors of a run, or an ONNX face network"
 
 BLOCK = 65_536
 """Features that are projected together: bounds memory."""
@@ -85,19 +88,19 @@ def load_model(run: Path | None = None, model: str | None = None, device: str = 
 
 
 def load_network(model: str, device: str = "cpu") -> Model:
-    """A network as it is: dlib's, or that of a weights file. Raises `UsageError` where it is neither."""
+    """A network as it is: dlib's, or that of a file of weights. Raises `UsageError` where it is neither."""
     if model == DLIB:
         return Model(DLIB, load_backbone(DLIB))
     path = Path(model)
     if path.is_dir():
         raise UsageError(f"--model {model} is a folder, whose embedding would be left out; give it as --run.")
     if not path.is_file():
-        raise UsageError(f"there is no file --model {model}; give dlib or the backbone.safetensors of a run.")
+        raise UsageError(f"there is no file --model {model}; {MODELS}.")
     try:
         backbone = load_backbone(model, device)
     except UsageError as error:
         what = str(error).partition(";")[0]  # what follows is advice to who trains
-        raise UsageError(f"{what}; give --model dlib or the backbone.safetensors of a run.") from None
+        raise UsageError(f"{what}; {MODELS}.") from None
     return Model(path.stem, backbone, identities=identities_of(path))
 
 
@@ -158,8 +161,8 @@ def load_run(path: Path, device: str = "cpu") -> Model:
         weight, bias = tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
     except (safetensors.SafetensorError, KeyError, OSError):
         raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
-    own = path / BACKBONE
-    backbone = load_backbone(str(own) if own.is_file() else facts.get("backbone", DLIB), device)
+    own = next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
+    backbone = load_backbone(str(own) if own else facts.get("backbone", DLIB), device)
     if facts.get("fingerprint") != backbone.fingerprint or weight.shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     return Model(name, backbone, weight, bias, identities)

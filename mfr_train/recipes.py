@@ -11,7 +11,7 @@ from maskgen import settings
 from maskgen.errors import UsageError
 from maskgen.settings import setting
 
-from .choices import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB
+from .choices import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB, ONNX, TRAINED
 from .triplets import NEGATIVES, POSITIVES
 
 T = TypeVar("T")
@@ -59,9 +59,11 @@ class TrainSettings:
         choices=("classify", "embed", "all"),
     )
     recipe: str = setting("paper", help="Where open settings come from.", choices=tuple(RECIPES))
-    backbone: str | None = setting(None, help="Network; dlib comes trained.", choices=BACKBONES)
+    backbone: str | None = setting(None, help="Network; dlib and onnx come trained.", choices=BACKBONES)
     weights: Path | None = setting(
-        None, help="Start from these weights: .safetensors, torchvision .pth, or an earlier run.", metavar="FILE"
+        None,
+        help="Start from these weights: .safetensors, torchvision .pth, an ONNX face network, or an earlier run.",
+        metavar="FILE",
     )
     input_size: int | None = setting(None, help="Side in pixels of what a ResNet sees.", low=32, high=4096)
 
@@ -118,16 +120,20 @@ def filled(given: TrainSettings) -> TrainSettings:
     Raises `UsageError` for values that cannot be, or not together.
     """
     settings.check(given)
+    if given.backbone is None and given.weights is not None and given.weights.suffix == ".onnx":
+        given = dataclasses.replace(given, backbone=ONNX)
     recipe = RECIPES[given.recipe]
     full = dataclasses.replace(given, **{name: value for name, value in recipe.items() if getattr(given, name) is None})
     if full.stage is None:
-        full = dataclasses.replace(full, stage="embed" if full.backbone == DLIB else "all")
-    if full.backbone == DLIB and full.stage != "embed":
-        raise UsageError("dlib's network comes trained and cannot be trained here; use --stage embed.")
+        full = dataclasses.replace(full, stage="embed" if full.backbone in TRAINED else "all")
+    if full.backbone in TRAINED and full.stage != "embed":
+        raise UsageError(f"a network of --backbone {full.backbone} comes trained and stays so; use --stage embed.")
     if len(set(full.variants)) < len(full.variants):
         raise UsageError("--variants names a variant twice; give each once.")
     if full.backbone == DLIB and full.weights is not None:
         raise UsageError("dlib's network has weights of its own; leave --weights out.")
+    if full.backbone == ONNX and full.weights is None:
+        raise UsageError("--backbone onnx needs its network; give it as --weights FILE.onnx.")
     return full
 
 

@@ -3,7 +3,7 @@
 RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
-RUN/backbone.safetensors    the network without its classifier (not for dlib)
+RUN/backbone.safetensors    the network without its classifier; backbone.onnx where it is one; none for dlib
 RUN/embedding.safetensors   W and b of stage 2
 RUN/identities.json         who it was trained on
 """
@@ -19,12 +19,13 @@ from tqdm import tqdm
 import maskgen
 from maskgen import Dataset
 from maskgen.errors import UsageError
+from maskgen.shards import commit
 
 from . import checkpoint, classify, distributed, embed, hardware, models, triplets
 from .backbones import Backbone, Network, load_backbone, load_trunk, read_weights
-from .choices import DLIB
+from .choices import DLIB, ONNX, TRAINED
 from .features import embed_rows, row_index
-from .recipes import TrainSettings, compared, filled
+from .recipes import TrainSettings, compared, filled, need
 from .run_folder import claimed
 
 __all__ = ["TrainSettings", "train"]
@@ -86,6 +87,8 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     assert full.backbone
     if full.backbone == DLIB:
         return load_backbone(DLIB)
+    if full.backbone == ONNX:
+        return _onnx_backbone(need(full.weights), folder / models.ONNX_BACKBONE)
     own = folder / models.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -105,11 +108,19 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     return load_backbone(str(own), full.device)
 
 
+def _onnx_backbone(weights: Path, own: Path) -> Backbone:
+    backbone = load_backbone(ONNX, weights=own if own.is_file() else weights)
+    if not own.is_file():
+        with checkpoint.disk_errors(own):
+            commit.write(own, weights.read_bytes())
+    return backbone
+
+
 def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
     """Stage 2 alone shows pictures to a trained network at the size that it was trained on, where its file says so."""
     own = full.out / models.BACKBONE if full.out else None
     source = own if own and own.is_file() else full.weights
-    if full.stage != "embed" or source is None:
+    if full.stage != "embed" or full.backbone in TRAINED or source is None:
         return full
     trained = int(read_weights(source)[1].get("input_size", full.input_size or 0))
     if asked not in (None, trained):

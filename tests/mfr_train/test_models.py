@@ -128,9 +128,9 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
     torch.save(backbones.Network("resnet18").trunk.state_dict(), tmp_path / "plain.pth")
     for name, said in (
         ("run", "is a folder, whose embedding would be left out; give it as --run"),
-        ("none.pth", "there is no file --model .*none.pth; give dlib or the"),
-        ("text.pth", "cannot read weights from .*text.pth .*; give --model dlib or the"),
-        ("plain.pth", "plain.pth holds unnamed weights; give --model dlib or the"),
+        ("none.pth", "there is no file --model .*none.pth; give --model dlib, the"),
+        ("text.pth", "cannot read weights from .*text.pth .*; give --model dlib, the"),
+        ("plain.pth", "plain.pth holds unnamed weights; give --model dlib, the"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
             models.load_model(model=str(tmp_path / name))

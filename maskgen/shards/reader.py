@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ..errors import MaskgenError, UsageError, short
 from ..render import Image, draw
 from ..storage import Storage, open_storage
-from . import commit, schema, tar
+from . import commit, info, schema, tar
 
 
 @dataclass(slots=True)
@@ -120,16 +120,21 @@ class Dataset:
     def __init__(self, storage: Storage) -> None:
         """Opens what lies in a storage. Raises `UsageError` where that is no finished data set."""
         self.storage = storage
-        self.info: dict[str, Any] = self._json("dataset.json")
-        version = self.info.get("schema_version")
+        try:
+            self.info: dict[str, Any] = info.read(storage)
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no data set in {self} (dataset.json is missing); make one with `maskgen build`."
+            ) from None
+        version = self.info["schema_version"]
         if version != schema.SCHEMA_VERSION:
             raise UsageError(
                 f"{self} has schema version {version!r}; this maskgen reads {schema.SCHEMA_VERSION}: rebuild it."
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
-        if not _sound(self.info):
-            raise MaskgenError(f"{self}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
+        if not info.is_sound(self.info):
+            raise info.damaged(storage, "a part of it is missing or of another type")
         self.fingerprint: str = self.info["fingerprint"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
@@ -153,7 +158,7 @@ class Dataset:
         names = sorted(name for name in self.storage.entries(split) if name.endswith(".json"))
         shards = []
         for name, data in zip(names, self.storage.read_many(f"{split}/{name}" for name in names), strict=True):
-            marker = self._parsed(f"{split}/{name}", data)
+            marker = self._marker(f"{split}/{name}", data)
             if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
                 raise MaskgenError(
                     f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
@@ -184,48 +189,21 @@ class Dataset:
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return self._parsed(name, self.storage.read(name))
-        except FileNotFoundError:
-            raise UsageError(
-                f"there is no data set in {self} ({name} is missing); make one with `maskgen build`."
-            ) from None
-        except OSError as error:
-            raise self._unreadable(name, error) from None
-
-    def _parsed(self, name: str, data: bytes | None) -> dict[str, Any]:
+    def _marker(self, name: str, data: bytes | None) -> dict[str, Any]:
         try:
             value = commit.parse_json(data or b"")
             if not isinstance(value, dict):
                 raise ValueError("not a JSON object")
             return value
         except ValueError as error:
-            raise self._unreadable(name, error) from None
-
-    def _unreadable(self, name: str, error: Exception) -> MaskgenError:
-        return MaskgenError(f"{self}/{name} cannot be read ({error}); `maskgen verify` tells how to mend it.")
+            raise MaskgenError(
+                f"{self}/{name} cannot be read ({short(error)}); `maskgen verify` tells how to mend it."
+            ) from None
 
 
 def open(path: Path | str) -> Dataset:
     """Opens a data set: a local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands."""
     return Dataset(open_storage(path))
-
-
-def _sound(info: dict[str, Any]) -> bool:
-    """Whether dataset.json has what reading relies on, in the types it should have."""
-    made, counts = info.get("settings"), info.get("counts")
-    lists = [info.get("variants"), info.get("identities")]
-    return (
-        isinstance(made, dict)
-        and isinstance(counts, dict)
-        and made.get("format") in ("parquet", "webdataset", "both")
-        and made.get("store") == info.get("store")
-        and all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists)
-        and all(isinstance(made.get(name), str) for name in ("variants", "fit"))
-        and isinstance(info.get("fingerprint"), str)
-        and all(isinstance(count, dict) and isinstance(count.get("rows"), int) for count in counts.values())
-    )
 
 
 _HEAD = ("key", "source", "identity", "split", "label", "width", "height")

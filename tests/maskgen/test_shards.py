@@ -312,7 +312,9 @@ def test_what_is_no_data_set_is_named(tmp_path: Path, built: Path) -> None:
             maskgen.open(tmp_path)
     for text in ("{", "[]"):
         (tmp_path / "dataset.json").write_text(text)
-        with pytest.raises(MaskgenError, match=r"dataset\.json cannot be read"):
+        with pytest.raises(
+            MaskgenError, match=r"dataset\.json is not as maskgen writes it .*delete that file and run the same"
+        ):
             maskgen.open(tmp_path)
 
 

@@ -119,7 +119,7 @@ class BuildSettings:
         metavar="NAME",
     )
     workers: int | None = setting(
-        None, help="Worker processes; by default one for each core it may use.", low=1, high=4096, run_only=True
+        None, help="Worker processes; by default one for each core that may be used.", low=1, high=4096, run_only=True
     )
     engine: str = setting(
         "joblib",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,13 +166,20 @@ def test_an_error_in_a_worker_is_the_same_sentence(crowd: Path, tmp_path: Path) 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="keeps itself to one core")
 def test_workers_are_as_many_as_the_work_and_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(engine, "_joblib", lambda tasks, workers: asked.append(workers) or iter(()))
+
+    def joblib(_: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
+        asked.append(workers)
+        yield from ()
+        return []
+
+    monkeypatch.setattr(engine, "_joblib", joblib)
     build = maskgen.BuildSettings(src="/s", out="/o")
     large = [ShardTask(build, "f", number, "train", number, 1000) for number in range(64)]
     cores = os.sched_getaffinity(0)
     for tasks in (large, large[:1], [replace(large[0], photographs=5)] * 4):
         list(engine.run(tasks, build))
-    assert asked == [min(len(cores), 64), 1, 1]
+    assert 1 <= asked[0] <= len(cores)
+    assert asked[1:] == [1, 1], "one shard; a few photographs"
     os.sched_setaffinity(0, {min(cores)})
     try:
         list(engine.run(large, build))

@@ -21,6 +21,9 @@ from maskgen.settings import is_repeated, option_name, read_toml
 from mfr_train.evaluate import EvalSettings
 from mfr_train.recipes import TrainSettings
 
+GO_ON = ("build", "train")
+"""Commands that take up what they were stopped in; the others begin anew, or change nothing."""
+
 
 class OneSentence(click.Group):
     """A group whose commands fail with one sentence and an exit code: 1 the work failed, 2 the call was wrong."""
@@ -37,7 +40,8 @@ class OneSentence(click.Group):
             click.echo(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path.", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo(f"\n{self.name}: stopped; run the same command again and it goes on from here.", err=True)
+            how = "; run the same command again and it goes on from here" if ctx.invoked_subcommand in GO_ON else ""
+            click.echo(f"\n{self.name}: stopped{how}.", err=True)
             ctx.exit(130)
 
 

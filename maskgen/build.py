@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import card, engine, plan, sources
+from . import card, earlier, engine, plan, sources
 from .errors import MaskgenError, UsageError
 from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
-from .storage import LOCK, LocalStorage, Storage, located, open_storage, plain
+from .storage import LocalStorage, Storage, located, open_storage, plain
 from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
@@ -28,9 +27,6 @@ Planned = Callable[[int, int], None]
 
 Progress = Callable[[Made], None]
 """Called with the counts of each shard as this run commits it."""
-
-_OURS = re.compile(r"README\.md|dataset\.json|plan\.parquet|rejects\.parquet|run\.json|\.maskgen-lock")
-_SHARD_FILE = re.compile(r"\d{5,}\.(parquet|tar|json)")
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def build(
     settings; `MaskgenError` where the work cannot go on. Whatever happens, the same call goes on from there and
     ends in the same bytes.
     """
-    build = _with_paths(settings or BuildSettings(**options))
+    build = _normal(settings or BuildSettings(**options))
     plan.check(build)
     engine.check(build)
     began = time.perf_counter()
@@ -77,13 +73,16 @@ def build(
             return _build(build, storage, held, began, progress, planned)
 
 
-def _with_paths(build: BuildSettings) -> BuildSettings:
-    """The same settings with absolute paths, which Python callers may give as text."""
+def _normal(build: BuildSettings) -> BuildSettings:
+    """The same settings as they are said once: absolute paths, which Python callers may give as text, and names as one
+    text without white space, which they may give as a list."""
     boxes = (build.boxes,) if isinstance(build.boxes, str | Path) else build.boxes
     return replace(
         build,
         src=_absolute(build.src),
         out=located(build.out),
+        variants=_list(build.variants),
+        colors=_list(build.colors),
         boxes=tuple(Path(path).resolve() for path in boxes),
         predictor=Path(build.predictor).resolve() if build.predictor else None,
     )
@@ -92,6 +91,13 @@ def _with_paths(build: BuildSettings) -> BuildSettings:
 def _absolute(src: str | Path) -> str:
     """A source as an absolute path, or as the URI that it is."""
     return str(src) if "://" in str(src) else str(Path(src).resolve())
+
+
+def _list(names: Any) -> Any:
+    """Names as one text; what is neither text nor a list of it is left for the check of settings to tell."""
+    if isinstance(names, list | tuple):
+        names = ",".join(map(str, names))
+    return ",".join(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
 
 def _build(
@@ -104,13 +110,18 @@ def _build(
 ) -> Summary:
     table, identities = plan.make_plan(build)
     slices = plan.shard_slices(table)
-    if build.overwrite:
-        remove(storage)
     with storage.temporary("plan.parquet") as written:
         plan.write_plan(table, written)
         del table
         described = plan.description(build, commit.sha256(written))
-        _refuse_other(storage, described)
+        if differs := earlier.difference(storage, described):
+            if not build.overwrite:
+                raise UsageError(
+                    f"--out {storage} {differs}: repeat its settings, give --out another folder, or start anew with "
+                    "--overwrite."
+                )
+            engine.try_out(build)
+            earlier.remove(storage)
         facts = plan.facts(described, identities)
         fingerprint = facts["fingerprint"]
         if not storage.exists("dataset.json"):
@@ -140,21 +151,6 @@ def _build(
     return summary
 
 
-def remove(storage: Storage) -> None:
-    """Removes the files that `build` made, last of them what makes them a data set, and no other file."""
-    there = storage.entries()
-    if "dataset.json" not in there:
-        return
-    for split in schema.SPLITS:
-        for name in sorted(storage.entries(split), reverse=True):
-            if _SHARD_FILE.fullmatch(name) or commit.is_temporary(name):
-                storage.remove(f"{split}/{name}")
-        storage.remove_folder(split)
-    for name in sorted(there, key=lambda name: name == "dataset.json"):
-        if (_OURS.fullmatch(name) and name != LOCK) or commit.is_temporary(name):
-            storage.remove(name)
-
-
 def _finish(
     build: BuildSettings, storage: Storage, facts: dict[str, Any], slices: list[tuple[str, int, int, int]]
 ) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
@@ -162,7 +158,7 @@ def _finish(
     if storage.sha256("plan.parquet") != facts["plan_sha256"]:
         raise MaskgenError(
             f"the plan in {storage} became another one during the build, by a build of other settings; "
-            "start anew with --overwrite, one build at a time."
+            "run the same command again, one build at a time."
         )
     rows: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
@@ -203,14 +199,7 @@ def _check_out(src: str, storage: Storage) -> None:
             ) from None
         if out.exists() and not out.is_dir():
             raise UsageError(f"--out {out} is a file; give a folder.")
-    there = storage.entries()
-    if "dataset.json" not in there:
-        for name, size in there.items():
-            ours = name == LOCK or commit.is_temporary(name)
-            if not ours and not (name in schema.SPLITS and size is None and not storage.entries(name)):
-                raise UsageError(
-                    f"--out {storage} holds {name!r} and is no data set of maskgen; give an empty or new folder."
-                )
+    earlier.check(storage)
 
 
 def _check_apart(local: str | None, src: str, storage: Storage) -> None:
@@ -220,32 +209,6 @@ def _check_apart(local: str | None, src: str, storage: Storage) -> None:
     inner, outer = sorted((f"{place.rstrip('/')}/" for place in (here, str(storage))), key=len, reverse=True)
     if inner.startswith(outer):
         raise UsageError(f"--out {storage} and --src {here} lie inside each other; give --out a folder of its own.")
-
-
-def _refuse_other(storage: Storage, described: dict[str, Any]) -> None:
-    """Raises `UsageError` where --out holds a data set of other settings, naming what differs."""
-    try:
-        there = commit.parse_json(storage.read("dataset.json"))
-        if not isinstance(there["settings"], dict):
-            raise TypeError
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{storage}/dataset.json is not one that maskgen wrote; give --out another folder.") from None
-    advice = "repeat its settings, give --out another folder, or start anew with --overwrite."
-    if there.get("schema_version") != described["schema_version"]:
-        raise UsageError(f"--out {storage} has schema version {there.get('schema_version')}; {advice}")
-    for part in ("settings", "versions"):
-        old, new = there.get(part, {}), described[part]
-        different = [
-            f"{name} {old.get(name)!r} there and {new.get(name)!r} here"
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        ]
-        if different:
-            raise UsageError(f"--out {storage} was built with other {part} ({'; '.join(different)}): {advice}")
-    if there.get("plan_sha256") != described["plan_sha256"]:
-        raise UsageError(f"--out {storage} was planned from other photographs than --src holds now: {advice}")
 
 
 def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:

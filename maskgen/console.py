@@ -104,9 +104,8 @@ def _shards(dataset: Dataset, split: str) -> int:
 
 def verify_with_progress(out: str) -> str:
     """Verifies with a progress bar; returns a sentence."""
-    total = sum(
-        count["rows"] + sum(count["rejects"].values()) for count in (open_dataset(out).info["counts"] or {}).values()
-    )
+    counted = open_dataset(out).info["counts"].values()
+    total = sum(count["rows"] + sum(count["rejects"].values()) for count in counted)
     with tqdm(total=total, unit=" photographs", desc="verifying", disable=None, dynamic_ncols=True) as bar:
         counts = verify(out, bar.update)
     return (

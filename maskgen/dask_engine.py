@@ -90,6 +90,12 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
     return blamed
 
 
+def check(address: str) -> None:
+    """Raises `MaskgenError` where no scheduler answers at an address."""
+    with _client(0, address):
+        pass
+
+
 def _finished(at_work: dict[Future[Made], ShardTask]) -> set[Future[Made]]:
     try:
         return wait(list(at_work), timeout=POLL, return_when="FIRST_COMPLETED").done

@@ -12,14 +12,15 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
 from . import isolate
 from .errors import UsageError
+from .landmarks import Landmarker
 from .plan import BuildSettings
-from .processes import AHEAD, interrupts_held
-from .work import Made, ShardTask, in_worker_process, make_shard, make_shards
+from .processes import AHEAD, in_worker_process, interrupts_held
+from .work import Made, ShardTask, make_shard, make_shards
 
 log = logging.getLogger(__name__)
 
 WORTH_A_WORKER = 256
-"""Photographs that one process makes in about the time in which another one starts and loads its model."""
+"""Photographs that one worker makes in about the time in which another one starts and loads its model."""
 
 
 def check(build: BuildSettings) -> None:
@@ -35,21 +36,29 @@ def check(build: BuildSettings) -> None:
         )
 
 
+def try_out(build: BuildSettings) -> None:
+    """Raises `MaskgenError` for what else is wrong with a call and would show at the first shard: a predictor that is
+    none, a scheduler that is not there."""
+    Landmarker(build.predictor)
+    if build.address:
+        from . import dask_engine
+
+        dask_engine.check(build.address)
+
+
 def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
     """Makes every shard and yields the counts of each as it is committed, in any order.
 
-    `build.workers` defaults to one a core, or fewer for a small set, which is made before a worker has
-    started. A shard over which workers died is made apart; see `isolate.make_apart`.
+    `build.workers` defaults to one for each core that this process may use, or fewer for a small set. Only where one
+    is asked for are there none but this process, which then dies of a photograph that kills. A shard over which
+    workers died is made apart; see `isolate.make_apart`.
     """
     if not tasks:
         return
-    workers = build.workers
-    if workers is None:
-        workers = min(os.cpu_count() or 1, 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
-    workers = min(workers, len(tasks))
-    if build.engine == "serial" or (build.engine == "joblib" and workers == 1):
+    if build.engine == "serial" or (build.engine == "joblib" and build.workers == 1):
         yield from make_shards(tasks)
         return
+    workers = min(build.workers or _worth(tasks), len(tasks))
     if build.engine == "dask":
         from . import dask_engine
 
@@ -58,6 +67,13 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
         lost = yield from _joblib(tasks, workers)
     for task in lost:
         yield isolate.make_apart(task)
+
+
+def _worth(tasks: list[ShardTask]) -> int:
+    """How many workers to start where nobody says: joblib knows of affinity and of a container's share of the cores."""
+    from joblib import cpu_count
+
+    return min(cpu_count(), 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
 
 
 def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
@@ -95,7 +111,7 @@ def _pool(workers: int) -> Iterator[Executor]:
     """loky's worker processes; where the work is given up they are ended at once, in the midst of their shards."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(workers)
+    pool = ProcessPoolExecutor(workers, initializer=in_worker_process, initargs=(os.getpid(),))
     try:
         yield pool
     except BaseException:
@@ -106,9 +122,4 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 def _submit(pool: Executor, task: ShardTask) -> Future[Made]:
     with interrupts_held():  # the first task starts the workers
-        return pool.submit(_in_worker, task)
-
-
-def _in_worker(task: ShardTask) -> Made:
-    in_worker_process()
-    return make_shard(task)
+        return pool.submit(make_shard, task)

@@ -50,6 +50,9 @@ class Landmarker:
             self._predict = dlib.shape_predictor(str(path))
         except RuntimeError:
             raise UsageError(f"{path} is not a dlib shape predictor; give --predictor such a file.") from None
+        points = self._predict(np.zeros((9, 9), np.uint8), dlib.rectangle(0, 0, 8, 8)).num_parts
+        if points != 68:
+            raise UsageError(f"{path} gives {points} points; --predictor needs a dlib shape predictor of 68 points.")
 
     def find(self, image: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None) -> Face | None:
         """The largest face of a photograph, uint8 (h, w) grey or (h, w, 3) RGB; None where there is none.
@@ -104,8 +107,6 @@ class Landmarker:
     def predict(self, grey: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The 68 landmarks, float32 (68, 2) pixels, of the face in a box. dlib answers in whole pixels."""
         shape = self._predict(grey, dlib.rectangle(*np.rint(np.asarray(box)).astype(int).tolist()))
-        if shape.num_parts != 68:
-            raise UsageError(f"the landmark model gives {shape.num_parts} points; --predictor needs one of 68 points.")
         return points_of(shape.parts())
 
 

@@ -119,7 +119,7 @@ class BuildSettings:
         metavar="NAME",
     )
     workers: int | None = setting(
-        None, help="Worker processes; by default one a core.", low=1, high=4096, run_only=True
+        None, help="Worker processes; by default one for each core that may be used.", low=1, high=4096, run_only=True
     )
     engine: str = setting(
         "joblib",
@@ -133,7 +133,11 @@ class BuildSettings:
         metavar="tcp://HOST:PORT",
         run_only=True,
     )
-    overwrite: bool = setting(False, help="Remove an earlier build in --out first.", run_only=True)
+    overwrite: bool = setting(
+        False,
+        help="Remove an earlier build in --out first, unless it is this very one: then go on with it.",
+        run_only=True,
+    )
 
 
 def check(build: BuildSettings) -> None:

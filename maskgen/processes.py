@@ -1,4 +1,4 @@
-"""Processes that this one starts: Ctrl-C is not theirs to answer, and a generator may run in one of its own."""
+"""Processes that this one starts: Ctrl-C is not theirs to answer, they end with it, and a generator may run in one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from .work import in_worker_process
+from .work import with_one_thread
 
 T = TypeVar("T")
 
@@ -18,8 +19,26 @@ AHEAD = 2
 """Shards that each worker has been given: the one in hand, and one more so that it need not wait."""
 
 
+LOOK = 0.5
+"""Seconds between two looks of a worker process at whether its parent is still there."""
+
+
 class Died(Exception):
     """A process ended without a word: killed, out of memory, or fallen over a broken library."""
+
+
+def in_worker_process(parent: int) -> None:
+    """Sets up a worker process: one thread each, Ctrl-C is the parent's to answer, and its end is this one's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with_one_thread()
+    threading.Thread(target=_end_with, args=(parent,), name="maskgen-parent", daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, however it went; the shard in hand is made anew by the next build."""
+    while os.getppid() == parent:  # an orphan gets another one (on Windows it does not, and lives on)
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 @contextlib.contextmanager
@@ -82,7 +101,7 @@ def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
 
     context = get_context("loky")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_send_all, args=(sending, function, arguments))
+    process = context.Process(target=_send_all, args=(os.getpid(), sending, function, arguments))
     with interrupts_held():
         process.start()
     try:
@@ -103,8 +122,10 @@ def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
         receiving.close()
 
 
-def _send_all(sending: Connection, function: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
-    in_worker_process()
+def _send_all(
+    parent: int, sending: Connection, function: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]
+) -> None:
+    in_worker_process(parent)
     try:
         for value in function(*arguments):
             sending.send(("yielded", value))

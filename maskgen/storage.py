@@ -308,8 +308,13 @@ class LocalStorage:
         with (self.folder / LOCK).open("wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise MaskgenError(f"another build is at work in {self}; wait for it or stop it first.") from None
+            except OSError as error:
+                raise MaskgenError(
+                    f"{self} cannot be locked against other builds ({error.strerror}); give --out a folder on a disk "
+                    "of this machine, or mend the locks of that file system."
+                ) from None
             yield lambda: None
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from . import plan
 from .errors import MaskgenError, short
-from .shards import commit, schema, writers
+from .shards import commit, info, schema, writers
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 
@@ -30,6 +30,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
     rejects: list[dict[str, str]] = []
     hashes: list[str] = []
     told: dict[str, dict[str, Any]] = {}
+    promised: set[str] = set()
     for split, shard, first, rows in plan.shard_slices(table):
         try:
             marker = _checked_shard(dataset, split, shard, table["key"].slice(first, rows).to_pylist())
@@ -38,6 +39,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
         else:
             rejects += marker["rejects"]
             hashes += commit.file_hashes(marker)
+            promised |= {commit.shard_name(split, shard, "json"), *(f"{split}/{name}" for name in marker["files"])}
             _count(told.setdefault(split, {"rows": 0, "rejects": {}}), marker)
             counts["shards"] += 1
             counts["rows"] += marker["rows"]
@@ -52,6 +54,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
         raise MaskgenError(
             f"shard {name} is broken: {what}{more}; delete {markers} and run the same `maskgen build` command again."
         )
+    _check_strays(dataset, promised)
     _check_facts(dataset, table, told, commit.content(dataset.fingerprint, hashes))
     _check_tables(dataset, rejects)
     return counts
@@ -71,9 +74,7 @@ def _checked_plan(dataset: Dataset) -> pa.Table:
     described = {name: dataset.info.get(name) for name in ("schema_version", "settings", "versions", "plan_sha256")}
     again = "run the same `maskgen build` command again."
     if plan.fingerprint(described) != dataset.fingerprint:
-        raise MaskgenError(
-            f"{dataset}/dataset.json was changed: its fingerprint is of other settings; rebuild the data set."
-        )
+        raise info.damaged(dataset.storage, "its fingerprint is of other settings")
     try:
         same = dataset.storage.sha256("plan.parquet") == dataset.info["plan_sha256"]
         table = _table(dataset, "plan.parquet")
@@ -156,6 +157,17 @@ def _table(dataset: Dataset, name: str) -> pa.Table:
         return pq.read_table(file)
 
 
+def _check_strays(dataset: Dataset, promised: set[str]) -> None:
+    """No file but those of markers has a name by which readers, and the card's pattern, take it for a shard's."""
+    there = (f"{split}/{name}" for split in schema.SPLITS for name in dataset.storage.entries(split))
+    strays = sorted(name for name in there if name.endswith((".parquet", ".tar", ".json")) and name not in promised)
+    if strays:
+        names = ", ".join(f"{dataset}/{name}" for name in strays[:5]) + (" ..." if len(strays) > 5 else "")
+        raise MaskgenError(
+            f"no marker names {names}, and readers may take that for a shard; delete it, or move it elsewhere."
+        )
+
+
 def _check_facts(dataset: Dataset, table: pa.Table, counts: dict[str, Any], content: str) -> None:
     """Everything in dataset.json follows from its settings, the plan and the markers."""
     described = {name: dataset.info[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
@@ -174,7 +186,7 @@ def _check_tables(dataset: Dataset, rejects: list[dict[str, str]]) -> None:
     try:
         if _table(dataset, "rejects.parquet").to_pylist() != rejects:
             raise MaskgenError(f"{dataset}/rejects.parquet is not what the shards rejected; {again}")
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         raise MaskgenError(f"{dataset}/rejects.parquet cannot be read; {again}") from None
     if not dataset.storage.exists("README.md"):
         raise MaskgenError(f"{dataset}/README.md is missing; {again}")

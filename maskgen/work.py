@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -86,12 +85,6 @@ def make_shards(tasks: Iterable[ShardTask]) -> Iterator[Made]:
             yield before.result()
 
 
-def in_worker_process() -> None:
-    """Sets up a worker process: one thread each, and Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with_one_thread()
-
-
 def with_one_thread() -> None:
     """Keeps the libraries from starting threads of their own: every core has a process already."""
     cv2.setNumThreads(1)
@@ -126,7 +119,7 @@ def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
     if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
         raise MaskgenError(
             f"the plan in {storage} became another one during the build, by a build of other settings; "
-            "start anew with --overwrite, one build at a time."
+            "run the same command again, one build at a time."
         )
     return list(rows)
 

@@ -15,6 +15,7 @@ import cli
 import maskgen
 from maskgen import settings
 from maskgen.settings import read_toml
+from runs import STOPPED
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,7 +141,7 @@ def test_a_settings_file_may_list_what_a_command_line_joins_or_repeats(tmp_path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"variants": ["wide_high"]}, r"--variants is \['wide_high'\]; give str"),
+        ({"variants": 6}, "--variants is 6; give str"),
         ({"limit": "3"}, "--limit is '3'; give int or None"),
         ({"size": 112.0}, "--size is 112.0; give int"),
         ({"overwrite": 1}, "--overwrite is 1; give bool"),
@@ -165,6 +166,31 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "is not empty" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("group", "command", "stands_in", "said"),
+    [
+        (cli.maskgen, ["demo", "x"], "maskgen.demo.write_demo", "maskgen: stopped."),
+        (cli.maskgen, ["preview", "x.jpg"], "maskgen.preview.write_sheet", "maskgen: stopped."),
+        (cli.maskgen, ["inspect", "x"], "maskgen.console.inspection", "maskgen: stopped."),
+        (cli.maskgen, ["verify", "x"], "maskgen.console.verify_with_progress", "maskgen: stopped."),
+        (cli.maskgen, ["build", "--src=x", "--out=y"], "maskgen.console.build_with_progress", STOPPED),
+        (cli.mfr, ["train"], "mfr_train.console.train_with_summary", STOPPED.replace("maskgen", "mfr")),
+        (cli.mfr, ["eval"], "mfr_train.console.eval_with_progress", "mfr: stopped."),
+    ],
+)
+def test_only_what_goes_on_says_so_when_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, group: cli.OneSentence, command: list[str], stands_in: str, said: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if group is cli.mfr:
+        pytest.importorskip("torch")
+    monkeypatch.setattr(stands_in, stop)
+    result = CliRunner().invoke(group, command)
+    assert (result.exit_code, result.output.strip()) == (130, said)
 
 
 def test_a_path_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..errors import MaskgenError, UsageError, short
 from ..outline import Undrawable, outline
 from ..render import Image, coverage, paint
 from ..storage import Storage, open_storage
-from . import commit, schema, tar
+from . import commit, info, schema, tar
 
 
 @dataclass(slots=True)
@@ -139,17 +139,24 @@ class Dataset:
     def __init__(self, storage: Storage) -> None:
         """Opens what lies in a storage. Raises `UsageError` where that is no finished data set."""
         self.storage = storage
-        self.info: dict[str, Any] = self._json("dataset.json")
-        version = self.info.get("schema_version")
+        try:
+            self.info: dict[str, Any] = info.read(storage)
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no data set in {self} (dataset.json is missing); make one with `maskgen build`."
+            ) from None
+        version = self.info["schema_version"]
         if version != schema.SCHEMA_VERSION:
             raise UsageError(
                 f"{self} has schema version {version!r}; this maskgen reads {schema.SCHEMA_VERSION}: rebuild it."
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
-        if not _sound(self.info):
-            raise MaskgenError(f"{self}/dataset.json is damaged; `maskgen verify` tells how to mend it.")
+        if not info.is_sound(self.info):
+            raise info.damaged(storage, "a part of it is missing or of another type")
         self.fingerprint: str = self.info["fingerprint"]
+        self.content: str = self.info["content"]
+        """Hash of the bytes of all shards: equal for equal data sets wherever they lie."""
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
         self.splits = tuple(split for split in schema.SPLITS if self.count(split))
@@ -157,17 +164,6 @@ class Dataset:
     def __str__(self) -> str:
         """Where it lies; no credentials are in it."""
         return str(self.storage)
-
-    @property
-    def content(self) -> str:
-        """Hash of the bytes of all shards: equal for equal data sets wherever they lie.
-
-        Raises `UsageError` for a data set of an earlier maskgen, which did not write it down.
-        """
-        content = self.info.get("content")
-        if not isinstance(content, str):
-            raise UsageError(f"{self} lacks the hash of its shards; run its `maskgen build` command again to add it.")
-        return content
 
     def count(self, split: str) -> int:
         """Rows (usable photographs) of a split."""
@@ -188,7 +184,7 @@ class Dataset:
         names = sorted(name for name in self.storage.entries(split) if name.endswith(".json"))
         shards = []
         for name, data in zip(names, self.storage.read_many(f"{split}/{name}" for name in names), strict=True):
-            marker = self._parsed(f"{split}/{name}", data)
+            marker = self._marker(f"{split}/{name}", data)
             if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
                 raise MaskgenError(
                     f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
@@ -220,48 +216,21 @@ class Dataset:
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return self._parsed(name, self.storage.read(name))
-        except FileNotFoundError:
-            raise UsageError(
-                f"there is no data set in {self} ({name} is missing); make one with `maskgen build`."
-            ) from None
-        except OSError as error:
-            raise self._unreadable(name, error) from None
-
-    def _parsed(self, name: str, data: bytes | None) -> dict[str, Any]:
+    def _marker(self, name: str, data: bytes | None) -> dict[str, Any]:
         try:
             value = commit.parse_json(data or b"")
             if not isinstance(value, dict):
                 raise ValueError("not a JSON object")
             return value
         except ValueError as error:
-            raise self._unreadable(name, error) from None
-
-    def _unreadable(self, name: str, error: Exception) -> MaskgenError:
-        return MaskgenError(f"{self}/{name} cannot be read ({error}); `maskgen verify` tells how to mend it.")
+            raise MaskgenError(
+                f"{self}/{name} cannot be read ({short(error)}); `maskgen verify` tells how to mend it."
+            ) from None
 
 
 def open(path: Path | str) -> Dataset:
     """Opens a data set: a local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands."""
     return Dataset(open_storage(path))
-
-
-def _sound(info: dict[str, Any]) -> bool:
-    """Whether dataset.json has what reading relies on, in the types it should have."""
-    made, counts = info.get("settings"), info.get("counts")
-    lists = [info.get("variants"), info.get("identities")]
-    return (
-        isinstance(made, dict)
-        and isinstance(counts, dict)
-        and made.get("format") in ("parquet", "webdataset", "both")
-        and made.get("store") == info.get("store")
-        and all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists)
-        and all(isinstance(made.get(name), str) for name in ("variants", "fit"))
-        and isinstance(info.get("fingerprint"), str)
-        and all(isinstance(count, dict) and isinstance(count.get("rows"), int) for count in counts.values())
-    )
 
 
 _HEAD = ("key", "source", "identity", "split", "label", "width", "height")

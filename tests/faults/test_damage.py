@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
+from maskgen.console import inspection, verify_with_progress
 from maskgen.verify import verify
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -72,6 +73,74 @@ def test_what_verify_advises_mends_a_shard(
         (copy / "train/00001.json").unlink()
         maskgen.build(maskgen.BuildSettings(src=tree, out=copy, engine="serial", **shape))
         assert hashes(copy) == expected
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: b"", lambda data: data.replace(b"95", b"94")])
+def test_what_is_advised_mends_dataset_json(
+    tree: Path,
+    copy: Path,
+    shape: dict[str, Any],
+    expected: dict[str, str],
+    hashes: Hashes,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    path = copy / "dataset.json"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(maskgen.MaskgenError, match=r"delete that file and run the same `maskgen build` command again"):
+        verify(copy)
+    path.unlink()
+    (copy / "notes.txt").write_text("mine")  # beside a data set other files are tolerated
+    assert maskgen.build(maskgen.BuildSettings(src=tree, out=copy, engine="serial", **shape)).made == 0
+    (copy / "notes.txt").unlink()
+    assert hashes(copy) == expected
+    verify(copy)
+
+
+@pytest.mark.parametrize("change", [{"quality": 50}, {"limit": 20}])
+def test_shards_without_dataset_json_are_not_taken_for_others(
+    tree: Path, copy: Path, shape: dict[str, Any], hashes: Hashes, change: dict[str, Any]
+) -> None:
+    (copy / "dataset.json").unlink()
+    before = hashes(copy)
+    for overwrite in (False, True):
+        build = maskgen.BuildSettings(src=tree, out=copy, engine="serial", overwrite=overwrite, **shape | change)
+        with pytest.raises(maskgen.UsageError, match=r"has shards but no dataset\.json, and they are of other"):
+            maskgen.build(build)
+        assert hashes(copy) == before
+
+
+def test_dataset_json_without_a_part_is_one_sentence(copy: Path) -> None:
+    path = copy / "dataset.json"
+    whole = json.loads(path.read_bytes())
+    parts = [(name,) for name in whole if name != "complete"] + [
+        ("counts", "train", name) for name in ("rows", "rejects")
+    ]
+    parts += [("settings", name) for name in ("variants", "format", "store", "fit")]
+    for *above, name in parts:
+        for other in (None, 3.5, {"a": None}):
+            damaged = json.loads(json.dumps(whole))
+            inner = damaged
+            for step in above:
+                inner = inner[step]
+            del inner[name]
+            if other is not None:
+                inner[name] = other
+            path.write_text(json.dumps(damaged))
+            for command in (inspection, verify_with_progress):
+                with pytest.raises(maskgen.MaskgenError, match=r"dataset\.json is not as maskgen writes it"):
+                    command(str(copy))
+
+
+@pytest.mark.parametrize("name", ["train/00007.parquet", "test/more.parquet", "val/notes.json", "train/00099.tar"])
+def test_a_file_that_readers_take_for_a_shard_is_named(
+    tree: Path, copy: Path, shape: dict[str, Any], name: str
+) -> None:
+    shutil.copy(copy / "train/00000.parquet", copy / name)
+    maskgen.build(maskgen.BuildSettings(src=tree, out=copy, engine="serial", **shape))
+    with pytest.raises(maskgen.MaskgenError, match=rf"^no marker names {copy / name}, and readers may .* delete it"):
+        verify(copy)
+    (copy / name).unlink()
+    verify(copy)
 
 
 def test_a_lost_file_is_named(copy: Path) -> None:

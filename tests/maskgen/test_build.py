@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
-from maskgen.build import remove
+from maskgen import earlier
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import LocalStorage
 from maskgen.verify import verify
@@ -159,11 +160,17 @@ def test_other_photographs_and_other_versions_are_refused(
 def test_a_data_set_file_that_is_not_ours_is_refused(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "smfd"
     out.mkdir()
-    for text in ("", "{}", "[]", '{"settings": 3}', "not json"):
+    (out / "train").mkdir()
+    for name in ("README.md", "plan.parquet", "train/00000.json"):
+        (out / name).write_text("mine")
+    for text in ("", "{}", "[]", '{"settings": 3}', '{"settings": {}, "name": "another tool\'s"}', "not json"):
         (out / "dataset.json").write_text(text)
-        with pytest.raises(UsageError, match=r"dataset\.json is not one that maskgen wrote"):
-            run(tree, out)
+        for overwrite in (False, True):
+            with pytest.raises(MaskgenError, match=r"dataset\.json is not as maskgen writes it \(.*delete that file"):
+                run(tree, out, overwrite=overwrite)
         assert (out / "dataset.json").read_text() == text
+    for name in ("README.md", "plan.parquet", "train/00000.json"):
+        assert (out / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -194,11 +201,60 @@ def test_overwrite_removes_what_we_made_and_nothing_else(
     assert {name: value for name, value in found.items() if name not in mine} == hashes(built)
 
 
+@pytest.mark.parametrize("wrong", [{"predictor": __file__}, {"engine": "dask", "address": "tcp://127.0.0.1:1"}])
+def test_a_wrong_call_with_overwrite_removes_nothing(
+    tree: Path, built: Path, tmp_path: Path, hashes: Hashes, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    if "address" in wrong:
+        pytest.importorskip("distributed")
+        monkeypatch.setattr("maskgen.dask_engine.CONNECT_TIMES", 1)
+    out = Path(shutil.copytree(built, tmp_path / "smfd"))
+    with pytest.raises(UsageError if "predictor" in wrong else MaskgenError, match=r"shape predictor|Dask scheduler"):
+        run(tree, out, overwrite=True, quality=50, **wrong)
+    assert hashes(out) == hashes(built)
+
+
+def test_overwrite_goes_on_with_the_very_build_that_it_began(
+    tree: Path, built: Path, tmp_path: Path, hashes: Hashes
+) -> None:
+    out = tmp_path / "smfd"
+    run(tree, out, quality=50)
+
+    def stop(_: Made) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tree, out, stop, overwrite=True)
+    made = len(list(out.glob("*/*.json")))
+    assert 0 < made < 8
+    stood: list[tuple[int, int]] = []
+    run(tree, out, planned=lambda *counts: stood.append(counts), overwrite=True)
+    assert stood[0][1] > 0
+    assert hashes(out) == hashes(built)
+    assert run(tree, out, overwrite=True).made == 0, "it is finished"
+
+
+def test_white_space_in_lists_is_no_other_setting(tree: Path, tmp_path: Path) -> None:
+    run(tree, tmp_path / "smfd", limit=2, variants="wide_low, round_high", colors="#ffffff, #000000")
+    again = run(tree, tmp_path / "smfd", limit=2, variants=" wide_low,round_high", colors="#ffffff,#000000 ")
+    assert again.made == 0
+
+
+def test_a_file_system_without_locks_is_told(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(MaskgenError, match=r"smfd cannot be locked against other builds \(No locks available\); give"):
+        run(tree, tmp_path / "smfd")
+
+
 def test_remove_touches_no_folder_without_a_data_set(tmp_path: Path) -> None:
     for name in ("train/00000.parquet", "plan.parquet", "README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    remove(LocalStorage(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        earlier.remove(LocalStorage(tmp_path))
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ import maskgen
 from maskgen import engine
 from maskgen.errors import UsageError
 from maskgen.shards.commit import leftovers
-from maskgen.work import Made
+from maskgen.work import Made, ShardTask
 from runs import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -162,7 +163,37 @@ def test_an_error_in_a_worker_is_the_same_sentence(crowd: Path, tmp_path: Path) 
         maskgen.build(build, planned=lambda *_: (src / "ann/5.jpg").write_bytes(b"new"))
 
 
-def test_small_sets_start_no_worker(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_joblib", lambda *_: pytest.fail("workers were started"))
-    maskgen.build(maskgen.BuildSettings(src=tree, out=tmp_path / "smfd", **SHAPE))
-    assert len(maskgen.open(tmp_path / "smfd")) == 27
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="keeps itself to one core")
+def test_workers_are_as_many_as_the_work_and_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def joblib(_: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
+        asked.append(workers)
+        yield from ()
+        return []
+
+    monkeypatch.setattr(engine, "_joblib", joblib)
+    build = maskgen.BuildSettings(src="/s", out="/o")
+    large = [ShardTask(build, "f", number, "train", number, 1000) for number in range(64)]
+    cores = os.sched_getaffinity(0)
+    for tasks in (large, large[:1], [replace(large[0], photographs=5)] * 4):
+        list(engine.run(tasks, build))
+    assert 1 <= asked[0] <= len(cores)
+    assert asked[1:] == [1, 1], "one shard; a few photographs"
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        list(engine.run(large, build))
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert asked[-1] == 1
+
+
+@needs_proc
+def test_workers_end_with_a_killed_command(crowd: Path, tmp_path: Path) -> None:
+    process = start(crowd, tmp_path / "smfd", "--workers=2")
+    with reaped(process):
+        assert wait(lambda: any(tmp_path.glob("smfd/*/*.json")), process)
+        workers = workers_of(process.pid)
+        assert len(workers) == 2
+        process.kill()
+        assert all_gone(workers, within=10), "its workers live on"

@@ -20,7 +20,7 @@ from maskgen.errors import MaskgenError
 from maskgen.processes import Died, apart
 from maskgen.verify import verify
 from maskgen.work import Made, ShardTask
-from runs import ROOT, SHAPE, finish, needs_signals, shards, start
+from runs import ROOT, SHAPE, all_gone, finish, needs_proc, needs_signals, reaped, shards, start
 
 pytestmark = needs_signals
 POISON = Path(__file__).parents[1] / "poison"
@@ -75,6 +75,20 @@ def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
     assert rows(tmp_path / "joblib") == expected
     assert len(expected) + len(found) == safe.photographs == 150
     assert verify(tmp_path / "joblib")["rejects"] == len(found)
+
+
+def test_one_that_kills_in_the_only_shard_is_rejected_unless_one_process_is_asked_for(
+    tree: Path, tmp_path: Path, poisoned: dict[str, str]
+) -> None:
+    src = Path(shutil.copytree(tree, tmp_path / "src"))
+    poison(src / "ann/0001_01.jpg", "9")
+    for number, options in enumerate((["--workers=2"], [])):
+        out = tmp_path / str(number)
+        finish(start(src, out, *options, shape={"size": 64, "limit": 5, "test_identities": 0}, env=poisoned))
+        assert rejects(out)["ann/0001_01.jpg"] == REJECT
+    process = start(src, tmp_path / "alone", "--workers=1", env=poisoned)
+    with reaped(process):
+        assert process.wait(120) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("times", [1, 5])
@@ -167,6 +181,29 @@ def _numbers(count: int) -> Iterator[tuple[int, int]]:
     1 / count
     for number in range(count):
         yield os.getpid(), number
+
+
+@needs_proc
+def test_a_process_of_its_own_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """It only waits, so no broken pipe tells it."""
+    (tmp_path / "waits.py").write_text(
+        "import os, time\n"
+        "from maskgen.processes import apart\n"
+        "def wait():\n"
+        "    yield os.getpid()\n"
+        "    time.sleep(3600)\n"
+        "def main():\n"
+        "    for process in apart(wait):\n"
+        "        print(process, flush=True)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))}
+    command = [sys.executable, "-c", "import waits; waits.main()"]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with reaped(process):
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        assert all_gone([child], within=10)
 
 
 def test_processes_that_die_of_no_photograph_in_particular_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -336,8 +336,8 @@ def test_other_photographs_of_the_same_names_and_sizes_are_other_content(
         verify(tmp_path / "one-set")
     del info["content"]
     (tmp_path / "one-set/dataset.json").write_text(json.dumps(info))
-    with pytest.raises(UsageError, match="run its `maskgen build` command again"):
-        _ = maskgen.open(tmp_path / "one-set").content
+    with pytest.raises(MaskgenError, match="run the same `maskgen build` command again"):
+        maskgen.open(tmp_path / "one-set")
     make(tmp_path / "one", tmp_path / "one-set", test_identities=0)
     assert maskgen.open(tmp_path / "one-set").content == one.content
 
@@ -355,7 +355,9 @@ def test_what_is_no_data_set_is_named(tmp_path: Path, built: Path) -> None:
             maskgen.open(tmp_path)
     for text in ("{", "[]"):
         (tmp_path / "dataset.json").write_text(text)
-        with pytest.raises(MaskgenError, match=r"dataset\.json cannot be read"):
+        with pytest.raises(
+            MaskgenError, match=r"dataset\.json is not as maskgen writes it .*delete that file and run the same"
+        ):
             maskgen.open(tmp_path)
 
 

@@ -261,7 +261,7 @@ def test_overwrite_removes_what_we_made_and_nothing_else(s3: Any, tree: Path, bu
 
 
 def test_a_build_killed_between_removing_and_writing_can_be_repeated(s3: Any, tree: Path, copied: str) -> None:
-    from maskgen.build import remove
+    from maskgen.earlier import remove
 
     remove(ObjectStorage(s3.uri(copied)))
     assert all(data == b"" or name == ".maskgen-lock" for name, data in s3.objects(copied).items())

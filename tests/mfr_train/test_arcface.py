@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,11 @@ from torch import nn
 import maskgen
 from maskgen.errors import UsageError
 from mfr_train import arcface
+from mfr_train.backbones import load_backbone
+from mfr_train.evaluate import EvalSettings, evaluate
+from mfr_train.features import embed_rows
+from mfr_train.models import load_run
+from mfr_train.train import TrainSettings, train
 
 pytest.importorskip("onnx", reason="PyTorch writes ONNX files with it")
 
@@ -100,6 +106,35 @@ def test_a_similarity_is_found_again(turn: float, scale: float, move: tuple[floa
     )
     target = arcface.PLACES @ wanted[:, :2].T + wanted[:, 2]
     np.testing.assert_allclose(arcface.similarity(arcface.PLACES, target), wanted, atol=1e-6)
+
+
+def test_an_onnx_network_is_measured_and_gets_an_embedding(
+    network: Embedder,
+    tiny: Callable[..., TrainSettings],
+    demo_tree: Path,
+    make: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """From the command's settings on: its features come from aligned faces, and the run carries the network along."""
+    data = make(demo_tree, tmp_path / "smfd", size=0, shard_size=12)
+    path, cache = export(network, tmp_path / "net.onnx"), tmp_path / "features"
+    kept = {"data": str(data), "scenario": "U-M", "breakdown": False, "bootstrap": 0, "cache": cache}
+    before = evaluate(EvalSettings(model=str(path), out=tmp_path / "before", **kept)).rows[0].figures
+    rows = list(maskgen.open(data).rows("test"))
+    backbone = load_backbone(str(path))
+    wanted = backbone.features([row.image("wide_high") for row in rows], np.stack([row.landmarks for row in rows]))
+    found = embed_rows(maskgen.open(data), backbone, "test", ("wide_high",), None)["wide_high"]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+    settings = tiny(data=str(data), backbone=None, weights=path, embed_iterations=150, embed_lr=0.1)
+    run = train(settings)
+    assert (run / "backbone.onnx").read_bytes() == path.read_bytes()
+    path.unlink()
+    model = load_run(run)
+    assert (model.backbone.name, model.backbone.dim, model.dim) == ("onnx", 16, 16)
+    after = evaluate(EvalSettings(run=run, out=tmp_path / "after", **kept)).rows[0].figures
+    assert (after.genuine, after.impostor) == (before.genuine, before.impostor)
+    assert after.auc != before.auc
 
 
 def test_other_weights_have_another_hash(network: Embedder, tmp_path: Path) -> None:

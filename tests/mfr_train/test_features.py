@@ -188,7 +188,7 @@ def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(features, "_dlib_features", killed)
-    dlib = replace(mean_backbone(), name="dlib")
+    dlib = replace(mean_backbone(), name="dlib", input_size=None)
     with pytest.raises(MaskgenError, match="was killed, perhaps for want of memory; give fewer --workers and run"):
         features.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

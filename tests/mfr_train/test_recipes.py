@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,11 +34,16 @@ def test_what_is_given_wins_over_the_recipe() -> None:
 
 def test_a_trained_backbone_means_stage_2() -> None:
     assert filled(TrainSettings(backbone="dlib")).stage == "embed"
-    for given in ({"stage": "all"}, {"stage": "classify"}):
-        with pytest.raises(UsageError, match="dlib's network comes trained and cannot be trained here"):
-            filled(TrainSettings(backbone="dlib", **given))
+    onnx = filled(TrainSettings(weights=Path("x.onnx")))
+    assert (onnx.backbone, onnx.stage) == ("onnx", "embed")
+    for stage in ("all", "classify"):
+        for given in ({"backbone": "dlib"}, {"weights": Path("x.onnx")}):
+            with pytest.raises(UsageError, match="comes trained and stays so; use --stage embed"):
+                filled(TrainSettings(stage=stage, **given))
     with pytest.raises(UsageError, match="has weights of its own"):
-        filled(TrainSettings(backbone="dlib", weights="x.pth"))
+        filled(TrainSettings(backbone="dlib", weights=Path("x.pth")))
+    with pytest.raises(UsageError, match=r"--weights FILE\.onnx"):
+        filled(TrainSettings(backbone="onnx"))
 
 
 @pytest.mark.parametrize(

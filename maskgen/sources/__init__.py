@@ -9,13 +9,12 @@ from . import folders, parquet, recordio, remote, tars
 from .boxes import box_name, read_boxes
 from .detect import KINDS, Found, find, kind_of, local_path
 from .folders import read
-from .photograph import EXTENSIONS, OFFICIAL_SPLITS, Photograph
+from .photograph import EXTENSIONS, Photograph
 from .reader import Reader
 
 __all__ = [
     "EXTENSIONS",
     "KINDS",
-    "OFFICIAL_SPLITS",
     "Found",
     "Photograph",
     "Reader",

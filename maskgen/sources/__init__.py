@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import folders, parquet, recordio, remote, tars
-from .boxes import box_name, read_boxes
+from .boxes import box_names, read_boxes
 from .detect import KINDS, Found, find, kind_of, local_path
 from .folders import read
 from .photograph import EXTENSIONS, Photograph
@@ -18,7 +18,7 @@ __all__ = [
     "Found",
     "Photograph",
     "Reader",
-    "box_name",
+    "box_names",
     "find",
     "kind_of",
     "local_path",

@@ -117,7 +117,7 @@ def maskgen() -> None:
     """From a folder of face photographs to a synthetic masked face data set.
 
     \b
-    Try it on photographs that come with the installation:
+    Try it on the photographs of scikit-image (pip install 'maskgen[demo]'):
       maskgen demo photographs
       maskgen build --src photographs --out smfd
       maskgen inspect smfd
@@ -145,8 +145,8 @@ def build(settings: BuildSettings) -> None:
       maskgen build --src ms1mv3 --out smfd
     VGGFace2 with its own face boxes instead of detection:
       maskgen build --src vggface2 --out smfd --boxes loose_bb_train.csv --boxes loose_bb_test.csv
-    A quick trial of 1,000 photographs:
-      maskgen build --src vggface2 --out trial --limit 1000
+    A quick trial of 5,000 photographs of about 14 people, half of whom are kept for tests:
+      maskgen build --src vggface2/train --out trial --limit 5000 --test-identities 0.5
     Into an object store; `maskgen verify` and `mfr train --data` take the same URI:
       maskgen build --src vggface2 --out s3://bucket/smfd
     """
@@ -160,8 +160,8 @@ def build(settings: BuildSettings) -> None:
 def demo(folder: Path) -> None:
     """Write a small source tree of real face photographs into FOLDER.
 
-    They come from packages that are installed anyway (scikit-image's public-domain portrait and its faces), so the
-    first trial needs no download.
+    They come with scikit-image (its public-domain portrait and its excerpt of LFW), which pip install 'maskgen[demo]'
+    installs, so the first trial needs no download of photographs.
 
     \b
       maskgen demo photographs && maskgen build --src photographs --out smfd

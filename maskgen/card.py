@@ -18,10 +18,9 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "- face-recognition",
         "- masked-faces",
         "- synthetic",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
     ]
+    if splits:  # an empty list of files is what `datasets` cannot read
+        lines += ["configs:", "- config_name: default", "  data_files:"]
     # `datasets` takes all configs of a folder for one format; where there are both, it gets Parquet.
     ending = "tar" if format == "webdataset" else "parquet"
     for split in splits:

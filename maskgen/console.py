@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .build import Summary, build
+from .errors import MaskgenError
 from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
@@ -21,7 +22,10 @@ from .work import Made
 
 
 def build_with_progress(settings: BuildSettings) -> str:
-    """Builds with a progress bar of photographs, masked pictures and rejects; returns the summary."""
+    """Builds with a progress bar of photographs, masked pictures and rejects; returns the summary.
+
+    Where no photograph could be used it prints the summary and raises `MaskgenError`: the data set is whole, and empty.
+    """
     bar: tqdm[Any] | None = None
     began, masked, rejects = 0.0, 0, 0
 
@@ -47,7 +51,20 @@ def build_with_progress(settings: BuildSettings) -> str:
     finally:
         if bar is not None:
             bar.close()
-    return _summary_text(summary, settings)
+    text = _summary_text(summary, settings)
+    if not any(summary.rows.values()):
+        print(text)
+        reason, count = _reasons(summary).most_common(1)[0]
+        raise MaskgenError(
+            f"not one photograph could be used, {count:,} of {summary.photographs:,} because of {reason}; see "
+            f"{summary.out}/rejects.parquet and give other photographs."
+        )
+    return text
+
+
+def _reasons(summary: Summary) -> Counter[str]:
+    """How many photographs each reason rejected."""
+    return sum((Counter(found) for found in summary.rejects.values()), Counter[str]())
 
 
 def _summary_text(summary: Summary, settings: BuildSettings) -> str:
@@ -57,8 +74,7 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         for split in summary.rows
     ]
     lines.append(table(["split", "photographs", "masked pictures", "rejected"], rows))
-    reasons = sum((Counter(found) for found in summary.rejects.values()), Counter[str]())
-    if reasons:
+    if reasons := _reasons(summary):
         lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
         lines += ["", f"  Each one is listed in {summary.out}/rejects.parquet."]
     if summary.made:
@@ -66,9 +82,18 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
     else:
         lines += ["", "  Everything was there already."]
+    lines += [f"  {wants}" for split, wants in _WANTS.items() if not summary.rows.get(split)]
     out = redacted(str(settings.out))
-    lines += ["", f"Next: maskgen inspect {out}, or mfr train --data {out}"]
+    train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
+    lines += ["", f"Next: maskgen inspect {out}{train}"]
     return "\n".join(lines)
+
+
+_WANTS = {
+    "train": "No training photographs, which mfr train needs: lower --test-identities, raise --limit, or add people.",
+    "test": "No test photographs, which mfr eval needs: raise --test-identities or --limit, or add people.",
+}
+"""What the summary says of a split in which nothing is."""
 
 
 def inspection(path: str) -> str:

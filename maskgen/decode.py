@@ -19,6 +19,9 @@ from .render import Image
 MAX_PIXELS = 89_478_485
 """Larger photographs are taken for decompression bombs; the limit is Pillow's own."""
 
+MAX_BYTES = 1 << 30
+"""Larger files are not read at all. No format needs as many for that many pixels: raw ones of 16 bits have 0.7 GB."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 
 _ORIENTATION = 0x0112  # the EXIF tag

@@ -1,4 +1,4 @@
-"""A small source tree of real face photographs, made from packages that are installed anyway."""
+"""A small source tree of real face photographs, made from those that come with scikit-image and matplotlib."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def write_demo(folder: Path) -> str:
 
     Raises `UsageError` for a folder that is not empty, `MaskgenError` where scikit-image is not installed.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a new folder.")
+    if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; give a new folder.")
     portraits = _portraits()
     for identity, portrait in portraits.items():
@@ -50,7 +52,9 @@ def _portraits() -> dict[str, Image]:
     """Square portraits by identity: NASA's, the US Navy's where matplotlib is installed, and ten of LFW."""
     data = _package_file("skimage", "data")
     if data is None or not (data / "astronaut.png").is_file():
-        raise MaskgenError("the demo's photographs come with scikit-image; install it with: pip install scikit-image")
+        raise MaskgenError(
+            "the demo's photographs come with scikit-image; install it with: pip install 'maskgen[demo]'"
+        )
     portraits = {"collins": _cut(data / "astronaut.png", *_ASTRONAUT)}
     hopper = _package_file("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")
     if hopper is not None and hopper.is_file():

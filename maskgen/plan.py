@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -22,18 +24,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from . import settings
+from .decode import MAX_BYTES
 from .draws import digest, palette
 from .errors import UsageError
 from .outline import VARIANTS
 from .settings import setting
 from .shards import schema
-from .sources import KINDS, Photograph, box_name, photographs, read_boxes
+from .sources import KINDS, Photograph, box_names, photographs, read_boxes
 from .storage import plain
 
 VAL_SHARE = 0.2
 """Share of each training identity's photographs that is kept for validation (the paper's 80 / 20)."""
 
 _CHUNK = 65_536
+_GIANT = f"too_large: the file has more than {MAX_BYTES:,} bytes"
 _CONTAINER_COLUMNS = ("container", "container_bytes", "offset")
 
 
@@ -91,7 +95,12 @@ class BuildSettings:
         low=0,
         high=1,
     )
-    limit: int | None = setting(None, help="Take only the first N photographs of the listing.", low=1, metavar="N")
+    limit: int | None = setting(
+        None,
+        help="Take only the first N photographs of the listing, where test/ comes before train/.",
+        low=1,
+        metavar="N",
+    )
     shard_size: int | None = setting(
         None,
         help="Photographs in a shard; by default about a 64th of them, from 32 to 1,000.",
@@ -139,6 +148,14 @@ class BuildSettings:
         run_only=True,
     )
 
+    def __post_init__(self) -> None:
+        """A leading ~ is the home folder: shells leave it where a word begins otherwise, as in --out=~/smfd."""
+        for name in ("src", "out"):
+            given = getattr(self, name)
+            if not str(given):
+                raise UsageError(f"--{name} is empty; give a folder or a URI.")
+            object.__setattr__(self, name, type(given)(os.path.expanduser(given)))
+
 
 def check(build: BuildSettings) -> None:
     """Raises `UsageError` for a setting that cannot be, in one sentence that names the option."""
@@ -160,7 +177,8 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
 
     Train and val are shuffled by the seed; test is ordered by identity. Photographs in containers, which can only be
     read in sequence, keep their own order in each split. `listing` defaults to that of `build.src`. Raises
-    `UsageError` where there is no photograph, or where photographs without names are to have boxes.
+    `UsageError` where there is no photograph or none that can be tried, where a person is in both official splits, or
+    where photographs without names are to have boxes.
     """
     if listing is None:
         listing = photographs(
@@ -174,10 +192,12 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
     if not table.num_rows:
         raise UsageError(f"--src {plain(str(build.src))} has no photograph in it; it needs identity folders of images.")
     packed = "container" in table.column_names
+    _refuse_hopeless(table, build)
     split, label, identities = _split(table, build)
     order = np.argsort(split, kind="stable") if packed else _order(table, split)
     size = build.shard_size or default_shard_size(table.num_rows)
-    planned = table.select(["source", "identity", "bytes", "problem"]).take(order)
+    planned = table.drop_columns(["official", "val_hash", "shuffle_hash"]).take(order)
+    del table  # a fifth of the memory
     split, label = split[order], label[order]
     within = np.arange(len(order)) - np.searchsorted(split, split)
     key = pc.utf8_lpad(pa.array(np.arange(len(order))).cast(pa.string()), 9, "0")
@@ -193,14 +213,14 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
         "face": pa.nulls(len(order), schema.BOX),
     }
     if build.boxes:
-        if packed and not pc.all(pc.ends_with(table["container"], ".tar", ignore_case=True)).as_py():
+        if packed and not pc.all(pc.ends_with(planned["container"], ".tar", ignore_case=True)).as_py():
             raise UsageError(
                 "--boxes names photographs by folder and file, and Parquet and RecordIO sources have no such names; "
                 "leave it out."
             )
         columns["problem"], columns["face"] = _boxed(planned, build.boxes)
     if packed:
-        columns |= {name: table[name].take(order) for name in _CONTAINER_COLUMNS}
+        columns |= {name: planned[name] for name in _CONTAINER_COLUMNS}
     return pa.table(columns, schema=schema.PACKED_PLAN if packed else schema.PLAN), identities
 
 
@@ -268,6 +288,26 @@ def fingerprint(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
+def _refuse_hopeless(table: pa.Table, build: BuildSettings) -> None:
+    """Raises `UsageError` where every entry has a problem: what --src holds is not what it is taken for."""
+    if pc.any(pc.equal(table["problem"], "")).as_py():
+        return
+    told = [problem.split(": ", 1) for problem in table["problem"].to_pylist()]
+    reason = Counter(reason for reason, _ in told).most_common(1)[0][0]
+    first = next(number for number, one in enumerate(told) if one[0] == reason)
+    advice = "mend that"
+    if reason == "link":
+        advice = "take them with --follow-links"
+    elif reason == "no_identity":
+        advice = "give the folder above, where each person has one"
+        if "container" in table.column_names:
+            advice = "give photographs that say whom they show, or --identity-field"
+    raise UsageError(
+        f"--src {plain(str(build.src))} has no photograph that can be used: of its {len(told):,} entries, "
+        f"{table['source'][first].as_py()!r} for one is {reason} ({told[first][1]}); {advice}."
+    )
+
+
 def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
     """The listing as a table, in its order, with two hashes of each photograph: for its split and for the shuffle.
 
@@ -277,6 +317,7 @@ def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
     listing = iter(listing)
     while chunk := list(islice(listing, _CHUNK)):
         source, identity, official, size, problem, *contained = zip(*chunk, strict=True)
+        problems = [told or _GIANT * (many > MAX_BYTES) for told, many in zip(problem, size, strict=True)]
         digests = b"".join(digest(seed, "order", name) for name in source)
         hashes = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
         columns = {
@@ -284,7 +325,7 @@ def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
             "identity": pa.array(identity, pa.string()),
             "official": pa.array(official, pa.string()),
             "bytes": pa.array(size, pa.int64()),
-            "problem": pa.array(problem, pa.string()),
+            "problem": pa.array(problems, pa.string()),
             "val_hash": hashes[:, 0],
             "shuffle_hash": hashes[:, 1],
         }
@@ -304,19 +345,21 @@ def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8],
     identity = encoded.indices.to_numpy().astype(np.int64)
     official = table["official"].combine_chunks()
     has_official = pc.any(pc.not_equal(official, "")).as_py()
+    usable = pc.equal(table["problem"], "").to_numpy()
     if has_official:
         in_test = pc.equal(official, "test").to_numpy(zero_copy_only=False)
+        _refuse_known(str(build.src), names, identity[usable], in_test[usable])
     else:
         in_test = np.isin(identity, _test_identities(names, build))
 
     # Within each training identity the photographs of the smallest hashes are for validation. An entry that can
     # only be rejected takes no part, or it would take a usable photograph's place.
     split = np.where(in_test, _TEST, _TRAIN).astype(np.int8)
-    usable = np.flatnonzero(~in_test & pc.equal(table["problem"], "").to_numpy())
-    order = usable[np.lexsort((table["val_hash"].to_numpy()[usable], identity[usable]))]
+    drawn = np.flatnonzero(~in_test & usable)
+    order = drawn[np.lexsort((table["val_hash"].to_numpy()[drawn], identity[drawn]))]
     ordered = identity[order]
     rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
-    count = np.bincount(identity[usable], minlength=len(names))
+    count = np.bincount(identity[drawn], minlength=len(names))
     split[order[rank < np.floor(VAL_SHARE * count + 0.5)[ordered]]] = _VAL
 
     training = sorted({names[code] for code in np.unique(identity[~in_test])} - {""})
@@ -324,6 +367,21 @@ def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8],
     labels = np.array([label_of.get(name, -1) for name in names], dtype=np.int32)[identity]
     labels[in_test] = -1
     return split, labels, training
+
+
+def _refuse_known(
+    src: str, names: npt.NDArray[np.object_], identity: npt.NDArray[np.int64], in_test: npt.NDArray[np.bool_]
+) -> None:
+    """Raises `UsageError` where somebody is in both official splits: nobody is tested on whom a network knows."""
+    there = np.zeros((2, len(names)), dtype=bool)
+    there[in_test.astype(np.int8), identity] = True
+    both = sorted(names[there.all(axis=0)])
+    if both:
+        who = " and ".join(map(repr, both[:2])) + (f" and {len(both) - 2:,} more" if len(both) > 2 else "")
+        raise UsageError(
+            f"in --src {plain(src)} both train and test hold {who}, and tests need people whom no training saw; move "
+            "the photographs of each person into one of the two, or give one of the two as --src."
+        )
 
 
 def _test_identities(names: npt.NDArray[np.object_], build: BuildSettings) -> npt.NDArray[np.int64]:
@@ -352,9 +410,7 @@ def _order(table: pa.Table, split: npt.NDArray[np.int8]) -> npt.NDArray[np.int64
 def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Array]:
     """The problem and face columns where boxes files replace detection."""
     names, boxes = read_boxes(paths)
-    sources, identities = planned["source"].to_pylist(), planned["identity"].to_pylist()
-    wanted = pa.array([box_name(source, identity) for source, identity in zip(sources, identities, strict=True)])
-    place = pc.index_in(wanted, names)
+    place = pc.index_in(box_names(planned["source"], planned["identity"]), names).combine_chunks()
     missing = place.is_null()
     unboxed = pc.and_(missing, pc.equal(planned["problem"], ""))
     problem = pc.if_else(unboxed, "no_box: the boxes files do not name it", planned["problem"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
         (["--src", "{}", "--out", "{}-smfd", "--colors", "green"], 2, "--colors has 'green'"),
         (["--src", "{}", "--out", "{}-smfd", "--quality", "101"], 2, "at most 100"),
         (["--src", "{}", "--out", "{}-smfd"], 2, "has no photograph in it"),
+        (["--src", "", "--out", "{}-smfd"], 2, "--src is empty"),
+        (["--src", "{}", "--out", ""], 2, "--out is empty"),
+        (["--src", __file__, "--out", "{}-smfd"], 2, "is a file and none of .tar"),
         (["--src", "{}", "--out", "{}-smfd", "--predictor", "{}/x.dat"], 2, "no file --predictor"),
     ],
 )
@@ -79,6 +83,46 @@ def test_a_wrong_call_is_one_sentence(tmp_path: Path, arguments: list[str], code
     assert words in result.output
     assert result.output.count("\n") == 1, result.output
     assert result.output.rstrip().endswith(".")
+
+
+def test_a_folder_too_deep_is_one_sentence(photographs: Path, tmp_path: Path) -> None:
+    result = run("build", "--src", photographs / "collins", "--out", tmp_path / "smfd")
+    assert result.exit_code == 2
+    assert "of its 8 entries, '0001_01.jpg' for one is no_identity" in result.output
+    assert "give the folder above" in result.output
+
+
+def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
+    tmp_path: Path, write_tree: Callable[..., Path]
+) -> None:
+    src = write_tree(tmp_path / "src", {"ann/1.jpg": b"text", "ann/2.jpg": b"text", "bob/1.jpg": b""})
+    for _ in range(2):  # what is finished stays so
+        result = run("build", "--src", src, "--out", tmp_path / "smfd")
+        assert result.exit_code == 1
+        assert "holds 0 of 3 photographs" in result.stdout
+        assert "mfr train --data" not in result.stdout
+        assert result.stderr.count("\n") == 1
+        assert "not one photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
+    assert run("verify", tmp_path / "smfd").exit_code == 0
+
+
+def test_the_summary_says_which_split_is_empty(photographs: Path, tmp_path: Path) -> None:
+    build = ("build", "--src", photographs, "--size", 64, "--limit", 8)
+    only_train = run(*build, "--out", tmp_path / "a").output
+    assert "No test photographs, which mfr eval needs: raise --test-identities" in only_train
+    assert "No training" not in only_train
+    only_test = run(*build, "--out", tmp_path / "b", "--test-identities", 1).output
+    assert "No training photographs, which mfr train needs: lower --test-identities" in only_test
+    assert "No test" not in only_test
+    assert "mfr train --data" not in only_test
+
+
+def test_a_tilde_is_the_home_folder(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(photographs.parent))
+    monkeypatch.chdir(tmp_path)
+    assert run("build", "--src=~/photographs", "--out=~/smfd", "--size=64", "--limit=2").exit_code == 0
+    assert not list(tmp_path.iterdir())
+    assert maskgen.open(photographs.parent / "smfd").count("train") == 2
 
 
 def test_settings_file_is_the_default_and_the_command_line_wins(photographs: Path, tmp_path: Path) -> None:
@@ -166,6 +210,9 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "is not empty" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    result = run("demo", tmp_path / "mine.txt")
+    assert result.exit_code == 2
+    assert "mine.txt is a file; give a new folder." in result.output
 
 
 @pytest.mark.parametrize(

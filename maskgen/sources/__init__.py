@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import folders, parquet, recordio, remote, tars
-from .boxes import box_name, read_boxes
+from .boxes import box_names, read_boxes
 from .detect import KINDS, Found, find, kind_of, local_path
 from .folders import read
-from .photograph import EXTENSIONS, OFFICIAL_SPLITS, Photograph
+from .photograph import EXTENSIONS, Photograph
 from .reader import Reader
 
 __all__ = [
     "EXTENSIONS",
     "KINDS",
-    "OFFICIAL_SPLITS",
     "Found",
     "Photograph",
     "Reader",
-    "box_name",
+    "box_names",
     "find",
     "kind_of",
     "local_path",

@@ -66,7 +66,10 @@ def find(src: str, kind: str = "auto") -> Found:
 
 
 def locate(src: str) -> tuple[Place, list[str] | None]:
-    """The folder that sources are relative to, and the files in it that --src names; None where it is the folder."""
+    """The folder that sources are relative to, and the files in it that --src names; None where it is the folder.
+
+    Raises `UsageError` where it is a local file of another kind.
+    """
     if _is_pattern(src):
         path, mark, options = src.partition("?") if "://" in src else (src, "", "")
         fixed = path[: _first_range(path)]
@@ -78,6 +81,11 @@ def locate(src: str) -> tuple[Place, list[str] | None]:
         folder, _, name = place.root.rpartition("/")
         shown = place.shown.rpartition("/")[0]
         return Place(place.filesystem, folder or "/", shown or "/"), [name]
+    if place.is_local and os.path.exists(place.root) and not os.path.isdir(place.root):
+        raise UsageError(
+            f"--src {place.shown} is a file and none of {', '.join(ENDINGS.values())}; give the folder of identity "
+            "folders, or such a file, and unpack what is compressed."
+        )
     return place, None
 
 
@@ -133,7 +141,7 @@ def _holdings(place: Place) -> tuple[dict[str, list[str]], bool]:
         took = False
         for entry in entries:
             kind = "idx" if entry.name.endswith(".idx") else kind_of(entry.name)
-            if kind and not entry.is_folder and not entry.name.startswith("."):
+            if kind and not entry.is_folder:
                 holds.setdefault(kind, []).append(above + entry.name)
                 took = True
         return took
@@ -144,7 +152,7 @@ def _holdings(place: Place) -> tuple[dict[str, list[str]], bool]:
         return holds, False
     take("", top)
     for entry in top:
-        if not entry.is_folder or entry.name.startswith("."):
+        if not entry.is_folder:
             continue
         inner = []
         if entry.name in _SUBFOLDERS:

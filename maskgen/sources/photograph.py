@@ -1,4 +1,4 @@
-"""One entry of a listing, and what all kinds of sources share: endings, official splits, names as UTF-8."""
+"""One entry of a listing, and what all kinds of sources share: endings, hidden names, names as UTF-8."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 from typing import NamedTuple
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm")
-
-OFFICIAL_SPLITS = ("train", "test")
-"""A source whose folders are these is a VGGFace2 tree: the identities lie one level down and the split is given."""
 
 
 class Photograph(NamedTuple):
@@ -31,3 +28,11 @@ class Photograph(NamedTuple):
 def utf8(name: str) -> str:
     """A name as valid UTF-8: bytes that are none are written as backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of a path begins with a dot. Such files are leftovers of programs (.ipynb_checkpoints, macOS's
+    ._x.jpg) and no source's photographs."""
+    if "/." not in name and not name.startswith("."):
+        return False
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))

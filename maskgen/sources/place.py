@@ -6,18 +6,22 @@ sentence, so that the same command goes on later and ends in the same bytes.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs
 
 from ..errors import MaskgenError, UsageError
 from ..storage import filesystem_of, plain
+from .photograph import is_hidden
 
 T = TypeVar("T")
 
@@ -35,6 +39,13 @@ def changed(name: str, now: int, planned: int) -> UsageError:
         f"{name} has {now} bytes but had {planned} when the build was planned; "
         "put the old file back, or start anew with --overwrite."
     )
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """A local file, open for reading. Raises `OSError` for what is none: a pipe would be waited for without end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, a pipe, a socket or a device and no file", str(path))
+    return open(path, "rb")
 
 
 class Entry(NamedTuple):
@@ -65,13 +76,14 @@ class Place:
         return f"{self.shown.rstrip('/')}/{name}" if name else self.shown
 
     def entries(self, name: str = "", *, recursive: bool = False) -> list[Entry]:
-        """What lies in a folder, sorted name by name at each level; of a recursive listing only the files.
+        """What lies in a folder and is not hidden, sorted name by name at each level; of a recursive listing only the
+        files.
 
         Raises `FileNotFoundError` and other errors of the local system as they are, `MaskgenError` of a remote one.
         """
         if self.is_local and not recursive:
             with os.scandir(self.path(name)) as found:
-                return sorted(Entry(entry.name, entry.is_dir(), 0) for entry in found)
+                return sorted(Entry(entry.name, entry.is_dir(), 0) for entry in found if not is_hidden(entry.name))
         base = self.path(name)
         selector = pa.fs.FileSelector(base, recursive=recursive)
         infos = self.retrying(name, lambda: self.filesystem.get_file_info(selector))
@@ -79,9 +91,8 @@ class Place:
             Entry(info.path[len(base.rstrip("/")) + 1 :], info.type == pa.fs.FileType.Directory, info.size or 0)
             for info in infos
         ]
-        if recursive:
-            entries = [entry for entry in entries if not entry.is_folder]
-        return sorted(entries, key=lambda entry: entry.name.split("/"))
+        shown = [entry for entry in entries if not is_hidden(entry.name) and not (recursive and entry.is_folder)]
+        return sorted(shown, key=lambda entry: entry.name.split("/"))
 
     def is_folder(self) -> bool:
         """Whether a folder lies here, and not a file or nothing."""
@@ -198,7 +209,7 @@ class Container(io.RawIOBase):
 
     def _open(self) -> int:
         if self._place.is_local:
-            self._file = open(self._place.path(self._path), "rb")  # noqa: SIM115 (closed by close)
+            self._file = open_regular(self._place.path(self._path))
             return os.fstat(self._file.fileno()).st_size
         self._file = self._place.filesystem.open_input_file(self._place.path(self._path))
         return int(self._file.size())

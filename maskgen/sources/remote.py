@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ..errors import UsageError
-from .photograph import EXTENSIONS, OFFICIAL_SPLITS, Photograph
+from .layout import OFFICIAL_SPLITS, is_split
+from .photograph import EXTENSIONS, Photograph
 from .place import Entry, Place
 
 AT_ONCE = 16
@@ -17,7 +19,8 @@ AT_ONCE = 16
 def photographs(place: Place) -> Iterator[Photograph]:
     """Lists a source tree as `folders.photographs` does: the same entries in the same order.
 
-    Raises `UsageError` where there is no such folder, `MaskgenError` where it cannot be listed.
+    Raises `UsageError` where there is no such folder, or where it holds splits and people beside them, `MaskgenError`
+    where it cannot be listed.
     """
     try:
         top = place.entries()
@@ -25,16 +28,35 @@ def photographs(place: Place) -> Iterator[Photograph]:
         raise UsageError(
             f"cannot read --src {place.shown}: No such file or directory; give a folder of identity folders."
         ) from None
-    folders = {entry.name for entry in top if entry.is_folder}
-    if not folders or not folders <= set(OFFICIAL_SPLITS):
+    inside = functools.cache(place.entries)
+
+    def holds_folders(name: str) -> bool:
+        return any(entry.is_folder for entry in inside(name))
+
+    folders = [entry.name for entry in top if entry.is_folder]
+    if not is_split(place.shown, folders, holds_folders, lambda name: _first_in(place, name)):
         yield from _listed(place, "", top)
         return
     for entry in top:
-        if entry.is_folder:
-            for found in _listed(place, f"{entry.name}/", place.entries(entry.name)):
-                yield found._replace(official_split=entry.name)
-        else:
+        if not entry.is_folder:
             yield from _listed(place, "", [entry])
+        elif entry.name in OFFICIAL_SPLITS:
+            for found in _listed(place, f"{entry.name}/", inside(entry.name)):
+                yield found._replace(official_split=entry.name)
+
+
+def _first_in(place: Place, name: str) -> str | None:
+    """A photograph at any depth of a folder, by as few listings as find one."""
+    folders = [name]
+    while folders:
+        above = folders.pop()
+        for entry in place.entries(above):
+            path = f"{above}/{entry.name}"
+            if entry.is_folder:
+                folders.append(path)
+            elif entry.name.lower().endswith(EXTENSIONS):
+                return path
+    return None
 
 
 def _listed(place: Place, above: str, entries: Iterable[Entry]) -> Iterator[Photograph]:

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from .photograph import EXTENSIONS, Photograph, utf8
+from .photograph import EXTENSIONS, Photograph, is_hidden, utf8
 from .place import Container, Place
 
 IDENTITY_FIELDS = ("identity", "label", "class")
@@ -37,14 +37,16 @@ class _Headers(Container):
 def photographs(place: Place, name: str, identity_field: str | None) -> Iterator[Photograph]:
     """The photographs of one tar, in its order. Raises `MaskgenError` where it is damaged or ends as no tar may.
 
-    A member that is no plain file, a name that is not UTF-8 or comes twice, a sample without a person: each is an
-    entry with a problem.
+    Hidden members are passed over. One that is no plain file, a name that is not UTF-8 or comes twice, a sample
+    without a person: each is an entry with a problem.
     """
     fields = (identity_field,) if identity_field else IDENTITY_FIELDS
     sample: list[tarfile.TarInfo] = []
     key, seen = "", set[bytes]()
     with _Headers(place, name) as container:
         for member in _members(container):
+            if is_hidden(member.name):
+                continue
             stem = _key(member.name)
             if stem != key:
                 yield from _sample(container, name, sample, fields, seen)

@@ -207,6 +207,25 @@ def test_photographs_and_folders_without_permission_are_told(
     assert rejects(out) == {"ann/2.jpg": "unreadable", "cyd": "unreadable"}
 
 
+def test_one_huge_file_is_rejected_and_the_others_become_rows(
+    tmp_path: Path, takes: Callable[[int], bytes], write_tree: Callable[..., Path], rejects: Any, make: Build
+) -> None:
+    src = write_tree(tmp_path / "src", {"ann/1.jpg": takes(1), "ann/zz.jpg": b""})
+    os.truncate(src / "ann/zz.jpg", 200 << 30)
+    out = make(src, tmp_path / "smfd", test_identities=0)
+    assert [row.source for row in maskgen.open(out)] == ["ann/1.jpg"]
+    assert rejects(out) == {"ann/zz.jpg": "too_large"}
+
+
+def test_a_data_set_without_a_row_has_a_card_that_names_no_files(
+    tmp_path: Path, write_tree: Callable[..., Path], make: Build
+) -> None:
+    out = make(write_tree(tmp_path / "src", {"ann/1.jpg": b"text", "bob/1.jpg": b""}), tmp_path / "smfd")
+    head = (out / "README.md").read_text().split("---")[1]
+    assert "configs" not in head
+    assert "data_files" not in head
+
+
 KINDS = ["face", "face", "face", "empty", "text", "grey", "cut", "link", "wrong place"]
 
 
@@ -259,8 +278,8 @@ def test_rows_and_rejects_are_the_plan(
             else:
                 write_tree(folder / "src", {place: data})
     settings = {"shard_size": shard_size, "test_identities": share, "variants": variants, "size": 32, "seed": seed}
-    if not expected:
-        with pytest.raises(maskgen.UsageError, match="has no photograph in it"):
+    if set(expected.values()) <= {"link", "no_identity"}:  # nothing to try
+        with pytest.raises(maskgen.UsageError, match=r"has no photograph (in it|that can be used)"):
             make(folder / "src", folder / "smfd", **settings)
         return
     out = make(folder / "src", folder / "smfd", **settings)

@@ -191,6 +191,62 @@ def test_no_photograph_is_a_usage_error() -> None:
         planned([])
 
 
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ("no_identity: it lies in no folder", "is no_identity (it lies in no folder); give the folder above, where"),
+        ("link: not followed", "is link (not followed); take them with --follow-links."),
+        ("unreadable: Permission denied", "is unreadable (Permission denied); mend that."),
+    ],
+)
+def test_entries_with_problems_alone_are_a_usage_error(problem: str, words: str) -> None:
+    listing = [entry._replace(problem=problem) for entry in people(ann=2)]
+    listing.insert(0, listing[0]._replace(source="first.jpg", problem="bad_name: no UTF-8"))
+    with pytest.raises(UsageError, match=r"of its 3 entries, 'ann/000\.jpg' for one ") as caught:
+        planned(listing)
+    assert words in str(caught.value)
+    assert len(planned([*listing, *people(bob=1)])) == 4
+
+
+def test_members_that_name_nobody_are_a_usage_error() -> None:
+    listing = [Photograph("x.tar/1.jpg", "", "", 1, "no_identity: nobody", "x.tar", 9, 0)]
+    with pytest.raises(UsageError, match="say whom they show, or --identity-field"):
+        planned(listing)
+
+
+def test_a_person_in_both_official_splits_is_refused() -> None:
+    listing = people("test", ann=2, bob=1, cyd=3) + people("train", ann=1, bob=2, cyd=1, dee=4)
+    with pytest.raises(UsageError, match=r"both train and test hold 'ann' and 'bob' and 1 more, .* move the photo"):
+        planned(listing)
+    with pytest.raises(UsageError, match=r"both train and test hold 'ann', and tests need"):
+        planned(people("test", ann=2, bob=1) + people("train", ann=1))
+    link = people("train", ann=1)[0]._replace(problem="link: not followed")
+    assert len(planned([*people("test", ann=2), link])) == 3, "what is rejected teaches nobody"
+
+
+def test_files_too_large_for_a_photograph_are_rejected_unread() -> None:
+    listing = people(ann=3)
+    listing[0] = listing[0]._replace(bytes=2**30)
+    listing[1] = listing[1]._replace(bytes=2**30 + 1)
+    listing[2] = listing[2]._replace(bytes=2**40, problem="link: not followed")
+    problems = by_source(planned(listing), "problem")
+    assert [problem.partition(":")[0] for _, problem in sorted(problems.items())] == ["", "too_large", "link"]
+
+
+def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    build = BuildSettings(src="~/faces", out=Path("~/smfd"))
+    assert (build.src, build.out) == ("/home/ann/faces", Path("/home/ann/smfd"))
+    build = BuildSettings(src="s3://b/~/x", out="a/~")
+    assert (build.src, build.out) == ("s3://b/~/x", "a/~")
+
+
+@pytest.mark.parametrize("name", ["src", "out"])
+def test_an_empty_name_is_no_folder(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--{name} is empty; give a folder or a URI"):
+        BuildSettings(**{"src": "a", "out": "b", name: ""})
+
+
 def test_boxes_replace_detection_and_a_missing_one_is_a_problem(tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
     boxes.write_text('NAME_ID,X,Y,W,H\n"ann/000",10,20,30,40\n"ann/002",1.5,2,3,4\n"zoe/000",1,1,1,1\n')
@@ -290,6 +346,10 @@ def test_every_entry_is_planned_exactly_once(counts: dict[str, int], share: floa
     bad = random.Random(seed)
     listing = [p._replace(problem="link: no") if bad.random() < 0.2 else p for p in listing]
     build = BuildSettings(src=Path("src"), out=Path("out"), test_identities=share, shard_size=size, seed=seed)
+    if all(entry.problem for entry in listing):
+        with pytest.raises(UsageError, match="no photograph that can be used"):
+            make_plan(build, listing)
+        return
     table, identities = make_plan(build, listing)
     rows = table.to_pylist()
     assert sorted(row["source"] for row in rows) == sorted(p.source for p in listing)

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from maskgen.decode import Rejected
 from maskgen.errors import UsageError
-from maskgen.sources import Photograph, box_name, photographs, read, read_boxes
+from maskgen.sources import Photograph, box_names, photographs, read, read_boxes
 
 
 def write(folder: Path, *names: str) -> Path:
@@ -61,6 +62,54 @@ def test_half_a_vggface2_tree_is_one(tmp_path: Path, names: tuple[str, ...]) -> 
 def test_an_identity_called_train_beside_others_is_an_identity(tmp_path: Path) -> None:
     write(tmp_path, "train/1.jpg", "ann/1.jpg")
     assert [found[:3] for found in photographs(tmp_path)] == [("ann/1.jpg", "ann", ""), ("train/1.jpg", "train", "")]
+
+
+@pytest.mark.parametrize(
+    "beside", ["meta/notes.txt", "meta/deep/er/x.csv", ".ipynb_checkpoints/a-checkpoint.jpg", ".cache/n9/1.jpg"]
+)
+def test_what_is_no_photograph_beside_the_splits_changes_nothing(tmp_path: Path, beside: str) -> None:
+    write(tmp_path, "train/n2/1.jpg", "test/n1/1.jpg", "stray.jpg")
+    expected = list(photographs(tmp_path))
+    assert {found.identity for found in expected} == {"n1", "n2", ""}
+    write(tmp_path, beside)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".empty").mkdir()
+    assert list(photographs(tmp_path)) == expected
+
+
+@pytest.mark.parametrize("splits", [("train",), ("test",), ("train", "test")])
+def test_people_beside_the_splits_are_refused(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    write(tmp_path, *(f"{split}/n_{split}/1.jpg" for split in splits), "val/deep/er/1.jpg", "val/deep/er/2.jpg")
+    with pytest.raises(UsageError, match=r"beside them, 'val/deep/er/1\.jpg'; move val/ out of it") as caught:
+        list(photographs(tmp_path))
+    assert " and ".join(f"{split}/" for split in splits) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_people_called_train_and_test_are_people(tmp_path: Path) -> None:
+    write(tmp_path, "test/1.jpg", "train/1.jpg", "train/.cache/2.jpg", "ann/deep/1.jpg")
+    assert listed(tmp_path) == [("ann/deep/1.jpg", "ann", ""), ("test/1.jpg", "test", ""), ("train/1.jpg", "train", "")]
+    assert {found.official_split for found in photographs(tmp_path)} == {""}
+
+
+def test_a_link_beside_the_splits_is_told_and_is_nobody(tmp_path: Path) -> None:
+    write(tmp_path, "train/n1/1.jpg")
+    (tmp_path / "latest").symlink_to(tmp_path / "train")
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    assert listed(tmp_path) == [("latest", "", "link"), ("test", "", "link"), ("train/n1/1.jpg", "n1", "")]
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "ann/1.jpg", "ann/._1.jpg", "ann/.jpg", "ann/.ipynb_checkpoints/1-checkpoint.jpg", ".x.jpg")
+    write(tmp_path, ".bob/1.jpg", "ann/a..b/1.jpg")
+    assert listed(tmp_path) == [("ann/1.jpg", "ann", ""), ("ann/a..b/1.jpg", "ann", "")]
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_folders_nested_beyond_pythons_recursion(tmp_path: Path, top: str) -> None:
+    deep = f"{top}ann/" + "d/" * 600
+    write(tmp_path, f"{top}ann/1.jpg", f"{deep}2.jpg", f"{top}ann/z.jpg")
+    assert listed(tmp_path) == [(name, "ann", "") for name in (f"{top}ann/1.jpg", f"{deep}2.jpg", f"{top}ann/z.jpg")]
 
 
 def test_photographs_outside_identity_folders_are_told(tmp_path: Path) -> None:
@@ -149,6 +198,13 @@ def test_what_is_no_file_is_told_and_never_opened(tmp_path: Path) -> None:
     assert listed(tmp_path) == [("ann/pipe.jpg", "ann", "unreadable")]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_photograph_that_became_a_pipe_after_the_plan_is_rejected(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(Rejected, match="unreadable: it is a folder, a pipe, a socket or a device and no file"):
+        read(tmp_path, "pipe.jpg", 3)
+
+
 @pytest.mark.parametrize("closed", ["ann", "ann/deep"])
 def test_a_folder_that_cannot_be_read_is_told(without_rights: Path, closed: str) -> None:
     src = write(without_rights, "ann/deep/1.jpg", "bob/1.jpg")
@@ -189,6 +245,13 @@ def test_a_photograph_that_changed_after_the_plan_stops_the_build(tmp_path: Path
         read(tmp_path, "1.jpg", 3)
 
 
+def test_a_photograph_that_grew_huge_after_the_plan_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "1.jpg").open("wb") as file:
+        file.truncate(200 << 30)
+    with pytest.raises(UsageError, match=r"1\.jpg has 214748364800 bytes but had 3 "):
+        read(tmp_path, "1.jpg", 3)
+
+
 def test_boxes_files_are_read_in_vggface2s_layout(tmp_path: Path) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     one.write_text('NAME_ID,X,Y,W,H\n"n000002/0002_01",161,140,224,324\n"n000002/0001_01",-3,0.5,10,20\n')
@@ -222,6 +285,28 @@ def test_a_bad_boxes_file_is_one_sentence(tmp_path: Path, text: str | None, word
     assert "\n" not in str(caught.value)
 
 
-def test_box_names() -> None:
-    assert box_name("train/n000002/0001_01.jpg", "n000002") == "n000002/0001_01"
-    assert box_name("ann/deep/er/a.b.png", "ann") == "ann/a.b"
+def test_boxes_that_are_given_twice_must_agree(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("NAME_ID,X,Y,W,H\nann/1,1,2,3,4\nbob/1,1,2,3,4\nann/1,1,2,3,4\n")
+    names, boxes = read_boxes((one, one))
+    assert set(names.to_pylist()) == {"ann/1", "bob/1"}
+    assert set(map(tuple, boxes.tolist())) == {(1, 2, 4, 6)}
+    two.write_text("NAME_ID,X,Y,W,H\nzoe/1,1,2,3,4\nbob/1,1,2,3,4.5\n")
+    with pytest.raises(UsageError, match="--boxes has two boxes for bob/1; leave one of them"):
+        read_boxes((one, two))
+
+
+@pytest.mark.parametrize(
+    ("source", "identity", "name"),
+    [
+        ("train/n000002/0001_01.jpg", "n000002", "n000002/0001_01"),
+        ("ann/deep/er/a.b.png", "ann", "ann/a.b"),
+        ("x.tar/./ann.x/1.jpg", "ann.x", "ann.x/1"),
+        ("ann/new\nline.a\nb.jpg", "ann", "ann/new\nline.a\nb"),
+        ("日本/語 ñ.webp", "日本", "日本/語 ñ"),
+        ("ann.b", "ann.b", "ann.b/ann"),
+        ("ann", "ann", "ann/"),
+    ],
+)
+def test_box_names(source: str, identity: str, name: str) -> None:
+    assert box_names(pa.chunked_array([[source]]), pa.chunked_array([[identity]])).to_pylist() == [name]

@@ -54,6 +54,7 @@ def test_brace_patterns_that_cannot_be(pattern: str) -> None:
     [
         (["ann/1.jpg", "notes.idx"], "folders", []),
         (["ann/x.tar", "bob/1.jpg"], "folders", []),  # an identity folder is not looked into
+        (["train/x.tar", "train/.cache/1.jpg", ".git/x"], "tar", [("train/x.tar", "")]),
         (["b.tar", "a.tar", "a.json", ".c.tar"], "tar", [("a.tar", ""), ("b.tar", "")]),
         (["train-0.tar", "train-1.tar"], "tar", [("train-0.tar", ""), ("train-1.tar", "")]),
         (["train-0.tar", "test_0.tar"], "tar", [("test_0.tar", "test"), ("train-0.tar", "train")]),
@@ -86,6 +87,21 @@ def test_what_could_be_two_things_is_asked_for(tmp_path: Path, names: list[str])
     assert taken(tmp_path, "folders") == ("folders", [])
     with pytest.raises(UsageError, match=r"holds no \.rec files"):
         taken(tmp_path, "recordio")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["a.tar", "x.parquet", "train.rec", "train.idx"])
+def test_a_container_that_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
+    if name.startswith("train"):
+        touch(tmp_path, "train.rec", "train.idx")
+        (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(MaskgenError, match=rf"cannot read .*/{name} \(it is a folder, a pipe, .*run the same command"):
+        list(photographs(tmp_path))
+    os.remove(tmp_path / name)
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(MaskgenError, match=r"a socket or a device and no file"):
+        list(photographs(tmp_path))
 
 
 def test_one_file_and_a_pattern_name_containers(tmp_path: Path) -> None:
@@ -140,7 +156,7 @@ def test_out_and_src_inside_each_other_are_refused(
 def test_the_command_takes_tars_and_says_what_is_wrong(tmp_path: Path, write_tar: Callable[..., Path]) -> None:
     path = write_tar(tmp_path / "x-0.tar", {"ann/1.jpg": b"text", "bob/1.jpg": b""})
     arguments = ["build", "--src", f"{tmp_path}/x-{{0..0}}.tar", "--out", f"{tmp_path}/out", "--engine", "serial"]
-    assert CliRunner().invoke(cli.maskgen, arguments, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(cli.maskgen, arguments, catch_exceptions=False).exit_code == 1  # no row
     path.write_bytes(path.read_bytes()[:1024])
     result = CliRunner().invoke(cli.maskgen, arguments, catch_exceptions=False)
     assert result.exit_code == 1
@@ -149,8 +165,11 @@ def test_the_command_takes_tars_and_says_what_is_wrong(tmp_path: Path, write_tar
 
 
 def test_a_file_that_is_no_source(tmp_path: Path, make: Callable[..., Path]) -> None:
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(UsageError, match=r"there is no folder --src .*a\.jpg"):
-        make(tmp_path / "a.jpg", tmp_path / "out")
+    for name in ("a.jpg", "x.tar.gz"):
+        (tmp_path / name).touch()
+        with pytest.raises(UsageError, match=rf"--src .*{name} is a file and none of \.tar.*; give the folder of"):
+            make(tmp_path / name, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"there is no folder --src .*b\.jpg"):
+        make(tmp_path / "b.jpg", tmp_path / "out")
     with pytest.raises(MaskgenError, match="has no photograph in it"):
         make(touch(tmp_path / "empty", "x.txt"), tmp_path / "out")

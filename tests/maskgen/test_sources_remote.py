@@ -65,6 +65,34 @@ def test_a_remote_tree_is_listed_as_the_local_one(
     assert list(photographs(f"file://{tmp_path}")) == expected
 
 
+def elsewhere(folder: Path) -> Place:
+    """A local folder that is taken for a remote one."""
+    return Place(pa.fs.PyFileSystem(Flaky(0)), str(folder), "far://x")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["meta/deep/notes.txt", "val/deep/er/1.jpg", ".val/n3/1.jpg", "train/n1/.x/1.jpg", "train/._n/1.jpg", ".x.jpg"],
+)
+@pytest.mark.parametrize("split", [True, False])
+def test_a_remote_tree_has_the_layout_of_the_local_one(
+    tmp_path: Path, write_tree: Callable[..., Path], beside: str, split: bool
+) -> None:
+    names = ("train/n1/1.jpg", "test/n2/1.jpg") if split else ("train/1.jpg", "test/1.jpg")
+    write_tree(tmp_path, dict.fromkeys((*names, beside), b""))
+
+    def told(listing: Callable[[], Any]) -> Any:
+        try:
+            return list(listing())
+        except UsageError as error:
+            return str(error).replace(str(tmp_path), "far://x")
+
+    found = told(lambda: remote.photographs(elsewhere(tmp_path)))
+    assert found == told(lambda: photographs(tmp_path))
+    if beside.startswith("val") and split:
+        assert "move val/ out of it" in found
+
+
 @pytest.fixture(scope="module")
 def packed(
     tree: Path,

@@ -43,6 +43,12 @@ def test_the_folder_a_member_lies_in_is_the_person(write_tar: Callable[..., Path
         )
 
 
+def test_hidden_members_are_passed_over_and_part_no_sample(write_tar: Callable[..., Path], tmp_path: Path) -> None:
+    names = ["./._n2", "n2/._1.jpg", "n2/1.jpg", "n2/._1.json", "n2/1.json", ".cache/n3/1.jpg", "n2/.ipynb/1.jpg"]
+    write_tar(tmp_path / "x.tar", dict.fromkeys((*names, "../n4/1.jpg"), b'{"identity": "ann"}'))
+    assert listed(tmp_path) == [("x.tar/n2/1.jpg", "ann", ""), ("x.tar/../n4/1.jpg", "n4", "")]
+
+
 def test_json_and_cls_name_the_person_before_or_after_the_photograph(
     write_tar: Callable[..., Path], tmp_path: Path
 ) -> None:

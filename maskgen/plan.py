@@ -152,6 +152,8 @@ class BuildSettings:
         """A leading ~ is the home folder: shells leave it where a word begins otherwise, as in --out=~/smfd."""
         for name in ("src", "out"):
             given = getattr(self, name)
+            if not isinstance(given, str | Path):
+                continue  # the check of settings tells
             if not str(given):
                 raise UsageError(f"--{name} is empty; give a folder or a URI.")
             object.__setattr__(self, name, type(given)(os.path.expanduser(given)))

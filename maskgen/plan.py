@@ -150,13 +150,13 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         """A leading ~ is the home folder: shells leave it where a word begins otherwise, as in --out=~/smfd."""
-        for name in ("src", "out"):
+        for name, kind in (("src", str), ("out", type(self.out))):
             given = getattr(self, name)
             if not isinstance(given, str | Path):
                 continue  # the check of settings tells
             if not str(given):
                 raise UsageError(f"--{name} is empty; give a folder or a URI.")
-            object.__setattr__(self, name, type(given)(os.path.expanduser(given)))
+            object.__setattr__(self, name, kind(os.path.expanduser(given)))
 
 
 def check(build: BuildSettings) -> None:

@@ -276,7 +276,7 @@ def test_sources_and_outputs_that_are_no_folders(tree: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="there is no folder --src"):
         run(tmp_path / "none", tmp_path / "smfd")
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="there is no folder --src"):
+    with pytest.raises(UsageError, match=r"is a file and none of \.tar, \.parquet, \.rec"):
         run(tmp_path / "file", tmp_path / "smfd")
     with pytest.raises(UsageError, match="is a file; give a folder"):
         run(tree, tmp_path / "file")

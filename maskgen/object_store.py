@@ -19,6 +19,7 @@ import pyarrow.fs
 
 from . import lease
 from .errors import MaskgenError
+from .random_access import RandomAccess
 from .shards import commit, schema
 from .storage import FINAL, LOCK, LocalStorage, filesystem_of, plain, redacted, refusal, silence
 
@@ -179,7 +180,7 @@ class ObjectStorage:
         raise AssertionError
 
 
-class StoredFile(io.RawIOBase):
+class StoredFile(RandomAccess):
     """An object to read at any position. A read that Arrow finds short is asked for again.
 
     One that it takes for whole, though the answer was cut in its headers, is for callers to notice; see
@@ -187,38 +188,15 @@ class StoredFile(io.RawIOBase):
     """
 
     def __init__(self, store: ObjectStorage, path: str) -> None:
-        self._store, self._position = store, 0
+        self._store = store
         self._file = store.ask(lambda filesystem: filesystem.open_input_file(path), lambda file: file.size() > 0)
-        self._size: int = self._file.size()
+        self.size = self._file.size()
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(self._size - self._position, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
-
+    def at(self, offset: int, size: int) -> bytes:
         def read(_: pa.fs.FileSystem) -> bytes:
-            data: bytes = self._file.read_at(wanted, self._position)
-            if len(data) != wanted:
-                raise OSError(f"an answer ended after {len(data)} of {wanted} bytes")
+            data: bytes = self._file.read_at(size, offset)
+            if len(data) != size:
+                raise OSError(f"an answer ended after {len(data)} of {size} bytes")
             return data
 
-        data = self._store.ask(read) if wanted else b""
-        self._position += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        return self._store.ask(read)

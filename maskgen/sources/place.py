@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from ..errors import MaskgenError, UsageError
+from ..random_access import RandomAccess
 from ..storage import filesystem_of, plain
 from .photograph import is_hidden
 
@@ -153,7 +154,7 @@ def place_of(folder: str) -> Place:
     return Place(filesystem, root, root if local else plain(folder))
 
 
-class Container(io.RawIOBase):
+class Container(RandomAccess):
     """One file of a place that holds many photographs, read at any offset, as bytes or as a file object.
 
     Every read is checked against the file's size, so a length that a damaged file claims is never believed.
@@ -165,9 +166,9 @@ class Container(io.RawIOBase):
         self._place, self._path = place, name
         self._file: Any = None
         self.name = place.call(name)
-        self._window, self._start, self._position = b"", 0, 0
+        self._window, self._start = b"", 0
         try:
-            self.size: int = place.retrying(name, self._open)
+            self.size = place.retrying(name, self._open)
         except FileNotFoundError:
             raise (
                 UsageError(f"there is no file {self.name}; check --src.") if planned_bytes is None else gone(self.name)
@@ -228,32 +229,11 @@ class Container(io.RawIOBase):
             raise
         return data
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = (0, self._position, self.size)[whence]
-        if start + offset < 0:
-            raise self.damaged("it points before its own beginning")
-        self._position = start + offset
-        return self._position
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(self.size - self._position, 0)
-        data = self.at(self._position, left if size is None or size < 0 else min(size, left)) if left else b""
-        self._position += len(data)
-        return data
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            raise self.damaged("it points before its own beginning") from None
 
     def close(self) -> None:
         if self._file is not None:

@@ -6,6 +6,7 @@ projection of stage 2 may use, and it normalises in the end.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,8 +100,7 @@ def load_backbone(
 
     `weights` is a `backbone.safetensors` of a run, the run's folder, a torchvision state dict (.pth or .safetensors),
     or an ONNX file (arcface.py); a name that is such a path will do, too. `input_size` is by default what the file
-    says, else 224.
-    Raises `UsageError` for an unknown name or unfit weights.
+    says, else 224. Raises `UsageError` for an unknown name or unfit weights.
     """
     if name == DLIB:
         return _dlib_backbone()
@@ -114,9 +114,9 @@ def load_backbone(
         run, dim, digest = arcface.load(weights)
         return Backbone(ONNX, dim, None, digest, run)
     tensors, facts = read_weights(weights)
-    architecture = facts.get("architecture", name)
+    architecture = facts.get("architecture", name) or _architecture(tensors)
     if name not in ("", architecture) or architecture not in RESNETS:
-        raise UsageError(f"{weights} holds {architecture or 'unnamed'} weights; choose --backbone to match.")
+        raise UsageError(f"{weights} holds {architecture or 'unknown'} weights; choose --backbone to match.")
     network = Network(architecture)
     load_trunk(network, tensors, weights)
     return resnet_backbone(network, architecture, input_size or int(facts.get("input_size", 224)), device)
@@ -185,6 +185,15 @@ def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> Non
     if unfit:
         raise UsageError(f"{where} has no fitting {unfit[0]!r}; choose the --backbone that these weights are of.")
     network.trunk.load_state_dict({name: bare[name] for name in wanted})
+
+
+def _architecture(tensors: dict[str, Tensor]) -> str:
+    """The network whose trunk the tensors fit, where the file does not name it; empty for none."""
+    for name in RESNETS:
+        with contextlib.suppress(UsageError):
+            load_trunk(Network(name), tensors, Path())
+            return name
+    return ""
 
 
 def aligned(image: Image, landmarks: Floats) -> Image:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
+from torchvision.models import get_model
 
 from maskgen.errors import UsageError
 from mfr_train import backbones, models
@@ -125,12 +126,12 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
     write_run(tmp_path / "run")
     (tmp_path / "run/identities.json").write_text('["ann", "bob"]')
     (tmp_path / "text.pth").write_text("no weights")
-    torch.save(backbones.Network("resnet18").trunk.state_dict(), tmp_path / "plain.pth")
+    torch.save({"fc.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
     for name, said in (
         ("run", "is a folder, whose embedding would be left out; give it as --run"),
         ("none.pth", "there is no file --model .*none.pth; give --model dlib, the"),
         ("text.pth", "cannot read weights from .*text.pth .*; give --model dlib, the"),
-        ("plain.pth", "plain.pth holds unnamed weights; give --model dlib, the"),
+        ("other.pth", "other.pth holds unknown weights; give --model dlib, the"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
             models.load_model(model=str(tmp_path / name))
@@ -138,6 +139,15 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
         assert "--backbone" not in str(caught.value)
     plain = models.load_model(model=str(tmp_path / "run/backbone.safetensors"))
     assert (plain.dim, plain.identities) == (512, {"ann", "bob"})
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_file_of_torchvisions_weights_needs_no_name(tmp_path, name):
+    network = get_model(name, weights=None, num_classes=10)
+    torch.save(network.state_dict(), tmp_path / "plain.pth")
+    found = models.load_model(model=str(tmp_path / "plain.pth"))
+    network.fc = torch.nn.Identity()
+    assert (found.backbone.name, found.dim) == (name, network(torch.zeros(2, 3, 32, 32)).shape[1])
 
 
 def test_model_names():

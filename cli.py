@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import importlib.util
 import signal
@@ -38,7 +39,7 @@ class OneSentence(click.Group):
             if error.filename is None:  # about no file: our own mistake, to be seen whole
                 raise
             click.echo(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path.", err=True)
-            ctx.exit(1)
+            ctx.exit(2 if error.errno == errno.ENAMETOOLONG else 1)
         except KeyboardInterrupt:
             how = "; run the same command again and it goes on from here" if ctx.invoked_subcommand in GO_ON else ""
             click.echo(f"\n{self.name}: stopped{how}.", err=True)

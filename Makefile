@@ -30,8 +30,8 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 test: $(READY) ## Set up and run the tests
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
-soak: $(READY) ## Run the tests of faults twenty times harder (an hour)
-	$(BIN)/python -m pytest tests/faults --soak 20
+soak: $(READY) ## Run the tests of faults twenty times harder, with new draws (a quarter of an hour)
+	$(BIN)/python -m pytest -n logical tests/faults --soak 20
 
 lint: $(READY) ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--src", type=Path, help="folder of photographs [../shared/data/faces, or astronauts]")
     parser.add_argument("--photographs", type=int, default=2048, help="for the one core; copies fill up [2048]")
-    parser.add_argument("--many", type=int, default=10_000, help="for the workers; copies fill up [10000]")
+    parser.add_argument("--many", type=int, default=20_000, help="for the workers; copies fill up [20000]")
     parser.add_argument("--rounds", type=int, default=3, help="everything is run so often, in turn [3]")
     parser.add_argument("--only", choices=("core", "workers"), help="one of the two parts")
     arguments = parser.parse_args()

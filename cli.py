@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import click
 
+from maskgen.build_settings import BuildSettings
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.plan import BuildSettings
 from maskgen.settings import is_repeated, option_name, read_toml
 from mfr_train.evaluate import EvalSettings
 from mfr_train.recipes import TrainSettings

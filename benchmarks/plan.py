@@ -15,7 +15,8 @@ SECONDS, MEGABYTES = 60, 1500
 PLAN = """
 import json, resource, sys, time
 from pathlib import Path
-from maskgen.plan import BuildSettings, make_plan, write_plan
+from maskgen.build_settings import BuildSettings
+from maskgen.plan import make_plan, write_plan
 from maskgen.sources import Photograph
 
 arguments = json.loads(sys.argv[1])

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import cv2
 from _common import built, others, photographs, source, table
 
-from maskgen.plan import VAL_SHARE, BuildSettings, default_shard_size, make_plan, write_plan
+from maskgen.build_settings import BuildSettings
+from maskgen.plan import VAL_SHARE, default_shard_size, make_plan, write_plan
 from maskgen.sources import Photograph
 
 RECORD = Path(__file__).with_name("scale.json")

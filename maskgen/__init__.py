@@ -6,10 +6,10 @@ for row in maskgen.open("smfd"):
 """
 
 from .build import Summary, build
+from .build_settings import BuildSettings
 from .errors import MaskgenError, UsageError
 from .landmarks import Face, Landmarker
 from .outline import VARIANTS, Undrawable, outline
-from .plan import BuildSettings
 from .render import draw
 from .shards.reader import Dataset, Row, Shard, open
 

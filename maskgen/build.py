@@ -7,19 +7,19 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import card, earlier, engine, plan, sources
+from . import build_settings, card, earlier, engine, plan, sources
+from .build_settings import BuildSettings
 from .errors import MaskgenError, UsageError
-from .plan import BuildSettings
 from .settings import jsonable
 from .shards import commit, schema
-from .storage import LocalStorage, Storage, located, open_storage, plain
+from .storage import LocalStorage, Storage, open_storage, plain
 from .work import Made, ShardTask
 
 Planned = Callable[[int, int], None]
@@ -61,8 +61,8 @@ def build(
     settings; `MaskgenError` where the work cannot go on. Whatever happens, the same call goes on from there and
     ends in the same bytes.
     """
-    build = _normal(settings or BuildSettings(**options))
-    plan.check(build)
+    build = build_settings.normal(settings or BuildSettings(**options))
+    build_settings.check(build)
     engine.check(build)
     began = time.perf_counter()
     storage = open_storage(build.out)
@@ -71,33 +71,6 @@ def build(
         storage.prepare()
         with storage.lock() as held:
             return _build(build, storage, held, began, progress, planned)
-
-
-def _normal(build: BuildSettings) -> BuildSettings:
-    """The same settings as they are said once: absolute paths, which Python callers may give as text, and names as one
-    text without white space, which they may give as a list."""
-    boxes = (build.boxes,) if isinstance(build.boxes, str | Path) else build.boxes
-    return replace(
-        build,
-        src=_absolute(build.src),
-        out=located(build.out),
-        variants=_list(build.variants),
-        colors=_list(build.colors),
-        boxes=tuple(Path(path).resolve() for path in boxes),
-        predictor=Path(build.predictor).resolve() if build.predictor else None,
-    )
-
-
-def _absolute(src: str | Path) -> str:
-    """A source as an absolute path, or as the URI that it is."""
-    return str(src) if "://" in str(src) else str(Path(src).resolve())
-
-
-def _list(names: Any) -> Any:
-    """Names as one text; what is neither text nor a list of it is left for the check of settings to tell."""
-    if isinstance(names, list | tuple):
-        names = ",".join(map(str, names))
-    return ",".join(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
 
 def _build(

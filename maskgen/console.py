@@ -10,8 +10,8 @@ from typing import Any
 from tqdm import tqdm
 
 from .build import Summary, build
+from .build_settings import BuildSettings
 from .errors import MaskgenError
-from .plan import BuildSettings
 from .shards.reader import Dataset
 from .shards.reader import open as open_dataset
 from .shards.schema import masked_names

@@ -11,9 +11,9 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
 from . import isolate
+from .build_settings import BuildSettings
 from .errors import UsageError
 from .landmarks import Landmarker
-from .plan import BuildSettings
 from .processes import AHEAD, in_worker_process, interrupts_held
 from .work import Made, ShardTask, make_shard, make_shards
 

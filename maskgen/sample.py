@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import draws
+from .build_settings import BuildSettings
 from .decode import Rejected, decode
 from .fit import fit
 from .landmarks import Face, Landmarker
 from .outline import Undrawable, outline
-from .plan import BuildSettings
 from .render import Image, coverage, paint_each
 from .shards.schema import masked_names
 

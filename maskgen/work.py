@@ -14,10 +14,10 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .build_settings import BuildSettings
 from .decode import Rejected
 from .errors import MaskgenError, short
 from .landmarks import Landmarker
-from .plan import BuildSettings
 from .sample import make_samples
 from .shards import commit, writers
 from .sources import Reader

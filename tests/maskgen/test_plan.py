@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskgen import plan
+from maskgen import build_settings, plan
+from maskgen.build_settings import BuildSettings
 from maskgen.errors import UsageError
-from maskgen.plan import BuildSettings, default_shard_size, make_plan, shard_slices
+from maskgen.plan import default_shard_size, make_plan, shard_slices
 from maskgen.sources import Photograph
 
 
@@ -290,7 +291,7 @@ def test_boxes_replace_detection_and_a_missing_one_is_a_problem(tmp_path: Path) 
 )
 def test_settings_that_cannot_be_are_named(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        plan.check(BuildSettings(src=Path("src"), out=Path("out"), **settings))
+        build_settings.check(BuildSettings(src=Path("src"), out=Path("out"), **settings))
 
 
 def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 import maskgen
+from maskgen.build_settings import BuildSettings
 from maskgen.decode import Rejected
 from maskgen.draws import color_of, variant_of
 from maskgen.outline import VARIANTS
-from maskgen.plan import BuildSettings
 from maskgen.sample import Sample, make_sample
 
 PLANNED = {

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 import maskgen
-from maskgen.sources import EXTENSIONS
+from maskgen.sources.photograph import EXTENSIONS
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Photographs that some machines have beside the checkout; no benchmark but `landmarks` needs them."""

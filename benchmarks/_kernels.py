@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen import draws
-from maskgen.decode import decode
-from maskgen.fit import fit
-from maskgen.landmarks import FIRST_SIDE, Landmarker, points_of
-from maskgen.outline import VARIANTS, Undrawable, outline
-from maskgen.render import coverage, paint_each
-from maskgen.sample import GROUP, Sample
-from maskgen.shards.writers import ParquetShard
+from maskgen.dataset.record import Sample
+from maskgen.dataset.writers import ParquetShard
+from maskgen.imaging import seeding
+from maskgen.imaging.decode import decode
+from maskgen.imaging.fit import fit
+from maskgen.imaging.landmarks import FIRST_SIDE, Landmarker, points_of
+from maskgen.imaging.outline import Undrawable, outline
+from maskgen.imaging.render import coverage, paint_each
+from maskgen.imaging.variants import VARIANTS
+from maskgen.pipeline.sample import GROUP
 
 SIZE, QUALITY = 224, [cv2.IMWRITE_JPEG_QUALITY, 95]
 
@@ -95,7 +97,7 @@ def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatc
             data = _encode(cv2.cvtColor(fitted[place].image, cv2.COLOR_RGB2BGR))
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
         path = paths[found[place]]
-        colors = {name: draws.color_of(0, path.name, name, ()) for name in VARIANTS}
+        colors = {name: seeding.color_of(0, path.name, name, ()) for name in VARIANTS}
         with watch("draw"):
             covers = coverage([outline(landmarks[place], name) for name in VARIANTS], SIZE, SIZE)
         jpegs = []

@@ -12,7 +12,7 @@ from _common import anew, built, machine, median, on_one_core, photographs, repe
 from _kernels import kernels
 
 import maskgen
-from maskgen.landmarks import Landmarker
+from maskgen.imaging.landmarks import Landmarker
 
 
 def main() -> None:

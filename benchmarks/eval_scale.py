@@ -19,8 +19,8 @@ from itertools import islice
 
 import numpy as np
 
-from mfr_train import bootstrap, measure, metrics, scores
-from mfr_train.scores import Block, Comparison, Side
+from mfr_train.evaluation import bootstrap, measure, metrics, scores
+from mfr_train.evaluation.scores import Block, Comparison, Side
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from _common import machine, median, on_one_core, photographs, repeated, source, table
 from _kernels import floors, kernels
 
-from maskgen.landmarks import Landmarker
+from maskgen.imaging.landmarks import Landmarker
 
 FLOOR = {
     "decode": "reading and cv2.imdecode",

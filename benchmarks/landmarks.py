@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from _common import DATA, machine, on_one_core, photographs, table
 
-from maskgen import Landmarker, landmarks
-from maskgen.decode import decode
-from maskgen.landmarks import FIRST_SIDE, search_sides
+from maskgen import Landmarker
+from maskgen.imaging import landmarks
+from maskgen.imaging.decode import decode
+from maskgen.imaging.landmarks import FIRST_SIDE, search_sides
 
 Grey = npt.NDArray[np.uint8]
 Box = npt.NDArray[np.float32]

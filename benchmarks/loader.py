@@ -32,9 +32,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms.functional import pil_to_tensor
 
 import maskgen
-from mfr_train import data
-from mfr_train.data import Feed
-from mfr_train.workers import AHEAD
+from mfr_train.data import batches
+from mfr_train.data.batches import Feed
+from mfr_train.data.decoders import AHEAD
 
 STORES: dict[str, dict[str, Any]] = {
     "parquet": {},
@@ -77,7 +77,7 @@ def against_decoding(feeds: dict[str, Feed], workers: int, rounds: int) -> None:
     rows = []
     for name, feed in feeds.items():
         shown = drawn(feed)
-        stream = data.batches(feed, workers=workers)
+        stream = batches.batches(feed, workers=workers)
         floors: dict[str, Callable[[Shown], int]] = {"cv2.imdecode": decode}
         if name == "recipe":
             floors["cv2.imdecode and draw"] = decode_and_draw
@@ -103,7 +103,7 @@ def against_libraries(feeds: dict[str, Feed], scratch: Path, rounds: int) -> Non
         identity.mkdir(parents=True, exist_ok=True)
         (identity / f"{number}.jpg").write_bytes(row.jpeg(name))
     streams = {
-        **{f"ours, {name}": data.batches(feed, workers=1) for name, feed in feeds.items()},
+        **{f"ours, {name}": batches.batches(feed, workers=1) for name, feed in feeds.items()},
         "webdataset": endless(lambda: webdataset_loader(scratch / "tar", batch)),
         "webdataset, unmasked only": endless(lambda: webdataset_loader(scratch / "tar", batch, masks=False)),
         "ImageFolder": endless(lambda: folder_loader(tree, batch)),
@@ -141,7 +141,7 @@ def columns(folder: Path) -> None:
 def drawn(feed: Feed) -> Shown:
     """What the first batches show, in their order."""
     each = feed.batch // feed.lanes
-    lanes = [data.lane_rows(feed, lane) for lane in range(feed.lanes)]
+    lanes = [batches.lane_rows(feed, lane) for lane in range(feed.lanes)]
     return [pair for lane in lanes for pair in itertools.islice(lane, TURN * each)]
 
 

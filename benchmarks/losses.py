@@ -16,10 +16,11 @@ from pathlib import Path
 from _common import DATA, machine, table
 
 import maskgen
-from maskgen.demo import write_demo
-from mfr_train.evaluate import EvalSettings, evaluate
-from mfr_train.recipes import TrainSettings
-from mfr_train.train import train
+from maskgen.cli.demo import write_demo
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
 
 FIGURES = ("eer", "fmr10", "auc")
 

@@ -26,14 +26,17 @@ import torch
 from _common import DATA, machine, table
 
 import maskgen
-from maskgen.plan import make_plan
-from mfr_train import bootstrap, embed, recipes
-from mfr_train.backbones import DLIB, Backbone, Floats, load_backbone
-from mfr_train.features import embed_rows, row_index
-from mfr_train.material import Material
-from mfr_train.measure import measure
-from mfr_train.models import Model
-from mfr_train.scenarios import Photographs, pairing
+from maskgen.pipeline.plan import make_plan
+from mfr_train.data.feature_cache import embed_rows, row_index
+from mfr_train.defaults import DLIB
+from mfr_train.evaluation import bootstrap
+from mfr_train.evaluation.inputs import Material
+from mfr_train.evaluation.measure import measure
+from mfr_train.evaluation.scenarios import Photographs, pairing
+from mfr_train.networks.backbone import Backbone, Floats
+from mfr_train.networks.backbones import load_backbone
+from mfr_train.networks.model import Model
+from mfr_train.training import embed, train_settings
 
 MEASURED = {
     "U-U": ("U-U", None),
@@ -112,8 +115,8 @@ def trained(
     faces: Faces, split: npt.NDArray[np.str_], weight: float, seed: int, iterations: int, folder: Path
 ) -> torch.nn.Linear:
     """Stage 2 as `mfr train --recipe small --backbone dlib` does it."""
-    settings = recipes.filled(
-        recipes.TrainSettings(
+    settings = train_settings.filled(
+        train_settings.TrainSettings(
             recipe="small", backbone=DLIB, mse_weight=weight, seed=seed, embed_iterations=iterations, device="cpu",
             validate_every=100, log_every=100,
         )

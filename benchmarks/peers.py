@@ -21,8 +21,9 @@ import numpy as np
 from _common import anew, machine, median, on_one_core, photographs, repeated, source, table
 
 import maskgen
-from maskgen.landmarks import SHAPE_PREDICTOR, model_path
-from maskgen.outline import VARIANTS, Undrawable, outline
+from maskgen.imaging.landmarks import SHAPE_PREDICTOR, model_path
+from maskgen.imaging.outline import Undrawable, outline
+from maskgen.imaging.variants import VARIANTS
 
 NEEDS = ("dotmap", "imutils", "requests")
 

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import cv2
 from _common import built, others, photographs, source, table
 
-from maskgen.build_settings import BuildSettings
-from maskgen.plan import VAL_SHARE, default_shard_size, make_plan, write_plan
-from maskgen.sources import Photograph
+from maskgen.dataset.plan_file import write_plan
+from maskgen.pipeline.build_settings import BuildSettings
+from maskgen.pipeline.plan import VAL_SHARE, default_shard_size, make_plan
+from maskgen.sources.photograph import Photograph
 
 RECORD = Path(__file__).with_name("scale.json")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"

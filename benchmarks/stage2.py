@@ -22,15 +22,18 @@ import torch
 from _common import built, machine, source, table
 
 import maskgen
-from mfr_train import backbones, embed, recipes, triplets
-from mfr_train.backbones import DLIB, Backbone, Floats
-from mfr_train.features import embed_rows, row_index
+from mfr_train import defaults
+from mfr_train.data.feature_cache import embed_rows, row_index
+from mfr_train.defaults import DLIB
+from mfr_train.networks import backbones, resnet
+from mfr_train.networks.backbone import Backbone, Floats
+from mfr_train.training import embed, train_settings, triplets
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--src", type=Path, help="folder of photographs [../shared/data/faces, or astronauts]")
-    parser.add_argument("--backbone", nargs="+", default=["resnet50", DLIB], choices=backbones.BACKBONES)
+    parser.add_argument("--backbone", nargs="+", default=["resnet50", DLIB], choices=defaults.BACKBONES)
     parser.add_argument("--triplets", type=int, default=200, help="of a step [200, the paper's]")
     parser.add_argument("--input-size", type=int, default=224, help="of the ResNet [224]")
     parser.add_argument("--steps", type=int, default=20, help="on cached features [20]")
@@ -75,14 +78,14 @@ def loaded(name: str, size: int) -> Backbone:
     if name == DLIB:
         return backbones.load_backbone(DLIB)
     torch.manual_seed(0)
-    return backbones.resnet_backbone(backbones.Network(name), name, size)
+    return resnet.resnet_backbone(resnet.Network(name), name, size)
 
 
 def steps(source: embed.Pictures, backbone: Backbone, count: int, chosen: Any) -> tuple[float, list[float]]:
     """Median seconds of a step, and the losses: the loop of `train_embedding`, without curve and checkpoints."""
-    settings = recipes.filled(recipes.TrainSettings(recipe="small", backbone=DLIB, device="cpu"))
+    settings = train_settings.filled(train_settings.TrainSettings(recipe="small", backbone=DLIB, device="cpu"))
     layer = embed.new_layer(backbone.dim, settings.dim, 0)
-    optimizer = torch.optim.SGD(layer.parameters(), recipes.need(settings.embed_lr), settings.momentum)
+    optimizer = torch.optim.SGD(layer.parameters(), train_settings.need(settings.embed_lr), settings.momentum)
     groups = triplets.group(source.labels)
     draw: Callable[[int], triplets.Triplets] = lambda step: triplets.draw(  # noqa: E731
         groups, chosen.triplets, source.variants, 0.5, "any", "any", np.random.default_rng([0, step])

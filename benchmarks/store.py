@@ -11,7 +11,7 @@ import cv2
 from _common import anew, machine, median, on_one_core, repeated, source, table
 
 import maskgen
-from maskgen.outline import VARIANTS
+from maskgen.imaging.variants import VARIANTS
 
 QUALITIES = (75, 85, 90, 95)
 

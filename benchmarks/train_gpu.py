@@ -25,9 +25,11 @@ import torch
 from _common import built, machine, repeated, source, table
 
 import maskgen
-from mfr_train import classify, data
-from mfr_train.backbones import RESNETS, Network
-from mfr_train.data import Batch, Feed
+from mfr_train.data import batches
+from mfr_train.data.batches import Batch, Feed
+from mfr_train.defaults import RESNETS
+from mfr_train.networks.resnet import Network
+from mfr_train.training import classify
 
 WARM_UP = 5
 """Steps before the clock starts: kernels are chosen, and compiled."""
@@ -81,11 +83,11 @@ def measure(path: str, chosen: Any) -> None:
         wait(on_gpu)
         return chosen.steps * chosen.batch / (time.perf_counter() - began)
 
-    images, labels = next(data.batches(feed))
+    images, labels = next(batches.batches(feed))
     resident = repeat((images.to(device), labels.to(device)))
-    loader = run(data.batches(feed, workers=chosen.workers, pin=on_gpu), train=False)
+    loader = run(batches.batches(feed, workers=chosen.workers, pin=on_gpu), train=False)
     alone = run(iter(resident), train=True)
-    whole = run(data.batches(feed, workers=chosen.workers, pin=on_gpu), train=True)
+    whole = run(batches.batches(feed, workers=chosen.workers, pin=on_gpu), train=True)
     rows = [
         ("loader alone", f"{loader:.0f}", loader / alone),
         ("network alone", f"{alone:.0f}", 1.0),

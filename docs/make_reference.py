@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-import cli
+from maskgen.cli.main import maskgen as maskgen_command
+from mfr_train.cli.main import mfr as mfr_command
 
 PAGE = Path(__file__).with_name("commands.md")
 
@@ -22,7 +23,7 @@ def reference() -> str:
         "Exit codes: 0 done; 1 the work failed; 2 the call was wrong; 130 stopped by Ctrl-C or SIGTERM. A failure is",
         "one sentence that says what to do next. Every option can also stand in a TOML file given by `--config`.",
     ]
-    for group in (cli.maskgen, cli.mfr):
+    for group in (maskgen_command, mfr_command):
         parts += ["", f"## {group.name}", "", _help(group, str(group.name))]
         for name, command in group.commands.items():
             parts += ["", f"### {group.name} {name}", "", _help(command, f"{group.name} {name}")]

@@ -5,13 +5,23 @@ for row in maskgen.open("smfd"):
     row.identity, row.image("wide_high")
 """
 
-from .build import Summary, build
-from .build_settings import BuildSettings
-from .errors import MaskgenError, UsageError
-from .landmarks import Face, Landmarker
-from .outline import VARIANTS, Undrawable, outline
-from .render import draw
-from .shards.reader import Dataset, Row, Shard, open
+from typing import TYPE_CHECKING
+
+from .lazy import attributes
+
+if TYPE_CHECKING:
+    from .builder import Summary, build
+    from .dataset.reader import Dataset, Shard, open
+    from .dataset.record import Row
+    from .dataset.verify import verify
+    from .errors import MaskgenError, Rejected, UsageError
+    from .imaging.decode import decode
+    from .imaging.landmarks import Face, Landmarker
+    from .imaging.outline import Undrawable, outline
+    from .imaging.render import draw
+    from .imaging.variants import VARIANTS
+    from .pipeline.build_settings import BuildSettings
+    from .version import __version__
 
 __all__ = [
     "VARIANTS",
@@ -20,13 +30,42 @@ __all__ = [
     "Face",
     "Landmarker",
     "MaskgenError",
+    "Rejected",
     "Row",
     "Shard",
     "Summary",
     "Undrawable",
     "UsageError",
+    "__version__",
     "build",
+    "decode",
     "draw",
     "open",
     "outline",
+    "verify",
 ]
+
+__getattr__, __dir__ = attributes(
+    __name__,
+    {
+        "BuildSettings": "pipeline.build_settings",
+        "Dataset": "dataset.reader",
+        "Face": "imaging.landmarks",
+        "Landmarker": "imaging.landmarks",
+        "MaskgenError": "errors",
+        "Rejected": "errors",
+        "Row": "dataset.record",
+        "Shard": "dataset.reader",
+        "Summary": "builder",
+        "Undrawable": "imaging.outline",
+        "UsageError": "errors",
+        "VARIANTS": "imaging.variants",
+        "__version__": "version",
+        "build": "builder",
+        "decode": "imaging.decode",
+        "draw": "imaging.render",
+        "open": "dataset.reader",
+        "outline": "imaging.outline",
+        "verify": "dataset.verify",
+    },
+)

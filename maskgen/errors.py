@@ -18,3 +18,14 @@ class UsageError(MaskgenError):
 def short(error: object) -> str:
     """What a library's error says, as a part of one sentence: in one line, 120 characters at most."""
     return " ".join(str(error).split())[:120]
+
+
+class Rejected(MaskgenError):
+    """The photograph cannot be used: `reason` is one of the short words of the rejects table, `detail` a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+    def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:
+        return Rejected, (self.reason, self.detail)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import UsageError, short
-from .storage import redacted
+from .storage.uri import redacted
 
 T = TypeVar("T")
 

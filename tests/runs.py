@@ -27,7 +27,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a shell starts it."""
     shaping = [f"--{name.replace('_', '-')}={value}" for name, value in shape.items()]
-    command = [sys.executable, "-m", "cli", "build", f"--src={src}", f"--out={out}", *shaping, *map(str, options)]
+    command = [sys.executable, "-m", "maskgen", "build", f"--src={src}", f"--out={out}", *shaping, *map(str, options)]
     return subprocess.Popen(
         command, cwd=ROOT, env=env, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

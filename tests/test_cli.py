@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import cli
 import maskgen
 from maskgen import settings
+from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.cli.options import OneSentence
 from maskgen.settings import read_toml
+from mfr_train.cli.main import mfr as mfr_command
 from runs import STOPPED
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.maskgen, [str(argument) for argument in arguments])
+    return CliRunner().invoke(maskgen_command, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,8 @@ def test_reference_is_what_the_code_says() -> None:
     assert make_reference.PAGE.read_text() == make_reference.reference(), "run `make docs`"
 
 
-@pytest.mark.parametrize("group", [cli.maskgen, cli.mfr])
-def test_every_command_teaches_by_example(group: cli.OneSentence) -> None:
+@pytest.mark.parametrize("group", [maskgen_command, mfr_command])
+def test_every_command_teaches_by_example(group: OneSentence) -> None:
     for name, command in group.commands.items():
         assert command.help, name
         assert f"{group.name} {name}" in command.help, f"{name} shows no example"
@@ -218,22 +220,22 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("group", "command", "stands_in", "said"),
     [
-        (cli.maskgen, ["demo", "x"], "maskgen.demo.write_demo", "maskgen: stopped."),
-        (cli.maskgen, ["preview", "x.jpg"], "maskgen.preview.write_sheet", "maskgen: stopped."),
-        (cli.maskgen, ["inspect", "x"], "maskgen.console.inspection", "maskgen: stopped."),
-        (cli.maskgen, ["verify", "x"], "maskgen.console.verify_with_progress", "maskgen: stopped."),
-        (cli.maskgen, ["build", "--src=x", "--out=y"], "maskgen.console.build_with_progress", STOPPED),
-        (cli.mfr, ["train"], "mfr_train.console.train_with_summary", STOPPED.replace("maskgen", "mfr")),
-        (cli.mfr, ["eval"], "mfr_train.console.eval_with_progress", "mfr: stopped."),
+        (maskgen_command, ["demo", "x"], "maskgen.cli.demo.write_demo", "maskgen: stopped."),
+        (maskgen_command, ["preview", "x.jpg"], "maskgen.cli.preview.write_sheet", "maskgen: stopped."),
+        (maskgen_command, ["inspect", "x"], "maskgen.cli.console.inspection", "maskgen: stopped."),
+        (maskgen_command, ["verify", "x"], "maskgen.cli.console.verify_with_progress", "maskgen: stopped."),
+        (maskgen_command, ["build", "--src=x", "--out=y"], "maskgen.cli.console.build_with_progress", STOPPED),
+        (mfr_command, ["train"], "mfr_train.cli.console.train_with_summary", STOPPED.replace("maskgen", "mfr")),
+        (mfr_command, ["eval"], "mfr_train.cli.console.eval_with_progress", "mfr: stopped."),
     ],
 )
 def test_only_what_goes_on_says_so_when_it_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, group: cli.OneSentence, command: list[str], stands_in: str, said: str
+    monkeypatch: pytest.MonkeyPatch, group: OneSentence, command: list[str], stands_in: str, said: str
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    if group is cli.mfr:
+    if group is mfr_command:
         pytest.importorskip("torch")
     monkeypatch.setattr(stands_in, stop)
     result = CliRunner().invoke(group, command)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import cli
 import maskgen
-from maskgen.demo import write_demo
+from maskgen.cli.demo import write_demo
+from mfr_train.cli.main import mfr as mfr_command
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.mfr, [str(argument) for argument in arguments])
+    return CliRunner().invoke(mfr_command, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

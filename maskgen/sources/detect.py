@@ -8,13 +8,10 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..storage import plain
+from ..storage.uri import plain
+from .kinds import ENDINGS, kind_of
 from .photograph import utf8
 from .place import Entry, Place, place_of
-
-ENDINGS = {"tar": ".tar", "parquet": ".parquet", "recordio": ".rec"}
-
-KINDS = ("auto", "folders", *ENDINGS)
 
 MAX_PATTERN = 100_000
 """Files that a brace pattern may name."""
@@ -125,11 +122,6 @@ def expanded(pattern: str) -> list[str]:
         texts[0] + "".join(number + text for number, text in zip(numbers, texts[1:], strict=True))
         for numbers in itertools.product(*ranges)
     ]
-
-
-def kind_of(name: str) -> str | None:
-    """The kind of container that a file's name tells, or None."""
-    return next((kind for kind, ending in ENDINGS.items() if name.lower().endswith(ending)), None)
 
 
 def _holdings(place: Place) -> tuple[dict[str, list[str]], bool]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..decode import Rejected
-from ..errors import UsageError
+from ..errors import Rejected, UsageError
 from .layout import OFFICIAL_SPLITS, is_split
 from .photograph import EXTENSIONS, Photograph, is_hidden, utf8
 from .place import changed, open_regular

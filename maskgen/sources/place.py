@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.fs
 
 from ..errors import MaskgenError, UsageError
-from ..random_access import RandomAccess
-from ..storage import filesystem_of, plain
+from ..storage.filesystem import filesystem_of
+from ..storage.random_access import RandomAccess
+from ..storage.uri import plain
 from .photograph import is_hidden
 
 T = TypeVar("T")

@@ -8,9 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..decode import Rejected
+from ..errors import Rejected
 from . import folders, recordio, tars
-from .detect import kind_of, locate
+from .detect import locate
+from .kinds import kind_of
 from .parquet import Rows
 from .place import Container
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
-from maskgen.console import inspection, verify_with_progress
-from maskgen.verify import verify
+from maskgen.cli.console import inspection, verify_with_progress
+from maskgen.dataset.verify import verify
 
 Hashes = Callable[[Path], dict[str, str]]
 UNCHECKED = ("run.json", "README.md", ".maskgen-lock")

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cli
 import maskgen
-from maskgen.decode import Rejected, decode
+from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.errors import Rejected
+from maskgen.imaging.decode import decode
 from maskgen.settings import read_toml
-from maskgen.sources import read_boxes
+from maskgen.sources.boxes import read_boxes
+from mfr_train.cli.main import mfr as mfr_command
 
 Encode = Callable[..., bytes]
 Cases = Callable[[bytes, int], list[bytes]]
@@ -118,14 +120,14 @@ def test_commands_with_mutated_settings_files(
         # Whatever the file says, there is nothing at --data or --src, and so nothing to do.
         nowhere = ["--src" if group == "maskgen" else "--data", str(tmp_path / "none")]
         call = [name, "--config", str(path), *nowhere, "--out", str(tmp_path / "none/out")]
-        result = CliRunner().invoke(getattr(cli, group), call)
+        result = CliRunner().invoke({"maskgen": maskgen_command, "mfr": mfr_command}[group], call)
         assert (result.exit_code, type(result.exception)) == (2, SystemExit), (mutation, result.exception)
         assert "Traceback" not in result.output
         assert not (tmp_path / "none").exists()
 
 
 def test_protocol_tables(tmp_path: Path, times: int, cases: Cases) -> None:
-    scenarios = pytest.importorskip("mfr_train.scenarios")
+    scenarios = pytest.importorskip("mfr_train.evaluation.scenarios")
     path, good = tmp_path / "protocol.csv", 0
     for data in cases(PROTOCOL, 1500 * times):
         path.write_bytes(data)
@@ -164,7 +166,7 @@ def test_weights_files(tmp_path: Path, times: int, cases: Cases) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save
 
-    from mfr_train.backbones import read_weights
+    from mfr_train.networks.resnet import read_weights
 
     path, good = tmp_path / "weights.safetensors", 0
     for data in cases(save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"}), 400 * times):

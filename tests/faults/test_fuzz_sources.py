@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskgen.errors import MaskgenError
-from maskgen.sources import Photograph, Reader, photographs
+from maskgen.sources.listing import photographs
+from maskgen.sources.photograph import Photograph
+from maskgen.sources.reader import Reader
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 NAMES = [f"{person}/{number}.jpg" for person in ("ann", "bob") for number in range(3)]

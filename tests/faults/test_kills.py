@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 import maskgen
-from maskgen.shards.commit import leftovers
-from maskgen.verify import verify
+from maskgen.dataset.schema import SPLITS
+from maskgen.dataset.verify import verify
+from maskgen.storage.files import leftovers
 from runs import start
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -78,7 +79,7 @@ def test_a_build_killed_before_any_step_of_any_commit_goes_on(
         assert not opened or last > steps - 8, "dataset.json says so last; only run.json comes after it"
         goes_on(tree, out, shape)
         assert hashes(out) == expected, f"killed before step {last} of {steps}"
-        assert not leftovers(out)
+        assert not leftovers(out, SPLITS)
 
 
 def test_a_build_killed_again_and_again_at_random_moments_ends_in_the_same_bytes(

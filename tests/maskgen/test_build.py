@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
-from maskgen import earlier
+from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.storage import LocalStorage
-from maskgen.verify import verify
-from maskgen.work import Made
+from maskgen.pipeline import existing
+from maskgen.pipeline.shard import Made
+from maskgen.storage.local import LocalStorage
 
 Build = Callable[..., Path]
 Hashes = Callable[[Path], dict[str, str]]
@@ -152,7 +152,7 @@ def test_other_photographs_and_other_versions_are_refused(
     (src / "ann/new.jpg").write_bytes(takes(77))
     with pytest.raises(UsageError, match="planned from other photographs than --src holds now"):
         run(src, built)
-    monkeypatch.setattr("maskgen.plan._version", lambda package: "0.0")
+    monkeypatch.setattr("maskgen.dataset.identity._version", lambda package: "0.0")
     with pytest.raises(UsageError, match=r"other versions \(.*dlib-bin '.*' there and '0\.0' here"):
         run(tree, built)
 
@@ -207,7 +207,7 @@ def test_a_wrong_call_with_overwrite_removes_nothing(
 ) -> None:
     if "address" in wrong:
         pytest.importorskip("distributed")
-        monkeypatch.setattr("maskgen.dask_engine.CONNECT_TIMES", 1)
+        monkeypatch.setattr("maskgen.engines.dask_engine.CONNECT_TIMES", 1)
     out = Path(shutil.copytree(built, tmp_path / "smfd"))
     with pytest.raises(UsageError if "predictor" in wrong else MaskgenError, match=r"shape predictor|Dask scheduler"):
         run(tree, out, overwrite=True, quality=50, **wrong)
@@ -254,7 +254,7 @@ def test_remove_touches_no_folder_without_a_data_set(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
     with pytest.raises(FileNotFoundError):
-        earlier.remove(LocalStorage(tmp_path))
+        existing.remove(LocalStorage(tmp_path))
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 

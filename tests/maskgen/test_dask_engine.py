@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 import maskgen
-from maskgen import dask_engine, engine, plan
+from maskgen.dataset import identity
+from maskgen.dataset.schema import SPLITS
+from maskgen.engines import dask_engine, engine
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.shards.commit import leftovers
-from maskgen.work import ShardTask
+from maskgen.pipeline.shard import ShardTask
+from maskgen.storage.files import leftovers
 from runs import ROOT, SHAPE, finish, needs_proc, needs_signals, reaped, shards, start, wait, workers_of
 
 distributed = pytest.importorskip("distributed")
@@ -71,7 +73,7 @@ def test_a_killed_worker_of_this_machine_changes_no_byte(
     out = tmp_path / "smfd"
     process = start(crowd, out, "--engine=dask", "--workers=2")
     with reaped(process):
-        assert wait(lambda: shards(out) > 2 and bool(leftovers(out)), process)
+        assert wait(lambda: shards(out) > 2 and bool(leftovers(out, SPLITS)), process)
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
         finish(process)
     assert hashes(out) == expected
@@ -86,7 +88,7 @@ def test_a_worker_comes_and_another_is_killed(
     with scheduler(address), worker(address, "--no-nanny", "--name", "first") as first:
         process = start(crowd, out, "--engine=dask", f"--address={address}")
         with reaped(process):
-            assert wait(lambda: shards(out) > 2 and bool(leftovers(out)), process)
+            assert wait(lambda: shards(out) > 2 and bool(leftovers(out, SPLITS)), process)
             first.send_signal(signal.SIGSTOP)  # or it would be done before the second is there
             with worker(address, "--name", "second"), distributed.Client(address, timeout=60) as watch:
                 watch.wait_for_workers(2, timeout=120)
@@ -171,7 +173,7 @@ def test_no_scheduler_no_worker_and_no_such_address(
 def test_a_worker_of_other_versions_makes_nothing(tmp_path: Path) -> None:
     task = ShardTask(maskgen.BuildSettings(src=tmp_path, out=tmp_path), "f", 0, "train", 0, 1)
     with pytest.raises(MaskgenError, match=r"a Dask worker on .* has pillow \d[\d.]+, other than the build; install"):
-        dask_engine._in_worker(task, plan.versions() | {"pillow": "1.0"})
+        dask_engine._in_worker(task, identity.versions() | {"pillow": "1.0"})
 
 
 def test_dask_is_an_extra(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from maskgen.decode import MAX_PIXELS, Rejected, decode
+from maskgen.errors import Rejected
+from maskgen.imaging.decode import MAX_PIXELS, decode
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (7, 5, 3), dtype=np.uint8)
 """Noise without any symmetry: a turned or mixed-up picture shows."""

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from maskgen.draws import color_of, palette, variant_of
 from maskgen.errors import UsageError
-from maskgen.outline import VARIANTS
+from maskgen.imaging.seeding import color_of, palette, variant_of
+from maskgen.imaging.variants import VARIANTS
 
 
 def test_seeds_are_hashes_of_seed_source_and_variant() -> None:

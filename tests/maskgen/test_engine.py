@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import maskgen
-from maskgen import engine
+from maskgen.dataset.schema import SPLITS
+from maskgen.engines import engine
 from maskgen.errors import UsageError
-from maskgen.shards.commit import leftovers
-from maskgen.work import Made, ShardTask
+from maskgen.pipeline.shard import Made, ShardTask
+from maskgen.storage.files import leftovers
 from runs import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -115,7 +116,7 @@ def test_ctrl_c_ends_within_two_seconds_though_shards_take_longer(tmp_path: Path
 
     process = start(src, out, "--workers=2", f"--engine={engine}", shape={"shard_size": 20, "test_identities": 0})
     with reaped(process):
-        assert wait(lambda: sum(path.name.endswith(".parquet.tmp") for path in leftovers(out)) >= 2, process)
+        assert wait(lambda: sum(path.name.endswith(".parquet.tmp") for path in leftovers(out, SPLITS)) >= 2, process)
         time.sleep(0.3)
         workers = workers_of(process.pid)
         began = time.monotonic()
@@ -139,7 +140,7 @@ def test_killed_workers_are_told_and_their_shards_made_anew(
     def kill(_: Made) -> None:
         if begun:
             return
-        while not (found := leftovers(build.out)):
+        while not (found := leftovers(build.out, SPLITS)):
             time.sleep(0.001)
         begun.update(f"{path.parent.name}/{path.name.split('.')[2]}" for path in found)
         for worker in workers_of(os.getpid()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskgen.fit import fit
+from maskgen.imaging.fit import fit
 
 BOX = (60, 20, 90, 60)
 

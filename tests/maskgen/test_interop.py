@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import maskgen
-from maskgen.outline import VARIANTS
+from maskgen.imaging.variants import VARIANTS
 
 PICTURES = ("unmasked", *VARIANTS)
 NAMES = {"train": "train", "validation": "val", "test": "test"}

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
-from maskgen import dask_engine, isolate
+from maskgen.dataset.verify import verify
+from maskgen.engines import crashes, dask_engine
+from maskgen.engines.processes import Died, apart
 from maskgen.errors import MaskgenError
-from maskgen.processes import Died, apart
-from maskgen.verify import verify
-from maskgen.work import Made, ShardTask
+from maskgen.pipeline.shard import Made, ShardTask
 from runs import ROOT, SHAPE, all_gone, finish, needs_proc, needs_signals, reaped, shards, start
 
 pytestmark = needs_signals
@@ -147,7 +147,7 @@ def test_no_photograph_is_blamed_where_every_process_dies(
         "import os, sys\n"
         "class Deadly:\n"
         "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'maskgen.landmarks':\n"
+        "        if name == 'maskgen.imaging.landmarks':\n"
         "            os.kill(os.getpid(), 9)\n"
         "sys.meta_path.insert(0, Deadly())\n"
     )
@@ -214,11 +214,11 @@ def test_processes_that_die_of_no_photograph_in_particular_end_in_a_sentence(mon
         raise Died
         yield
 
-    monkeypatch.setattr(isolate, "apart", dies)
-    monkeypatch.setattr(isolate, "_crashing", lambda *_: frozenset())
+    monkeypatch.setattr(crashes, "apart", dies)
+    monkeypatch.setattr(crashes, "_crashing", lambda *_: frozenset())
     task = ShardTask(maskgen.BuildSettings(src=Path("/s"), out=Path("/o")), "f", 0, "val", 7, 4)
     with pytest.raises(MaskgenError, match=r"^2 processes died making shard val/00007 .* no photograph alone does it;"):
-        isolate.make_apart(task)
+        crashes.make_apart(task)
     assert deaths == ["_made", "_made"]
 
 

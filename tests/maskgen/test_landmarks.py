@@ -16,7 +16,7 @@ from skimage import io
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.landmarks import SHAPE_PREDICTOR, model_path, points_of, search_sides
+from maskgen.imaging.landmarks import SHAPE_PREDICTOR, model_path, points_of, search_sides
 
 
 def between_eyes(points: np.ndarray) -> float:

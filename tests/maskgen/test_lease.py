@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from maskgen import lease
 from maskgen.errors import MaskgenError
+from maskgen.storage import lease
 
 NAME = ".maskgen-lock"
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskgen.outline import SAGITTA, VARIANTS, Undrawable, ellipse, outline, signed_area
+from maskgen.imaging.outline import SAGITTA, Undrawable, ellipse, outline, signed_area
+from maskgen.imaging.variants import VARIANTS
 
 JAW_Y = (100, 120, 140, 160, 178, 194, 207, 216, 220, 217, 208, 195, 179, 161, 141, 121, 101)
 OTHERS = {

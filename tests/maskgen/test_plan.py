@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskgen import build_settings, plan
-from maskgen.build_settings import BuildSettings
+from maskgen.dataset import identity, plan_file
+from maskgen.dataset.plan_file import shard_slices
 from maskgen.errors import UsageError
-from maskgen.plan import default_shard_size, make_plan, shard_slices
-from maskgen.sources import Photograph
+from maskgen.pipeline import build_settings, plan
+from maskgen.pipeline.build_settings import BuildSettings
+from maskgen.pipeline.plan import default_shard_size, make_plan
+from maskgen.sources.photograph import Photograph
 
 
 def people(split: str = "", **counts: int) -> list[Photograph]:
@@ -111,7 +113,7 @@ def test_shard_slices_are_the_row_groups_of_the_plan_file(tmp_path: Path) -> Non
         ("test", 1, 27, 7),
         ("test", 2, 34, 6),
     ]
-    plan.write_plan(table, tmp_path / "plan.parquet")
+    plan_file.write_plan(table, tmp_path / "plan.parquet")
     file = pq.ParquetFile(tmp_path / "plan.parquet")
     assert file.num_row_groups == len(slices)
     for group, (split, shard, first, rows) in enumerate(slices):
@@ -167,7 +169,7 @@ def test_a_plan_does_not_depend_on_the_order_of_settings_workers_or_place(tmp_pa
     assert first[1] == again[1]
     files = []
     for name in ("one", "two"):
-        plan.write_plan(first[0], tmp_path / name)
+        plan_file.write_plan(first[0], tmp_path / name)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
 
@@ -298,7 +300,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
     base = BuildSettings(src=Path("src"), out=Path("out"))
 
     def of(**changes: Any) -> str:
-        return plan.fingerprint(plan.description(dataclasses.replace(base, **changes), "plan"))
+        return identity.fingerprint(plan.description(dataclasses.replace(base, **changes), "plan"))
 
     same = {
         "src": Path("x"),
@@ -332,7 +334,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
     assert {field.name for field in dataclasses.fields(base)} == same.keys() | other.keys()
     fingerprints = [of(), *(of(**{name: value}) for name, value in other.items())]
     assert len(set(fingerprints)) == len(other) + 1
-    assert plan.fingerprint(plan.description(base, "another plan")) != of()
+    assert identity.fingerprint(plan.description(base, "another plan")) != of()
 
 
 @settings(max_examples=60, deadline=None)
@@ -365,4 +367,4 @@ def test_a_whole_number_is_the_same_setting_as_a_float(tmp_path: Path) -> None:
     base = BuildSettings(src="src", out="out", test_identities=1.0)
     whole = dataclasses.replace(base, test_identities=1)
     assert plan.description(whole, "plan") == plan.description(base, "plan")
-    assert plan.fingerprint(plan.description(whole, "plan")) == plan.fingerprint(plan.description(base, "plan"))
+    assert identity.fingerprint(plan.description(whole, "plan")) == identity.fingerprint(plan.description(base, "plan"))

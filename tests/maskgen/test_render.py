@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as MatplotlibPath
 
 import maskgen
-from maskgen import render
-from maskgen.outline import VARIANTS, outline, signed_area
-from maskgen.render import coverage, draw, paint, paint_each
+from maskgen.imaging import render
+from maskgen.imaging.outline import outline, signed_area
+from maskgen.imaging.render import coverage, draw, paint, paint_each
+from maskgen.imaging.variants import VARIANTS
 
 HALF_STEP = 0.5 / 255 + 1e-6
 """What rounding to 255ths may add to the share of a pixel."""

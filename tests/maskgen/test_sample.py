@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 import maskgen
-from maskgen.build_settings import BuildSettings
-from maskgen.decode import Rejected
-from maskgen.draws import color_of, variant_of
-from maskgen.outline import VARIANTS
-from maskgen.sample import Sample, make_sample
+from maskgen.dataset.record import Sample
+from maskgen.errors import Rejected
+from maskgen.imaging.seeding import color_of, variant_of
+from maskgen.imaging.variants import VARIANTS
+from maskgen.pipeline.build_settings import BuildSettings
+from maskgen.pipeline.sample import make_sample
 
 PLANNED = {
     "key": "000000007",

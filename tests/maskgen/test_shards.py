@@ -19,19 +19,20 @@ import pytest
 from PIL import Image
 
 import maskgen
+from maskgen.dataset import markers, schema, tar
+from maskgen.dataset.record import Sample
+from maskgen.dataset.verify import verify
+from maskgen.dataset.writers import ROW_GROUP, WRITERS
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.outline import VARIANTS
-from maskgen.sample import Sample
-from maskgen.shards import commit, schema, tar
-from maskgen.shards.writers import ROW_GROUP, WRITERS
-from maskgen.storage import LocalStorage
-from maskgen.verify import verify
+from maskgen.imaging.variants import VARIANTS
+from maskgen.storage import files
+from maskgen.storage.local import LocalStorage
 
 COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
 
 
 def sample(number: int, variants: str = "all", store: str = "rendered") -> Sample:
-    masks = schema.masked_names(variants)
+    masks = variants.masked_names(variants)
     return Sample(
         key=f"{number:09d}",
         source=f"ann/ä {number}.jpg",
@@ -140,32 +141,32 @@ def test_pictures_are_not_compressed_a_second_time(tmp_path: Path) -> None:
 
 
 def test_a_temporary_name_is_gone_unless_it_was_published(tmp_path: Path) -> None:
-    with commit.temporary(tmp_path / "a.tar") as name:
+    with files.temporary(tmp_path / "a.tar") as name:
         name.write_bytes(b"half")
-        assert commit.is_temporary(name.name)
+        assert files.is_temporary(name.name)
         assert name.parent == tmp_path, "a rename must not cross file systems"
-        assert commit.leftovers(tmp_path) == [name]
+        assert files.leftovers(tmp_path) == [name]
     assert list(tmp_path.iterdir()) == []
 
     def fail() -> None:
-        with commit.temporary(tmp_path / "a.tar") as name:
+        with files.temporary(tmp_path / "a.tar") as name:
             name.write_bytes(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
-    with commit.temporary(tmp_path / "a.tar") as name, commit.temporary(tmp_path / "a.tar") as other:
+    with files.temporary(tmp_path / "a.tar") as name, files.temporary(tmp_path / "a.tar") as other:
         assert name != other
         name.write_bytes(b"whole")
-        commit.publish(name, tmp_path / "a.tar")
+        files.publish(name, tmp_path / "a.tar")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tar": b"whole"}
-    assert not any(map(commit.is_temporary, ("a.tar", ".maskgen-lock", "a.tmp", ".maskgen-0123.a.tar.tmp")))
+    assert not any(map(files.is_temporary, ("a.tar", ".maskgen-lock", "a.tmp", ".maskgen-0123.a.tar.tmp")))
 
 
 def test_json_is_written_whole_and_equal_for_equal_values(tmp_path: Path) -> None:
-    commit.write_json(tmp_path / "a", {"b": 1, "a": ["ä"]})
-    commit.write_json(tmp_path / "b", {"a": ["ä"], "b": 1})
+    files.write_json(tmp_path / "a", {"b": 1, "a": ["ä"]})
+    files.write_json(tmp_path / "b", {"a": ["ä"], "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert json.loads((tmp_path / "a").read_bytes()) == {"a": ["ä"], "b": 1}
 
@@ -174,10 +175,10 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
     (tmp_path / "train").mkdir()
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
     marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
-    commit.write_json(tmp_path / "train/00003.json", marker)
+    files.write_json(tmp_path / "train/00003.json", marker)
 
     def read(shard: int = 3, fingerprint: str = "f") -> Any:
-        return next(commit.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
+        return next(markers.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
 
     assert read() == marker
     assert read(fingerprint="g") is None

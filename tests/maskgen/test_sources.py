@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from maskgen.decode import Rejected
-from maskgen.errors import UsageError
-from maskgen.sources import Photograph, box_names, photographs, read, read_boxes
+from maskgen.errors import Rejected, UsageError
+from maskgen.sources.boxes import box_names, read_boxes
+from maskgen.sources.folders import read
+from maskgen.sources.listing import photographs
+from maskgen.sources.photograph import Photograph
 
 
 def write(folder: Path, *names: str) -> Path:

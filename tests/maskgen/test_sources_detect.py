@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import cli
 import maskgen
+from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.sources import find, photographs
-from maskgen.sources.detect import expanded
+from maskgen.sources.detect import expanded, find
+from maskgen.sources.listing import photographs
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -156,9 +156,9 @@ def test_out_and_src_inside_each_other_are_refused(
 def test_the_command_takes_tars_and_says_what_is_wrong(tmp_path: Path, write_tar: Callable[..., Path]) -> None:
     path = write_tar(tmp_path / "x-0.tar", {"ann/1.jpg": b"text", "bob/1.jpg": b""})
     arguments = ["build", "--src", f"{tmp_path}/x-{{0..0}}.tar", "--out", f"{tmp_path}/out", "--engine", "serial"]
-    assert CliRunner().invoke(cli.maskgen, arguments, catch_exceptions=False).exit_code == 1  # no row
+    assert CliRunner().invoke(maskgen_command, arguments, catch_exceptions=False).exit_code == 1  # no row
     path.write_bytes(path.read_bytes()[:1024])
-    result = CliRunner().invoke(cli.maskgen, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(maskgen_command, arguments, catch_exceptions=False)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"maskgen: {path} is damaged: ")
     assert result.stderr.count("\n") == 1

@@ -12,7 +12,8 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.sources import Reader, photographs
+from maskgen.sources.listing import photographs
+from maskgen.sources.reader import Reader
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

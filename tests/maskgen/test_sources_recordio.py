@@ -12,8 +12,10 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.sources import Reader, photographs, recordio
+from maskgen.sources import recordio
+from maskgen.sources.listing import photographs
 from maskgen.sources.place import Container, place_of
+from maskgen.sources.reader import Reader
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 

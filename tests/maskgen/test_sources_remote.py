@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.sources import Reader, photographs, place, remote
+from maskgen.sources import place, remote
+from maskgen.sources.listing import photographs
 from maskgen.sources.place import Container, Place
-from maskgen.storage import plain, redacted
+from maskgen.sources.reader import Reader
+from maskgen.storage.uri import plain, redacted
 
 
 @pytest.fixture(autouse=True)

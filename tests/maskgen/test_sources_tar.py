@@ -14,8 +14,9 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.sources import Reader, photographs
 from maskgen.sources import tars as sources_tars
+from maskgen.sources.listing import photographs
+from maskgen.sources.reader import Reader
 
 
 def listed(src: Path | str, **options: Any) -> list[tuple[str, str, str]]:

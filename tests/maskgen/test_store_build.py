@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import cli
 import maskgen
-from maskgen import lease
+from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.object_store import ObjectStorage
-from maskgen.verify import verify
+from maskgen.storage import lease
+from maskgen.storage.object_store import ObjectStorage
 from runs import reaped, start
 
 SHAPE = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
@@ -138,11 +138,11 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
         )
         assert (one.landmarks == other.landmarks).all()
     assert verify(uri) == verify(built)
-    inspected = CliRunner().invoke(cli.maskgen, ["inspect", uri])
+    inspected = CliRunner().invoke(maskgen_command, ["inspect", uri])
     assert inspected.exit_code == 0, inspected.output
-    local = CliRunner().invoke(cli.maskgen, ["inspect", str(built)])
+    local = CliRunner().invoke(maskgen_command, ["inspect", str(built)])
     assert inspected.output.replace(f"s3://{stored}", str(built)) == local.output
-    verified = CliRunner().invoke(cli.maskgen, ["verify", uri])
+    verified = CliRunner().invoke(maskgen_command, ["verify", uri])
     assert "is whole: 27 rows + 3 rejects = 30 photographs" in verified.output
     assert "test-secret" not in verified.output + inspected.output
 
@@ -212,13 +212,13 @@ DENIED = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n
 def test_a_store_that_will_not_is_one_sentence(
     s3: Any, tree: Path, proxy: Any, monkeypatch: pytest.MonkeyPatch, command: str, place: str, words: str, code: int
 ) -> None:
-    monkeypatch.setattr("maskgen.storage.ATTEMPTS", 2)
+    monkeypatch.setattr("maskgen.storage.filesystem.ATTEMPTS", 2)
     between = proxy(lambda _: DENIED if "denied" in place else "pass")
     if "dead" in place:
         between.close()
     uri = s3.uri(place, between.port) + ("&regoin=x" if place == "bad" else "")
     arguments = ["build", "--src", str(tree), "--out", uri] if command == "build" else [command, uri]
-    result = CliRunner().invoke(cli.maskgen, arguments)
+    result = CliRunner().invoke(maskgen_command, arguments)
     assert result.exit_code == code, result.output
     assert re.search(words, result.output), result.output
     assert result.output.count("\n") == 1
@@ -261,7 +261,7 @@ def test_overwrite_removes_what_we_made_and_nothing_else(s3: Any, tree: Path, bu
 
 
 def test_a_build_killed_between_removing_and_writing_can_be_repeated(s3: Any, tree: Path, copied: str) -> None:
-    from maskgen.earlier import remove
+    from maskgen.pipeline.existing import remove
 
     remove(ObjectStorage(s3.uri(copied)))
     assert all(data == b"" or name == ".maskgen-lock" for name, data in s3.objects(copied).items())
@@ -284,7 +284,7 @@ FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int
 ) -> None:
-    monkeypatch.setattr("maskgen.storage.ATTEMPTS", 3)
+    monkeypatch.setattr("maskgen.storage.filesystem.ATTEMPTS", 3)
     place = f"{s3.bucket()}/smfd"
     between = proxy(seed=seed, rate=rate, kinds=FAULTS)
     engine = {"engine": "joblib", "workers": workers} if workers > 1 else {}

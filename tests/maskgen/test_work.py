@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import maskgen
-from maskgen import work
 from maskgen.errors import MaskgenError
+from maskgen.pipeline import shard
 
 LONG = 120
 """Seconds after which something that must happen counts as not happening; it takes milliseconds."""
@@ -22,7 +22,7 @@ def test_a_shard_is_committed_while_the_next_is_drawn(
     tree: Path, built: Path, make: Callable[..., Path], tmp_path: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, met = [threading.Event() for _ in range(10)], []
-    replace, make_samples = os.replace, work.make_samples
+    replace, make_samples = os.replace, shard.make_samples
 
     def watched_samples(*arguments: Any) -> Any:
         yield from make_samples(*arguments)
@@ -34,7 +34,7 @@ def test_a_shard_is_committed_while_the_next_is_drawn(
             met.append(drawn[1].wait(LONG))
         replace(written, path)
 
-    monkeypatch.setattr(work, "make_samples", watched_samples)
+    monkeypatch.setattr(shard, "make_samples", watched_samples)
     monkeypatch.setattr(os, "replace", watched_replace)
     out = make(tree, tmp_path / "smfd", format="both")
     assert met == [True]

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskgen.demo import write_demo
-from mfr_train.recipes import TrainSettings
+from maskgen.cli.demo import write_demo
+from mfr_train.training.train_settings import TrainSettings
 
 
 @pytest.fixture(scope="session")

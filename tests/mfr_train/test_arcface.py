@@ -16,12 +16,13 @@ from torch import nn
 
 import maskgen
 from maskgen.errors import UsageError
-from mfr_train import arcface
-from mfr_train.backbones import load_backbone
-from mfr_train.evaluate import EvalSettings, evaluate
-from mfr_train.features import embed_rows
-from mfr_train.models import load_run
-from mfr_train.train import TrainSettings, train
+from mfr_train.data.feature_cache import embed_rows
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.networks import onnx_network
+from mfr_train.networks.backbones import load_backbone
+from mfr_train.networks.model import load_run
+from mfr_train.training.train import TrainSettings, train
 
 pytest.importorskip("onnx", reason="PyTorch writes ONNX files with it")
 
@@ -66,12 +67,12 @@ def network() -> Embedder:
 def test_embeddings_are_those_of_pytorch(
     network: Embedder, astronaut: np.ndarray, landmarker: maskgen.Landmarker, tmp_path: Path, several: bool
 ) -> None:
-    run, dim, _ = arcface.load(export(network, tmp_path / "net.onnx", several=several))
+    run, dim, _ = onnx_network.load(export(network, tmp_path / "net.onnx", several=several))
     assert dim == 16
     face = landmarker.find(astronaut)
     assert face
     images, landmarks = [astronaut, astronaut[:, ::-1], astronaut], np.stack([face.landmarks] * 3)
-    faces = np.stack([arcface.aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
+    faces = np.stack([onnx_network.aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
     pixels = (torch.from_numpy(faces).permute(0, 3, 1, 2).float() - 127.5) / 127.5
     with torch.inference_mode():
         wanted = network(pixels).numpy()
@@ -89,11 +90,11 @@ def test_an_aligned_face_has_its_points_where_arcface_wants_them(
         turn = cv2.getRotationMatrix2D((220.0, 120.0), angle, scale)
         turned = cv2.warpAffine(astronaut, turn, (512, 512))
         landmarks = face.landmarks @ turn[:, :2].T + turn[:, 2]
-        matrix = arcface.similarity(arcface.five_points(landmarks), arcface.PLACES)
-        placed = arcface.five_points(landmarks) @ matrix[:, :2].T + matrix[:, 2]
-        assert np.abs(placed - arcface.PLACES).max() < 6
-        upright = arcface.aligned(astronaut, face.landmarks).astype(float)
-        assert np.abs(arcface.aligned(turned, landmarks) - upright)[20:100, 20:92].mean() < 12
+        matrix = onnx_network.similarity(onnx_network.five_points(landmarks), onnx_network.PLACES)
+        placed = onnx_network.five_points(landmarks) @ matrix[:, :2].T + matrix[:, 2]
+        assert np.abs(placed - onnx_network.PLACES).max() < 6
+        upright = onnx_network.aligned(astronaut, face.landmarks).astype(float)
+        assert np.abs(onnx_network.aligned(turned, landmarks) - upright)[20:100, 20:92].mean() < 12
 
 
 @given(turn=st.floats(-3, 3), scale=st.floats(0.1, 10), move=st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
@@ -104,8 +105,8 @@ def test_a_similarity_is_found_again(turn: float, scale: float, move: tuple[floa
             [scale * np.sin(turn), scale * np.cos(turn), move[1]],
         ]
     )
-    target = arcface.PLACES @ wanted[:, :2].T + wanted[:, 2]
-    np.testing.assert_allclose(arcface.similarity(arcface.PLACES, target), wanted, atol=1e-6)
+    target = onnx_network.PLACES @ wanted[:, :2].T + wanted[:, 2]
+    np.testing.assert_allclose(onnx_network.similarity(onnx_network.PLACES, target), wanted, atol=1e-6)
 
 
 def test_an_onnx_network_is_measured_and_gets_an_embedding(
@@ -140,7 +141,7 @@ def test_an_onnx_network_is_measured_and_gets_an_embedding(
 def test_other_weights_have_another_hash(network: Embedder, tmp_path: Path) -> None:
     torch.manual_seed(1)
     one, other = export(network, tmp_path / "one.onnx"), export(Embedder(), tmp_path / "other.onnx")
-    assert arcface.load(one)[2] == arcface.load(one)[2] != arcface.load(other)[2]
+    assert onnx_network.load(one)[2] == onnx_network.load(one)[2] != onnx_network.load(other)[2]
 
 
 def test_what_is_no_face_network_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +154,6 @@ def test_what_is_no_face_network_is_one_sentence(tmp_path: Path, capfd: pytest.C
         (picture, r"gives \(1, 1, 110, 110\) for one face and no embedding"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
-            arcface.load(path)
+            onnx_network.load(path)
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
-from mfr_train import backbones
+from mfr_train.networks import backbones, dlib_network, resnet
 
 
 @pytest.fixture(scope="module")
-def network() -> backbones.Network:
+def network() -> resnet.Network:
     torch.manual_seed(0)
-    return backbones.Network("resnet18")
+    return resnet.Network("resnet18")
 
 
 def pictures(count: int = 3, size: int = 32) -> tuple[list[np.ndarray], np.ndarray]:
@@ -28,7 +28,7 @@ def pictures(count: int = 3, size: int = 32) -> tuple[list[np.ndarray], np.ndarr
 
 def test_resnet_features_are_torchvisions_pooled_last_convolution(network):
     images, landmarks = pictures()
-    found = backbones.resnet_backbone(network, "resnet18", 32).features(images, landmarks)
+    found = resnet.resnet_backbone(network, "resnet18", 32).features(images, landmarks)
     plain = resnet18()
     plain.fc = torch.nn.Identity()
     plain.load_state_dict(network.trunk.state_dict())
@@ -42,7 +42,7 @@ def test_resnet_features_are_torchvisions_pooled_last_convolution(network):
 
 def test_features_do_not_depend_on_how_pictures_are_grouped(network, monkeypatch):
     images, landmarks = pictures(5)
-    backbone = backbones.resnet_backbone(network, "resnet18", 32)
+    backbone = resnet.resnet_backbone(network, "resnet18", 32)
     together = backbone.features(images, landmarks)
     monkeypatch.setattr(backbones, "CHUNK", 2)
     np.testing.assert_allclose(backbone.features(images, landmarks), together, rtol=1e-4, atol=1e-5)
@@ -50,16 +50,16 @@ def test_features_do_not_depend_on_how_pictures_are_grouped(network, monkeypatch
 
 
 def test_a_backbone_never_trains(network):
-    backbones.resnet_backbone(network, "resnet18", 32)
+    resnet.resnet_backbone(network, "resnet18", 32)
     assert not network.trunk.training
     assert not any(parameter.requires_grad for parameter in network.trunk.parameters())
 
 
 def test_the_fingerprint_follows_every_number_and_the_input_size(network):
-    first = backbones.fingerprint(network, "resnet18", 32)
-    assert backbones.fingerprint(network, "resnet18", 64) != first
+    first = resnet.fingerprint(network, "resnet18", 32)
+    assert resnet.fingerprint(network, "resnet18", 64) != first
     network.trunk.bn1.running_mean[3] += 1e-6
-    assert backbones.fingerprint(network, "resnet18", 32) != first
+    assert resnet.fingerprint(network, "resnet18", 32) != first
     network.trunk.bn1.running_mean[3] -= 1e-6
 
 
@@ -73,7 +73,7 @@ def test_weights_files_load_with_or_without_a_classifier(network, tmp_path, endi
     else:
         save_file(state, path, metadata={"architecture": "resnet18", "input_size": "32"})
     loaded = backbones.load_backbone("resnet18", weights=path, input_size=32)
-    assert loaded.fingerprint == backbones.fingerprint(network, "resnet18", 32)
+    assert loaded.fingerprint == resnet.fingerprint(network, "resnet18", 32)
     if ending == "safetensors":
         assert backbones.load_backbone(str(path)).fingerprint == loaded.fingerprint
 
@@ -82,7 +82,7 @@ def test_weights_without_the_count_of_batches_load(network, tmp_path):
     state = {name: tensor for name, tensor in network.trunk.state_dict().items() if "num_batches" not in name}
     torch.save(state, tmp_path / "old.pth")
     loaded = backbones.load_backbone("resnet18", weights=tmp_path / "old.pth", input_size=32)
-    assert loaded.fingerprint == backbones.fingerprint(network, "resnet18", 32)
+    assert loaded.fingerprint == resnet.fingerprint(network, "resnet18", 32)
 
 
 def test_unfit_weights_are_refused_in_a_sentence(network, tmp_path):
@@ -132,7 +132,7 @@ def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
     points = np.stack([face_points(), face_points() + 3])
     backbone = backbones.load_backbone("dlib")
     found = backbone.features(images, points)
-    model = dlib.face_recognition_model_v1(str(backbones.model_path(backbones.DLIB_MODEL)))
+    model = dlib.face_recognition_model_v1(str(backbones.model_path(dlib_network.DLIB_MODEL)))
     for image, landmarks, feature in zip(images, points, found, strict=True):
         face = dlib.full_object_detection(
             dlib.rectangle(5, 5, 9, 9), [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
@@ -144,8 +144,8 @@ def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
 
 def test_resizing_keeps_a_picture_of_the_right_size_as_it_is():
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert backbones.resized(image, 4) is image
-    np.testing.assert_array_equal(backbones.resized(np.full((8, 8, 3), 7, np.uint8), 4), np.full((4, 4, 3), 7))
+    assert resnet.resized(image, 4) is image
+    np.testing.assert_array_equal(resnet.resized(np.full((8, 8, 3), 7, np.uint8), 4), np.full((4, 4, 3), 7))
 
 
 def test_a_run_folder_is_a_weights_file(network, tmp_path: Path):

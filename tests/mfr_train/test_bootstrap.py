@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfr_train import bootstrap, metrics, scores
-from mfr_train.bootstrap import MOST_BINS, pair_index, resample, units
-from mfr_train.measure import measure
-from mfr_train.scores import Comparison, Side
+from mfr_train.evaluation import bootstrap, metrics, scores
+from mfr_train.evaluation.bootstrap import MOST_BINS, pair_index, resample, units
+from mfr_train.evaluation.measure import measure
+from mfr_train.evaluation.scores import Comparison, Side
 
 SUBJECTS = 9
 

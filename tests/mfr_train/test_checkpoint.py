@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import checkpoint
+from mfr_train.training import checkpoint
 
 
 def trained(seed: int = 0) -> tuple[nn.Linear, torch.optim.SGD]:

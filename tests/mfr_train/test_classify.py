@@ -14,10 +14,12 @@ from torch import nn
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import backbones, checkpoint, classify, curve, hardware
-from mfr_train.distributed import Group
-from mfr_train.recipes import TrainSettings, filled
-from mfr_train.train import train
+from mfr_train import hardware
+from mfr_train.networks import resnet
+from mfr_train.training import checkpoint, classify, curve
+from mfr_train.training.distributed import Group
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings, filled
 
 Tiny = Callable[..., TrainSettings]
 
@@ -86,7 +88,7 @@ def test_a_batch_in_pieces_is_the_whole_batch_where_batchnorm_is_not_in_the_way(
         found.append(weights(tmp_path / f"{micro}"))
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     torch.manual_seed(0)
-    start = backbones.Network("resnet18", 7).state_dict()
+    start = resnet.Network("resnet18", 7).state_dict()
     for name, tensor in start.items():
         moved, other = (each[f"model.{name}"] - tensor for each in found)
         if tensor.is_floating_point() and "running" not in name:
@@ -101,7 +103,7 @@ def test_batchnorm_that_trains_normalises_each_piece_and_its_statistics_are_thei
     settings = tiny(micro_batch=4, iterations=1, validate_every=1)
     run(settings)
     torch.manual_seed(0)
-    network = backbones.Network("resnet18", 7)
+    network = resnet.Network("resnet18", 7)
     feed = classify.data.Feed(settings.data, 8, 32, maskgen.VARIANTS, 0.5, 0, settings.buffer)
     images, labels = next(classify.data.batches(feed))
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -312,14 +314,14 @@ except MaskgenError as error:
 def test_too_little_memory_names_a_micro_batch_that_the_same_run_then_takes(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = backbones.Network.forward
+    forward = resnet.Network.forward
 
-    def small(self: backbones.Network, images: torch.Tensor) -> torch.Tensor:
+    def small(self: resnet.Network, images: torch.Tensor) -> torch.Tensor:
         if self.training and len(images) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return forward(self, images)
 
-    monkeypatch.setattr(backbones.Network, "forward", small)
+    monkeypatch.setattr(resnet.Network, "forward", small)
     for micro, advised in ((None, 4), (4, 2)):
         with pytest.raises(
             MaskgenError, match=f"too little memory for {2 * advised} .* at once; give --micro-batch {advised} and"
@@ -329,7 +331,7 @@ def test_too_little_memory_names_a_micro_batch_that_the_same_run_then_takes(
 
 
 def test_too_little_memory_of_a_machine_without_gpu(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones.Network, "forward", lambda self, images: torch.empty(2**50))
+    monkeypatch.setattr(resnet.Network, "forward", lambda self, images: torch.empty(2**50))
     with pytest.raises(MaskgenError, match="too little memory for 1 photographs at once; give a smaller --input-size"):
         run(tiny(micro_batch=1, input_size=48))
 
@@ -352,7 +354,7 @@ def test_workers_that_find_no_work_are_told(tiny: Tiny, caplog: pytest.LogCaptur
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones.Network, "forward", lambda self, images: torch.ones(2) @ torch.ones(3))
+    monkeypatch.setattr(resnet.Network, "forward", lambda self, images: torch.ones(2) @ torch.ones(3))
     with pytest.raises(RuntimeError, match="size"):
         run(tiny())
 

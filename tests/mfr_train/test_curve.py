@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import curve
-from mfr_train.curve import Curve
+from mfr_train.training import curve
+from mfr_train.training.curve import Curve
 
 HEAD = "stage,iteration,loss,lr,val_accuracy"
 

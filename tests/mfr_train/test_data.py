@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import maskgen
 from maskgen.errors import UsageError
-from mfr_train import data
-from mfr_train.data import Feed
+from mfr_train.data import batches
+from mfr_train.data.batches import Feed
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def assert_same(a, b) -> None:
 
 @given(length=st.integers(1, 300), buffer=st.integers(1, 400), lane=st.integers(0, 3))
 def test_a_lane_takes_every_row_once_and_none_before_its_time(length, buffer, lane):
-    turn = data.order(1, 0, lane, length, buffer)
+    turn = batches.order(1, 0, lane, length, buffer)
     assert sorted(turn) == list(range(length))
     # A buffer of b rows cannot give at position p what lies beyond row p + b - 1.
     assert all(row <= position + buffer - 1 for position, row in enumerate(turn))
@@ -55,7 +55,7 @@ def test_an_epoch_shows_each_photograph_once(demo, feed):
         seen = [
             row.key
             for lane in range(feed.lanes)
-            for row, _ in islice(data.lane_rows(feed, lane, epoch * length), length)
+            for row, _ in islice(batches.lane_rows(feed, lane, epoch * length), length)
         ]
         assert len(set(seen)) == len(seen) == length * feed.lanes
         assert rows - len(seen) < feed.lanes
@@ -65,9 +65,9 @@ def test_an_epoch_shows_each_photograph_once(demo, feed):
 
 def test_pixels_and_labels_are_those_of_the_row(demo, feed):
     rows = {row.key: row for row in maskgen.open(demo).rows("train")}
-    images, labels = first(data.batches(feed), 1)[0]
+    images, labels = first(batches.batches(feed), 1)[0]
     each = feed.batch // feed.lanes
-    drawn = [pair for lane in range(feed.lanes) for pair in islice(data.lane_rows(feed, lane), each)]
+    drawn = [pair for lane in range(feed.lanes) for pair in islice(batches.lane_rows(feed, lane), each)]
     for image, label, (row, name) in zip(images, labels, drawn, strict=True):
         np.testing.assert_array_equal(image, rows[row.key].image(name))
         assert label == rows[row.key].label
@@ -75,22 +75,22 @@ def test_pixels_and_labels_are_those_of_the_row(demo, feed):
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_each_batch_exactly(feed, world):
-    alone = first(data.batches(feed), 20)
-    shares = [first(data.batches(feed, rank, world), 20) for rank in range(world)]
+    alone = first(batches.batches(feed), 20)
+    shares = [first(batches.batches(feed, rank, world), 20) for rank in range(world)]
     joined = [tuple(np.concatenate(part) for part in zip(*pieces, strict=True)) for pieces in zip(*shares, strict=True)]
     assert_same(joined, alone)
 
 
 def test_workers_change_nothing(feed):
-    alone = first(data.batches(feed), 12)
-    assert_same(first(data.batches(feed, workers=2), 12), alone)
+    alone = first(batches.batches(feed), 12)
+    assert_same(first(batches.batches(feed, workers=2), 12), alone)
     # Three do not divide eight lanes: two are taken.
-    assert_same(first(data.batches(feed, workers=3, start=10), 2), alone[10:])
+    assert_same(first(batches.batches(feed, workers=3, start=10), 2), alone[10:])
 
 
 @pytest.mark.parametrize("start", [1, 7, 8, 20])
 def test_going_on_at_an_iteration_gives_what_was_due(feed, start):
-    assert_same(first(data.batches(feed, start=start), 5), first(data.batches(feed), start + 5)[start:])
+    assert_same(first(batches.batches(feed, start=start), 5), first(batches.batches(feed), start + 5)[start:])
 
 
 def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch):
@@ -102,18 +102,18 @@ def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch)
     monkeypatch.setattr(maskgen.Row, "image", lambda row, name: pytest.fail("decoded"))
     one = replace(feed, batch=1)
     length = maskgen.open(feed.data).count("train")
-    list(islice(data.lane_rows(one, 0), length))
+    list(islice(batches.lane_rows(one, 0), length))
     every = len(read)
     read.clear()
-    list(islice(data.lane_rows(one, 0, length - 2), 2))
+    list(islice(batches.lane_rows(one, 0, length - 2), 2))
     assert len(read) < every
 
 
 def test_formats_and_stores_give_the_same_batches(demo_tree, feed, make, tmp_path):
     tar = make(demo_tree, tmp_path / "tar", size=64, shard_size=12, format="webdataset")
-    assert_same(first(data.batches(replace(feed, data=str(tar))), 10), first(data.batches(feed), 10))
+    assert_same(first(batches.batches(replace(feed, data=str(tar))), 10), first(batches.batches(feed), 10))
     recipe = make(demo_tree, tmp_path / "recipe", size=64, shard_size=12, store="recipe")
-    drawn, stored = (first(data.batches(replace(feed, data=str(folder))), 10) for folder in (recipe, feed.data))
+    drawn, stored = (first(batches.batches(replace(feed, data=str(folder))), 10) for folder in (recipe, feed.data))
     for (images, labels), (others, other_labels) in zip(drawn, stored, strict=True):
         np.testing.assert_array_equal(labels, other_labels)
         # Masked pictures differ by what JPEG does to a rendered one.
@@ -122,18 +122,18 @@ def test_formats_and_stores_give_the_same_batches(demo_tree, feed, make, tmp_pat
 
 def test_random_variants(demo_tree, make, tmp_path):
     folder = make(demo_tree, tmp_path / "random", size=64, variants="random")
-    images, labels = first(data.batches(Feed(str(folder), 4, 32, ("masked",), 1.0, 0, 8)), 1)[0]
+    images, labels = first(batches.batches(Feed(str(folder), 4, 32, ("masked",), 1.0, 0, 8)), 1)[0]
     assert images.shape == (4, 32, 32, 3)
     assert (labels >= 0).all()
 
 
 def test_masked_share_and_variants_are_drawn_evenly(feed):
-    drawn = Counter(data.picture(f"{key:09d}", epoch, feed) for key in range(3000) for epoch in range(4))
+    drawn = Counter(batches.picture(f"{key:09d}", epoch, feed) for key in range(3000) for epoch in range(4))
     assert abs(drawn.pop("unmasked") / 12_000 - 0.5) < 0.02
     assert set(drawn) == set(maskgen.VARIANTS)
     assert all(abs(count / 12_000 - 1 / 12) < 0.01 for count in drawn.values())
-    assert {data.picture(f"{key}", 0, replace(feed, masked_share=0.0)) for key in range(50)} == {"unmasked"}
-    assert "unmasked" not in {data.picture(f"{key}", 0, replace(feed, masked_share=1.0)) for key in range(50)}
+    assert {batches.picture(f"{key}", 0, replace(feed, masked_share=0.0)) for key in range(50)} == {"unmasked"}
+    assert "unmasked" not in {batches.picture(f"{key}", 0, replace(feed, masked_share=1.0)) for key in range(50)}
 
 
 def test_only_wanted_columns_are_read(feed, monkeypatch):
@@ -142,21 +142,21 @@ def test_only_wanted_columns_are_read(feed, monkeypatch):
     monkeypatch.setattr(
         maskgen.Dataset, "stored_pictures", lambda self, images: asked.add(tuple(images)) or original(self, images)
     )
-    first(data.batches(replace(feed, variants=("round_low",), masked_share=1.0)), 1)
+    first(batches.batches(replace(feed, variants=("round_low",), masked_share=1.0)), 1)
     assert asked == {("round_low",)}
     asked.clear()
-    first(data.batches(replace(feed, masked_share=0.0)), 1)
+    first(batches.batches(replace(feed, masked_share=0.0)), 1)
     assert asked == {("unmasked",)}
     asked.clear()
-    first(data.batches(replace(feed, variants=("round_low",))), 1)
+    first(batches.batches(replace(feed, variants=("round_low",))), 1)
     assert asked == {("unmasked", "round_low")}
 
 
 def test_what_cannot_be_shared_is_refused(feed):
     with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
-        next(data.batches(feed, 0, 3))
+        next(batches.batches(feed, 0, 3))
     with pytest.raises(UsageError, match="lower --batch"):
-        next(data.batches(replace(feed, batch=64)))
+        next(batches.batches(replace(feed, batch=64)))
 
 
 def test_a_damaged_shard_is_named(demo_tree, make, tmp_path, feed):
@@ -164,11 +164,11 @@ def test_a_damaged_shard_is_named(demo_tree, make, tmp_path, feed):
     shard = folder / "train" / "00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(maskgen.MaskgenError, match=r"train/00001\.parquet .*maskgen verify"):
-        first(data.batches(replace(feed, data=str(folder))), 20)
+        first(batches.batches(replace(feed, data=str(folder))), 20)
 
 
 def test_batches_are_uint8_tensors(feed):
-    images, labels = next(data.batches(feed))
+    images, labels = next(batches.batches(feed))
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
 

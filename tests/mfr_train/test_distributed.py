@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mfr_train import curve, distributed
-from mfr_train.recipes import TrainSettings
-from mfr_train.train import train
+from mfr_train.training import curve, distributed
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
 
 Tiny = Callable[..., TrainSettings]
 
@@ -64,7 +64,7 @@ def test_two_processes_train_what_one_does(tiny: Tiny, start: Callable, tmp_path
 
 
 def _network() -> torch.nn.Module:
-    from mfr_train.backbones import Network
+    from mfr_train.networks.resnet import Network
 
     return Network("resnet18", 7)
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import backbones, curve, embed, triplets
-from mfr_train.recipes import TrainSettings, filled
+from mfr_train.networks import resnet
+from mfr_train.training import curve, embed, triplets
+from mfr_train.training.train_settings import TrainSettings, filled
 
 LABELS = np.repeat(np.arange(5, dtype=np.int32), [4, 3, 6, 1, 2])
 FACTS = {"stage": "embed", "dataset": "d", "backbone": "b", "settings": {"dim": 16}}
@@ -128,9 +129,9 @@ def test_triplets_of_training_are_unmasked_masked_and_someone_else(settings: Tra
 def test_the_cache_gives_the_curve_of_running_the_network_each_step(settings: TrainSettings, tmp_path: Path) -> None:
     """A picture's feature depends on the others in its batch by float32 rounding alone, so the curves agree to 1e-4."""
     torch.manual_seed(0)
-    network = backbones.Network("resnet18")
+    network = resnet.Network("resnet18")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    backbone = backbones.resnet_backbone(network, "resnet18", 32)
+    backbone = resnet.resnet_backbone(network, "resnet18", 32)
     rng = np.random.default_rng(0)
     pixels = [rng.integers(0, 256, (len(LABELS), 32, 32, 3), dtype=np.uint8) for _ in range(3)]
     no_landmarks = np.zeros((0, 68, 2), np.float32)

@@ -16,15 +16,19 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import backbones, features, metrics, models, outputs
-from mfr_train.evaluate import EvalSettings, evaluate
+from mfr_train.data import feature_cache
+from mfr_train.evaluation import metrics, outputs
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.networks import backbone, resnet
+from mfr_train.networks import model as models
 
 SIDE = 6
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(backbones.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
@@ -33,7 +37,7 @@ def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         return np.stack([pixels(image) for image in images])
 
-    model = models.Model("pixels", backbones.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
+    model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
     monkeypatch.setattr(models, "load_model", lambda *_: model)
 
 
@@ -354,7 +358,7 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    for module, name in ((outputs, "write_report"), (features, "_pieces")):
+    for module, name in ((outputs, "write_report"), (feature_cache, "_pieces")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, interrupted)
             with pytest.raises(KeyboardInterrupt):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from maskgen.errors import MaskgenError
-from mfr_train import features
-from mfr_train.backbones import Backbone
+from mfr_train.data import feature_cache
+from mfr_train.networks.backbone import Backbone
 
 
 @dataclass
@@ -70,7 +70,7 @@ def mean_backbone() -> Backbone:
 
 def test_features_are_in_row_order_and_computed_once(tmp_path):
     told: list[int] = []
-    first = features.embed_rows(
+    first = feature_cache.embed_rows(
         FakeDataset(), mean_backbone(), "train", ("unmasked", "wide_high"), tmp_path, progress=told.append
     )
     np.testing.assert_array_equal(first["unmasked"], [[10 * i + 1, 1] for i in range(5)])
@@ -78,25 +78,28 @@ def test_features_are_in_row_order_and_computed_once(tmp_path):
     assert isinstance(first["unmasked"], np.memmap)
     assert sum(told) == 10
     calls.clear()
-    again = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), tmp_path)
+    again = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), tmp_path)
     assert calls == []
     np.testing.assert_array_equal(again["wide_high"], first["wide_high"])
-    kept_nowhere = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), None)
+    kept_nowhere = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), None)
     np.testing.assert_array_equal(kept_nowhere["wide_high"], first["wide_high"])
 
 
 def test_an_empty_split_has_no_features(tmp_path):
     for cache in (tmp_path, tmp_path, None):
-        found = features.embed_rows(FakeDataset(), mean_backbone(), "val", ("unmasked",), cache)
+        found = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "val", ("unmasked",), cache)
         assert found["unmasked"].shape == (0, 2)
-    assert len(features.row_index(FakeDataset(), "val")) == 0
+    assert len(feature_cache.row_index(FakeDataset(), "val")) == 0
 
 
 def test_other_weights_or_data_have_a_cache_of_their_own(tmp_path):
     backbone, dataset = mean_backbone(), FakeDataset()
-    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
-    assert features.cache_path(tmp_path, dataset, replace(backbone, fingerprint="c" * 64), "train", "unmasked") != path
-    assert features.cache_path(tmp_path, FakeDataset(content="e" * 64), backbone, "train", "unmasked") != path
+    path = feature_cache.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    assert (
+        feature_cache.cache_path(tmp_path, dataset, replace(backbone, fingerprint="c" * 64), "train", "unmasked")
+        != path
+    )
+    assert feature_cache.cache_path(tmp_path, FakeDataset(content="e" * 64), backbone, "train", "unmasked") != path
 
 
 @pytest.mark.parametrize(
@@ -112,18 +115,18 @@ def test_other_weights_or_data_have_a_cache_of_their_own(tmp_path):
 )
 def test_a_cache_of_anything_else_is_refused(tmp_path, field, value):
     dataset, backbone = FakeDataset(), mean_backbone()
-    features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
-    note = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked").with_suffix(".json")
+    feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+    note = feature_cache.cache_path(tmp_path, dataset, backbone, "train", "unmasked").with_suffix(".json")
     note.write_text(json.dumps({**json.loads(note.read_text()), field: value}))
     with pytest.raises(MaskgenError, match=f"another {field}"):
-        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+        feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "no array", "no JSON"])
 def test_a_damaged_cache_is_refused(tmp_path, damage):
     dataset, backbone = FakeDataset(), mean_backbone()
-    features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
-    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+    path = feature_cache.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
     data = path.read_bytes()
     if damage == "cut":
         path.write_bytes(data[:-4])
@@ -134,16 +137,16 @@ def test_a_damaged_cache_is_refused(tmp_path, damage):
     else:
         path.with_suffix(".json").write_text("{")
     with pytest.raises(MaskgenError, match=r"remove the folder .* computed anew"):
-        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+        feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
 
 
 def test_an_array_without_its_note_was_cut_off_and_is_computed_again(tmp_path):
     dataset, backbone = FakeDataset(), mean_backbone()
-    wanted = features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"].copy()
-    path = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
+    wanted = feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"].copy()
+    path = feature_cache.cache_path(tmp_path, dataset, backbone, "train", "unmasked")
     path.with_suffix(".json").unlink()
     path.write_bytes(b"half")
-    found = features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"]
+    found = feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)["unmasked"]
     np.testing.assert_array_equal(found, wanted)
     assert path.with_suffix(".json").is_file()
 
@@ -154,25 +157,25 @@ def test_an_interrupted_pass_leaves_no_cache(tmp_path):
 
     broken = replace(mean_backbone(), run=run)
     with pytest.raises(KeyboardInterrupt):
-        features.embed_rows(FakeDataset(), broken, "train", ("unmasked",), tmp_path)
+        feature_cache.embed_rows(FakeDataset(), broken, "train", ("unmasked",), tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    found = features.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
+    found = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
     assert found["unmasked"].shape == (5, 2)
 
 
 def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
     dataset, backbone = FakeDataset(), mean_backbone()
-    folder = features.cache_path(tmp_path, dataset, backbone, "train", "unmasked").parent
+    folder = feature_cache.cache_path(tmp_path, dataset, backbone, "train", "unmasked").parent
     folder.mkdir(parents=True)
     left = folder / f".maskgen-{'0' * 16}.unmasked.npy.tmp"
     left.write_bytes(b"half")
     (folder / "own.txt").write_text("not ours")
-    with features._at_work(folder):  # as another process would be
+    with feature_cache._at_work(folder):  # as another process would be
         assert not left.exists()
         left.write_bytes(b"what that one is writing")
-        features.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
+        feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
         assert left.exists()
-    features.embed_rows(dataset, backbone, "train", ("unmasked", "wide_high"), tmp_path)
+    feature_cache.embed_rows(dataset, backbone, "train", ("unmasked", "wide_high"), tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [
         "own.txt", "unmasked.json", "unmasked.npy", "wide_high.json", "wide_high.npy",
     ]  # fmt: skip
@@ -187,10 +190,10 @@ def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch
     def killed(rows, name):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(features, "_dlib_features", killed)
+    monkeypatch.setattr(feature_cache, "_dlib_features", killed)
     dlib = replace(mean_backbone(), name="dlib", input_size=None)
     with pytest.raises(MaskgenError, match="was killed, perhaps for want of memory; give fewer --workers and run"):
-        features.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
+        feature_cache.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -198,13 +201,13 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(features, "open_memmap", full)
+    monkeypatch.setattr(feature_cache, "open_memmap", full)
     with pytest.raises(MaskgenError, match="No space left on device"):
-        features.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
+        feature_cache.embed_rows(FakeDataset(), mean_backbone(), "train", ("unmasked",), tmp_path)
 
 
 def test_the_row_index_names_every_row():
-    index = features.row_index(FakeDataset(3), "train")
+    index = feature_cache.row_index(FakeDataset(3), "train")
     assert index.keys.tolist() == ["000000000", "000000001", "000000002"]
     assert index.labels.tolist() == [0, 0, 1]
     assert index.identities.tolist() == ["n0", "n0", "n1"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mfr_train import losses
-from mfr_train.choices import DISTANCES
+from mfr_train.defaults import DISTANCES
+from mfr_train.training import losses
 
 A = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
 P = torch.tensor([[0.6, 0.8], [1.0, 0.0]])

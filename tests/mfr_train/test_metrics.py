@@ -10,7 +10,7 @@ from pyeer import eer_stats
 from sklearn.metrics import roc_auc_score
 
 from maskgen.errors import MaskgenError
-from mfr_train import metrics
+from mfr_train.evaluation import metrics
 
 INFINITY = float("inf")
 

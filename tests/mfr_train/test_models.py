@@ -13,12 +13,13 @@ from safetensors.torch import save_file as save_torch
 from torchvision.models import get_model
 
 from maskgen.errors import UsageError
-from mfr_train import backbones, models
-from mfr_train.models import Model
+from mfr_train.networks import backbone, resnet, run_files
+from mfr_train.networks import model as models
+from mfr_train.networks.model import Model
 
 
-def plain_backbone(dim: int = 2) -> backbones.Backbone:
-    return backbones.Backbone("plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim)))
+def plain_backbone(dim: int = 2) -> backbone.Backbone:
+    return backbone.Backbone("plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim)))
 
 
 def test_projection_by_hand():
@@ -50,10 +51,10 @@ def write_run(path, seed=0, embedding=True, record=()):
     path.mkdir(parents=True)
     (path / "settings.json").write_text(json.dumps(dict(record)))
     torch.manual_seed(seed)
-    network = backbones.Network("resnet18")
+    network = resnet.Network("resnet18")
     facts = {"architecture": "resnet18", "input_size": "32"}
     save_torch(network.trunk.state_dict(), path / "backbone.safetensors", metadata=facts)
-    print_ = backbones.fingerprint(network, "resnet18", 32)
+    print_ = resnet.fingerprint(network, "resnet18", 32)
     if embedding:
         tensors = {"weight": np.eye(4, 512, dtype=np.float32), "bias": np.zeros(4, np.float32)}
         save_file(tensors, path / "embedding.safetensors", {"backbone": "resnet18", "fingerprint": print_})
@@ -84,15 +85,15 @@ def test_an_embedding_of_another_backbone_is_refused(tmp_path):
 
 
 def test_the_newest_run_is_the_default(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "RUNS", tmp_path)
+    monkeypatch.setattr("mfr_train.networks.run_files.RUNS", tmp_path)
     with pytest.raises(UsageError, match="no trained run"):
-        models.newest_run(tmp_path)
+        run_files.newest_run(tmp_path)
     for age, name in enumerate(("2", "1")):
         write_run(tmp_path / name)
         for part in ("backbone.safetensors", "embedding.safetensors"):
             os.utime(tmp_path / name / part, (1_000_000 + age, 1_000_000 + age))
     (tmp_path / "features").mkdir()
-    assert models.newest_run(tmp_path).name == "1"
+    assert run_files.newest_run(tmp_path).name == "1"
 
 
 def test_a_finished_run_comes_before_a_newer_unfinished_one(tmp_path):
@@ -100,10 +101,10 @@ def test_a_finished_run_comes_before_a_newer_unfinished_one(tmp_path):
         write_run(tmp_path / name, embedding=finished, record={"finished": finished})
         for path in (tmp_path / name).iterdir():
             os.utime(path, (1_000_000 + age, 1_000_000 + age))
-    assert models.newest_run(tmp_path).name == "done"
+    assert run_files.newest_run(tmp_path).name == "done"
     for name in ("older", "done"):
         os.replace(tmp_path / name / "settings.json", tmp_path / name / "other.json")
-    assert models.newest_run(tmp_path).name == "stopped"
+    assert run_files.newest_run(tmp_path).name == "stopped"
 
 
 def test_an_unfinished_run_without_its_embedding_says_so(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from maskgen.errors import MaskgenError
-from mfr_train import metrics, plots
+from mfr_train.evaluation import metrics, plots
+from mfr_train.training import plots as training_plots
 
 
 def test_thinning_keeps_ends_and_operating_points() -> None:
@@ -37,7 +38,7 @@ def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["classify"]["val_accuracy"], [[2, 3], [0.25, 0.5]])
     np.testing.assert_array_equal(plots._drops(found["classify"]["lr"]), [3])
     assert found["embed"]["val_accuracy"][0].size == 0
-    plots.plot_curves(table, tmp_path / "curves.png")
+    training_plots.plot_curves(table, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 1
 
 
@@ -53,5 +54,5 @@ def test_an_unusable_training_table_is_one_sentence(tmp_path: Path, text: str, s
     table = tmp_path / "curves.csv"
     table.write_text(text)
     with pytest.raises(MaskgenError, match=said):
-        plots.plot_curves(table, tmp_path / "curves.png")
+        training_plots.plot_curves(table, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from maskgen import demo
-from mfr_train.evaluate import EvalSettings, evaluate
+from maskgen.cli import demo
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.evaluate import evaluate
 
 PEOPLE = 8
 

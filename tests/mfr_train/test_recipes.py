@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from maskgen.errors import UsageError
-from mfr_train.backbones import Network
-from mfr_train.recipes import FREE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
+from mfr_train.networks.resnet import Network
+from mfr_train.training.train_settings import FREE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
 
 
 def test_the_paper_recipe_is_the_papers() -> None:

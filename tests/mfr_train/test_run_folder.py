@@ -11,8 +11,8 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train.recipes import TrainSettings, filled
-from mfr_train.run_folder import claimed
+from mfr_train.training.run_folder import claimed
+from mfr_train.training.train_settings import TrainSettings, filled
 
 
 @pytest.fixture

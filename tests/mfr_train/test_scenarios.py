@@ -9,8 +9,8 @@ import pytest
 
 from maskgen import VARIANTS
 from maskgen.errors import UsageError
-from mfr_train import scenarios
-from mfr_train.scenarios import Photographs, pairing, read_protocol
+from mfr_train.evaluation import scenarios
+from mfr_train.evaluation.scenarios import Photographs, pairing, read_protocol
 
 PEOPLE = Photographs(
     np.array([f"{number:09d}" for number in range(600)]), np.arange(600) // 6, VARIANTS, np.array([""] * 600)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskgen.errors import MaskgenError
-from mfr_train import metrics, scores
-from mfr_train.scores import Comparison
+from mfr_train.evaluation import metrics, scores
+from mfr_train.evaluation.scores import Comparison
 
 
 def made(count: int, subjects: int, dim: int, seed: int, spread: float = 2.0, people: int = 9) -> scores.Side:

@@ -13,13 +13,14 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError
-from mfr_train import data, features
-from mfr_train.backbones import Backbone
-from mfr_train.console import train_with_summary
-from mfr_train.data import Feed
-from mfr_train.evaluate import EvalSettings, evaluate
-from mfr_train.sweep import sweep
-from mfr_train.train import TrainSettings, train
+from mfr_train.cli.console import train_with_summary
+from mfr_train.data import batches, feature_cache
+from mfr_train.data.batches import Feed
+from mfr_train.data.one_pass import sweep
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.networks.backbone import Backbone
+from mfr_train.training.train import TrainSettings, train
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def stored(s3: Any, demo: Path) -> str:
 def test_batches_are_those_of_the_folder(demo: Path, stored: str, workers: int) -> None:
     here = Feed(str(demo), 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)
     there = dataclasses.replace(here, data=stored)
-    pairs = zip(data.batches(here, start=5), data.batches(there, workers=workers, start=5), strict=False)
+    pairs = zip(batches.batches(here, start=5), batches.batches(there, workers=workers, start=5), strict=False)
     for (images, labels), (others, other_labels) in islice(pairs, 6):
         np.testing.assert_array_equal(images.numpy(), others.numpy())
         np.testing.assert_array_equal(labels.numpy(), other_labels.numpy())
@@ -53,15 +54,15 @@ def test_the_markers_are_asked_for_once_and_not_by_each_lane(stored: str, monkey
     opened = []
     original = maskgen.open
     monkeypatch.setattr(maskgen, "open", lambda path: opened.append(path) or original(path))
-    next(data.batches(Feed(stored, 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)))
+    next(batches.batches(Feed(stored, 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)))
     assert len(opened) == 2, "for the rows of the split, and for the eight lanes"
 
 
 def test_rows_and_features_are_those_of_the_folder(demo: Path, stored: str, tmp_path: Path) -> None:
     here, there = maskgen.open(demo), maskgen.open(stored)
-    for field in dataclasses.fields(features.RowIndex):
+    for field in dataclasses.fields(feature_cache.RowIndex):
         for split in here.splits:
-            one, other = (getattr(features.row_index(dataset, split), field.name) for dataset in (here, there))
+            one, other = (getattr(feature_cache.row_index(dataset, split), field.name) for dataset in (here, there))
             np.testing.assert_array_equal(one, other)
 
     def means(images: Any, landmarks: Any) -> Any:
@@ -69,11 +70,13 @@ def test_rows_and_features_are_those_of_the_folder(demo: Path, stored: str, tmp_
 
     backbone = Backbone("mean", 2, 64, "b" * 64, means)
     names = ("unmasked", "wide_high")
-    one = features.embed_rows(here, backbone, "train", names, None)
-    other = features.embed_rows(there, backbone, "train", names, tmp_path)
+    one = feature_cache.embed_rows(here, backbone, "train", names, None)
+    other = feature_cache.embed_rows(there, backbone, "train", names, tmp_path)
     for name in names:
         np.testing.assert_array_equal(one[name], other[name])
-    assert features.embed_rows(here, backbone, "train", names, tmp_path)["unmasked"].filename, "one cache serves both"
+    assert feature_cache.embed_rows(here, backbone, "train", names, tmp_path)["unmasked"].filename, (
+        "one cache serves both"
+    )
 
 
 def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
@@ -114,7 +117,7 @@ def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
 
 def test_a_data_set_that_cannot_be_trained_on_is_named_without_its_secret(s3: Any, stored: str) -> None:
     for failing in (
-        lambda: next(data.batches(Feed(stored, 64 * 64, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4))),
+        lambda: next(batches.batches(Feed(stored, 64 * 64, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4))),
         lambda: train(TrainSettings(data=stored, variants=("huge",))),
         lambda: train(TrainSettings(data=s3.uri("no-such-bucket/smfd"))),
         lambda: evaluate(EvalSettings(data=s3.uri("no-such-bucket/smfd"), model="dlib")),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import maskgen
-from mfr_train import features, sweep
-from mfr_train.backbones import Network, resnet_backbone
-from mfr_train.data import Feed, picture
-from mfr_train.workers import decoded
+from mfr_train.data import feature_cache, one_pass
+from mfr_train.data.batches import Feed, picture
+from mfr_train.data.decoders import decoded
+from mfr_train.networks.resnet import Network, resnet_backbone
 
 Pieces = dict[int, tuple[bytes, int]]
 
@@ -26,7 +26,7 @@ def only(demo: Path) -> partial[str]:
 
 def pieces(demo: Path, only: partial[str], workers: int = 0, rank: int = 0, world: int = 1) -> list[Pieces]:
     """Each piece as pixels and label by row number."""
-    found = sweep.sweep(maskgen.open(demo), "train", maskgen.VARIANTS, only, 48, workers, rank, world)
+    found = one_pass.sweep(maskgen.open(demo), "train", maskgen.VARIANTS, only, 48, workers, rank, world)
     return [
         {int(number): (image.numpy().tobytes(), int(label)) for number, image, label in zip(*piece, strict=True)}
         for piece in found
@@ -38,7 +38,7 @@ def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -
     seen = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
     assert sorted(seen) == list(range(len(rows)))
     for number, row in enumerate(rows):
-        image = sweep.resized(row.image(only(row.key)), 48)
+        image = one_pass.resized(row.image(only(row.key)), 48)
         assert seen[number] == (image.tobytes(), row.label)
 
 
@@ -48,9 +48,11 @@ def test_the_pieces_are_the_same_for_any_number_of_workers(
     alone = pieces(demo, only)
     assert len(alone) == len(maskgen.open(demo).shards("train")) > 3
     started = []
-    monkeypatch.setattr(sweep, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers))
+    monkeypatch.setattr(
+        one_pass, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers)
+    )
     assert pieces(demo, only, workers=2) == alone
-    monkeypatch.setattr(sweep, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "WORTH", 1)
     assert sorted(pieces(demo, only, workers=2), key=min) == alone
     assert started == [0, 2], "few photographs are not worth a process"
 
@@ -66,10 +68,10 @@ def test_features_are_the_same_for_any_number_of_workers(
 ) -> None:
     backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
     dataset = maskgen.open(demo)
-    alone = features.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
+    alone = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
     assert len(np.unique(alone.sum(axis=1))) > len(alone) // 2, "each photograph has features of its own"
-    monkeypatch.setattr(sweep, "WORTH", 1)
-    shared = features.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
+    monkeypatch.setattr(one_pass, "WORTH", 1)
+    shared = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
     np.testing.assert_array_equal(shared, alone)
 
 
@@ -82,7 +84,7 @@ def test_a_damaged_shard_is_named(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    monkeypatch.setattr(sweep, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "WORTH", 1)
     out = make(demo_tree, tmp_path / "smfd", size=48, shard_size=12)
     shard = out / "train/00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-200])

@@ -18,10 +18,13 @@ from torchvision.models import resnet18
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train import classify, curve, hardware, models, train
-from mfr_train.backbones import Network, load_backbone
-from mfr_train.features import embed_rows
-from mfr_train.recipes import TrainSettings
+from mfr_train import hardware
+from mfr_train.data.feature_cache import embed_rows
+from mfr_train.networks import model as models
+from mfr_train.networks.backbones import load_backbone
+from mfr_train.networks.resnet import Network
+from mfr_train.training import classify, curve, train
+from mfr_train.training.train_settings import TrainSettings
 
 Tiny = Callable[..., TrainSettings]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskgen.errors import UsageError
-from mfr_train import triplets
+from mfr_train.training import triplets
 
 LABELS = np.array([2, 0, 2, 1, 0, 2, 3], np.int32)
 

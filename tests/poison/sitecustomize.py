@@ -18,7 +18,7 @@ class Poison(MetaPathFinder):
     """Wraps `maskgen.decode.decode` as that module is loaded, so that other processes are left as they are."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "maskgen.decode":
+        if name != "maskgen.imaging.decode":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

@@ -1,0 +1,29 @@
+"""plan.parquet: a row group for each shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
+    """(split, shard, first row, rows) of every shard of a plan, in key order."""
+    split = table["split"].combine_chunks().dictionary_encode()
+    code, shard = split.indices.to_numpy(), table["shard"].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(code) != 0) | (np.diff(shard) != 0)]))
+    ends = np.append(starts[1:], len(code))
+    names = split.dictionary.to_pylist()
+    return [
+        (names[code[first]], int(shard[first]), int(first), int(end - first))
+        for first, end in zip(starts, ends, strict=True)
+    ]
+
+
+def write_plan(table: pa.Table, path: Path) -> None:
+    """Writes a plan as Parquet, one row group a shard, so that a worker reads its own rows only."""
+    with pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        for _, _, first, rows in shard_slices(table):
+            writer.write_table(table.slice(first, rows))

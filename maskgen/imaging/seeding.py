@@ -1,0 +1,45 @@
+"""What chance decides, as pure functions of seed and source: colours of masks, the one variant."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..errors import UsageError
+from .variants import VARIANTS
+
+NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
+"""Light blue, black, white, red: the colours NISTIR 8311 and 8331 test. NIST prints no RGB; these values are ours."""
+
+
+def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
+    """The colours, RGB, that the setting `--colors` allows; empty for `random`. Raises `UsageError`."""
+    if colors == "random":
+        return ()
+    if colors == "nist":
+        return NIST_COLORS
+    chosen = []
+    for text in colors.split(","):
+        digits = text.strip().removeprefix("#")
+        if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
+            raise UsageError(f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000.")
+        chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
+    return tuple(chosen)
+
+
+def color_of(seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
+    """The colour (RGB) of one photograph's mask: a pure function of the seed, the source's name and the variant."""
+    drawn = digest(seed, "color", variant, source)
+    if colors:
+        return colors[int.from_bytes(drawn[:8], "big") % len(colors)]
+    return drawn[0], drawn[1], drawn[2]
+
+
+def variant_of(seed: int, source: str) -> str:
+    """The one variant that `--variants random` draws for a photograph, each of the six alike."""
+    return VARIANTS[int.from_bytes(digest(seed, "variant", source)[:8], "big") % len(VARIANTS)]
+
+
+def digest(seed: int, purpose: str, *names: str) -> bytes:
+    """16 bytes that stand for chance: another purpose or name gives others that tell nothing of these."""
+    text = "\0".join((str(seed), purpose, *names))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

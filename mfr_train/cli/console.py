@@ -1,0 +1,57 @@
+"""What the mfr command shows: progress bars (quiet where there is no terminal) and tables at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskgen.cli.table import table
+from maskgen.storage.uri import redacted
+
+from ..evaluation import outputs
+from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.evaluate import evaluate
+from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE
+from ..training import curve
+from ..training.train import train
+from ..training.train_settings import TrainSettings
+
+
+def train_with_summary(settings: TrainSettings) -> str:
+    """Trains with a progress bar for each stage; returns what came of it. Empty in all processes but the first."""
+    folder = train(settings)
+    return _training(folder, settings.data) if os.environ.get("RANK", "0") == "0" else ""
+
+
+def _training(folder: Path, data: str) -> str:
+    stages: dict[str, list[dict[str, str]]] = {}
+    for row in curve.read(folder / "curve.csv"):
+        stages.setdefault(row["stage"], []).append(row)
+    lines = []
+    for stage, found in stages.items():
+        measured = [float(row["val_accuracy"]) for row in found if row["val_accuracy"]]
+        best = f"{100 * max(measured):.1f} %" if measured else "-"
+        lines.append(
+            [stage, int(found[-1]["iteration"]), *(f"{float(row['loss']):.3g}" for row in (found[0], found[-1])), best]
+        )
+    made = [name for name in ("curve.png", BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
+    head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
+    return "\n".join(
+        [
+            f"{folder} holds {', '.join(made)}, and the last and best {CHECKPOINTS}",
+            "",
+            table(head, lines),
+            "",
+            f"Next: mfr eval --run {folder} --data {redacted(data)}",
+        ]
+    )
+
+
+def eval_with_progress(settings: EvalSettings) -> str:
+    """Measures with a progress bar of pictures; returns the table and where the report lies."""
+    with tqdm(unit=" pictures", desc="embedding", disable=None, leave=False) as bar:
+        report = evaluate(settings, bar.update, bar.reset)
+    written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
+    return f"{outputs.table(report)}\n\n{report.out} holds {written}"

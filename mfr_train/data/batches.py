@@ -1,0 +1,221 @@
+"""Shards -> batches of pixels, in an order that is a function of (data set, seed, batch size) alone.
+
+An epoch is the shards in a shuffled order, laid end to end and cut into equal LANES; each lane is shuffled again
+by a buffer, and every batch takes the same number of photographs from each lane. Processes and workers own lanes:
+however many there are, batch i holds the same photographs in the same order. A lane runs on into its next epoch
+without a pause, so each photograph is seen once an epoch; only the remainder of rows / lanes (fewer than
+`MAX_LANES` photographs, others each epoch) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle, islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+import maskgen
+from maskgen import Row
+from maskgen.errors import UsageError
+
+from ..networks.resnet import resized
+from .decoders import AHEAD, Decoder, decoded
+
+Ints = npt.NDArray[np.int64]
+Batch = tuple[Tensor, Tensor]
+"""Pictures, uint8 (N, size, size, 3) RGB, and labels, int64 (N,)."""
+
+MAX_LANES = 64
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What batches are made of. `batch` counts photographs over all processes, `size` is the pictures' side.
+
+    Each photograph is drawn once an epoch: masked with probability `masked_share`, then as one of `variants`.
+    """
+
+    data: str
+    batch: int
+    size: int
+    variants: tuple[str, ...]
+    masked_share: float
+    seed: int
+    buffer: int
+    split: str = "train"
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes an epoch has: as many processes x workers as divide it can share the work."""
+        return math.gcd(self.batch, MAX_LANES)
+
+
+def batches(
+    feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0, pin: bool = False
+) -> Iterator[Batch]:
+    """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
+
+    With `workers` processes decoding; their number is lowered to one that divides this process's lanes. What went
+    before `start` is skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU fetches
+    while this process goes on. Raises `UsageError` where the batch cannot be shared by `world`.
+    """
+    lanes = feed.lanes
+    if lanes % world:
+        raise UsageError(
+            f"--batch {feed.batch} cannot be shared by {world} processes: make it a multiple of {world} "
+            f"(up to {MAX_LANES} processes, a power of two)."
+        )
+    own = lanes // world
+    dataset = maskgen.open(feed.data)
+    rows = dataset.count(feed.split)
+    if rows < lanes:
+        raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
+    lanes_here = range(rank * own, (rank + 1) * own)
+    return _batches(_Stream(feed, lanes_here, start), shared_by(feed, world, workers), pin)
+
+
+def shared_by(feed: Feed, world: int, workers: int) -> int:
+    """How many of `workers` processes decode for each of `world`: they own equal numbers of its lanes."""
+    own = feed.lanes // world
+    return max((number for number in range(1, workers + 1) if own % number == 0), default=0)
+
+
+def _batches(stream: _Stream, workers: int, pin: bool) -> Iterator[Batch]:
+    pieces = decoded(stream, workers)
+    if not workers:
+        yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in pieces) if pin else pieces
+    while workers:  # their pieces come in turn, and side by side they are the batch
+        images, labels = zip(*islice(pieces, workers), strict=True)
+        yield _joined(images, pin), _joined(labels, pin)
+
+
+def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
+    """A copy in memory of its own: the workers fill theirs again."""
+    shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+    return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
+
+
+class _Stream(Decoder):
+    """The batches of some lanes; in a worker process, of that worker's part of them."""
+
+    def __init__(self, feed: Feed, lanes: range, start: int) -> None:
+        self.feed, self.lanes, self.start = feed, lanes, start
+
+    def pieces(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        lanes = self.lanes
+        if worker:
+            share = len(lanes) // worker.num_workers
+            lanes = lanes[worker.id * share : (worker.id + 1) * share]
+        feed = self.feed
+        each = feed.batch // feed.lanes
+        shards = maskgen.open(feed.data).shards(feed.split)
+        streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
+        shape = (each * len(lanes), feed.size, feed.size, 3)
+        # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
+        # worker has as many batches as can be on their way, and the one that is being copied, and fills them again.
+        ring = cycle(_shared(shape) for _ in range(AHEAD + 1)) if worker else None
+        while True:
+            images = next(ring) if ring else torch.from_numpy(np.empty(shape, np.uint8))
+            labels = torch.empty(len(images), dtype=torch.int64)
+            pixels = images.numpy()
+            for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
+                pixels[number] = resized(row.image(name), feed.size)
+                labels[number] = row.label
+            yield images, labels
+
+
+def _shared(shape: tuple[int, ...]) -> Tensor:
+    shared: Tensor = torch.empty(shape, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+    return shared
+
+
+def lane_rows(
+    feed: Feed, lane: int, start: int = 0, shards: Sequence[maskgen.Shard] | None = None
+) -> Iterator[tuple[Row, str]]:
+    """The endless rows of one lane from position `start`, each with the name of the picture to show.
+
+    Shards whose rows were all taken before `start` are not opened. `shards` are the split's, where they are known:
+    a store is asked for them once and not by each lane.
+    """
+    shards = maskgen.open(feed.data).shards(feed.split) if shards is None else shards
+    length = sum(shard.rows for shard in shards) // feed.lanes
+    names = ["unmasked"] * (feed.masked_share < 1) + [*feed.variants] * (feed.masked_share > 0)
+    epoch, done = divmod(start, length)
+    while True:
+        turn = order(feed.seed, epoch, lane, length, feed.buffer)
+        when = np.argsort(turn)  # at which position of the lane each of its rows is taken
+        waiting: dict[int, tuple[Row, str]] = {}
+        rows = _numbered(shards, feed, epoch, lane, length, names, when, done)
+        for position in range(done, length):
+            while turn[position] not in waiting:
+                number, row, name = next(rows)
+                waiting[number] = row, name
+            yield waiting.pop(int(turn[position]))
+        epoch, done = epoch + 1, 0
+
+
+def _numbered(
+    shards: Sequence[maskgen.Shard],
+    feed: Feed,
+    epoch: int,
+    lane: int,
+    length: int,
+    names: Sequence[str],
+    when: Ints,
+    done: int,
+) -> Iterator[tuple[int, Row, str]]:
+    """The rows of a lane as they lie in the shards, and which picture to show; those done before are left out.
+
+    A row comes with its number in the lane, and has that one picture: the buffers of all lanes hold many rows.
+    """
+    begin, end = lane * length, (lane + 1) * length
+    shown: dict[str, str] = {}
+
+    def only(key: str) -> str:
+        name = shown[key] = picture(key, epoch, feed)
+        return name
+
+    first = 0
+    for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
+        shard = shards[index]
+        low, high = max(begin - first, 0), min(end - first, shard.rows)
+        if low < high:
+            numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
+            if numbers:
+                for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
+                    yield first + number - begin, row, shown.pop(row.key)
+        first += shard.rows
+
+
+@lru_cache(maxsize=MAX_LANES)
+def order(seed: int, epoch: int, lane: int, length: int, buffer: int) -> Ints:
+    """The order in which a shuffle buffer of that size gives the rows 0..length-1 of a lane: a permutation."""
+    picks = np.random.default_rng([seed, epoch, lane]).random(length)
+    held = list(range(min(buffer, length)))
+    turn = np.empty(length, np.int64)
+    for position, pick in enumerate(picks):
+        place = int(pick * len(held))
+        turn[position] = held[place]
+        following = position + buffer
+        if following < length:
+            held[place] = following
+        else:
+            held[place] = held[-1]
+            held.pop()
+    return turn
+
+
+def picture(key: str, epoch: int, feed: Feed) -> str:
+    """Which picture of a photograph an epoch shows: a draw by seed, epoch and key, so that no worker matters."""
+    digest = hashlib.blake2b(f"{feed.seed} {epoch} {key}".encode(), digest_size=16).digest()
+    masked, which = (int.from_bytes(part, "little") / 2**64 for part in (digest[:8], digest[8:]))
+    return feed.variants[int(which * len(feed.variants))] if masked < feed.masked_share else "unmasked"

@@ -1,0 +1,257 @@
+"""Features of every picture of a split, computed once by a frozen backbone and kept in memory-mapped files.
+
+A file lies at CACHE/<backbone>/<data set>/<split>/<picture>.npy, float32 (rows, dim) in the data set's own row
+order, beside a JSON note of what it is and its hash. A file that is not exactly what its note and the caller
+say is refused: it never reaches a training or a measurement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+
+from maskgen import Dataset, Row
+from maskgen.errors import MaskgenError
+from maskgen.storage import files
+
+from ..defaults import CACHE, DLIB
+from ..hardware import cores
+from ..networks.backbone import CHUNK, Backbone, Floats
+from ..networks.backbones import load_backbone
+from .decoders import MOST, worker_errors
+from .one_pass import sweep
+
+VERSION = 1
+"""Of the way pictures become features; another number makes every earlier cache stale."""
+
+NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
+"""Networks that see the whole picture are not told where the face lies."""
+
+Piece = tuple[npt.NDArray[np.int64], Floats]
+"""Row numbers (n,) and their features (n, dim)."""
+
+Progress = Callable[[int], object]
+"""Called with the number of pictures that have just been done."""
+
+
+@dataclass(frozen=True)
+class RowIndex:
+    """What the rows of a split are, in the order of their features: keys (N,), labels int32 (N,), identities (N,).
+
+    `variants` says what `masked` shows in a data set of random variants; elsewhere it is empty strings.
+    """
+
+    keys: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.int32]
+    identities: npt.NDArray[np.str_]
+    variants: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def row_index(dataset: Dataset, split: str) -> RowIndex:
+    """Reads keys, labels and identities of a split; no picture is read from Parquet shards."""
+    rows = [(row.key, row.label, row.identity, row.variant or "") for row in dataset.rows(split, images=())]
+    keys, labels, identities, variants = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return RowIndex(np.array(keys, str), np.array(labels, np.int32), np.array(identities, str), np.array(variants, str))
+
+
+def embed_rows(
+    dataset: Dataset,
+    backbone: Backbone,
+    split: str,
+    names: Sequence[str],
+    cache: Path | None = CACHE,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Floats]:
+    """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
+
+    What `cache` already has is mapped from there, the rest is computed, kept there, and mapped. `cache=None` keeps
+    nothing. `workers` processes run dlib's network, which uses one core (by default one a core), or decode for others
+    (by default up to `MOST`); the features are the same for any number. Raises `MaskgenError` for a cache that is
+    damaged, cut short, or of other weights or data.
+    """
+    found: dict[str, Floats] = {}
+    for name in names:
+        pieces = _told(partial(_pieces, dataset, backbone, split, name, workers), progress)
+        shape = (dataset.count(split), backbone.dim)
+        if cache is None:
+            found[name] = np.empty(shape, np.float32)
+            _fill(found[name], pieces)
+            continue
+        path = cache_path(cache, dataset, backbone, split, name)
+        note = _note(dataset, backbone, split, name)
+        if not _kept(path):
+            _write(path, note, pieces)
+        found[name] = _open(path, note)
+    return found
+
+
+def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> Path:
+    """Where the features of one picture of a split are kept."""
+    folder = f"{backbone.name}-{backbone.fingerprint[:16]}"
+    return Path(cache) / folder / dataset.content[:16] / split / f"{name}.npy"
+
+
+def missing(
+    dataset: Dataset, backbone: Backbone, split: str, names: Sequence[str], cache: Path | None = CACHE
+) -> list[str]:
+    """Those of the pictures called `names` whose features `embed_rows` would compute, since no cache has them."""
+    return [name for name in names if cache is None or not _kept(cache_path(cache, dataset, backbone, split, name))]
+
+
+def _kept(path: Path) -> bool:
+    return path.with_suffix(".json").exists()  # without its note an array was cut off and counts for nothing
+
+
+def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "backbone": backbone.fingerprint,
+        "dataset": dataset.content,
+        "split": split,
+        "picture": name,
+        "shape": [dataset.count(split), backbone.dim],
+    }
+
+
+def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
+    if backbone.input_size is None:
+        yield from _aligned_pieces(dataset, backbone, split, name, workers)
+        return
+    workers = min(cores(), MOST) if workers is None else workers
+    only = partial(_named, name)
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers):
+        yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
+
+
+def _named(name: str, key: str) -> str:
+    return name
+
+
+def _aligned_pieces(
+    dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None
+) -> Iterator[Piece]:
+    """Of networks that want the face cut out by its landmarks. OpenCV's threads run those of ONNX files; dlib holds
+    Python's lock, so that only processes use more cores: rows travel to them as the JPEGs they are."""
+    rows = dataset.rows(split, images=(name,))
+    groups = iter(lambda: list(islice(rows, CHUNK)), [])
+    if backbone.name == DLIB:
+        run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
+        parts = run(joblib.delayed(_dlib_features)(group, name) for group in groups)
+    else:
+        parts = (_features(backbone, group, name) for group in groups)
+    first = 0
+    for found in parts:
+        yield np.arange(first, first + len(found)), found
+        first += len(found)
+
+
+def _dlib_features(rows: Sequence[Row], name: str) -> Floats:
+    return _features(load_backbone(DLIB), rows, name)
+
+
+def _features(backbone: Backbone, rows: Sequence[Row], name: str) -> Floats:
+    return backbone.features([row.image(name) for row in rows], np.stack([row.landmarks for row in rows]))
+
+
+def _told(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:
+    with worker_errors():
+        for numbers, found in pieces():
+            yield numbers, found
+            if progress:
+                progress(len(found))
+
+
+def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
+    """Puts pieces where they belong; returns how many rows came."""
+    rows = 0
+    for numbers, found in pieces:
+        array[numbers] = found
+        rows += len(found)
+    return rows
+
+
+def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _at_work(path.parent):
+            with files.temporary(path) as name:
+                _write_array(name, path, note["shape"], pieces)
+                sha256 = files.sha256(name)
+                files.publish(name, path)
+            # The note comes last and commits.
+            files.write_json(path.with_suffix(".json"), {**note, "sha256": sha256})
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot keep features in {path} ({error.strerror or error}); make room or give --cache another folder."
+        ) from None
+
+
+def _write_array(name: Path, path: Path, shape: tuple[int, int], pieces: Iterable[Piece]) -> None:
+    rows, dim = shape
+    if rows:
+        array = open_memmap(name, "w+", np.float32, (rows, dim))
+        done = _fill(array, pieces)
+        array.flush()
+        if done != rows:
+            raise MaskgenError(f"{path} got {done} of {rows} rows; `maskgen verify` tells what to mend.")
+    else:  # a zero-length map is no map
+        with name.open("wb") as file:
+            np.save(file, np.empty((0, dim), np.float32))
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Says for the time of the block that a process writes in a folder, which others may do, too.
+
+    Where none does, temporary files there are of a pass that was killed, gigabytes perhaps, and are removed.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # another process is at work, or the file system has no locks
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.iterdir():
+                if files.is_temporary(path.name):
+                    path.unlink(missing_ok=True)
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(place)
+
+
+def _open(path: Path, note: dict[str, Any]) -> Floats:
+    advice = f"remove the folder {path.parent} and its features are computed anew."
+    try:
+        there = files.parse_json(path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        raise MaskgenError(f"features {path} have no readable note; {advice}") from None
+    for field, value in note.items():
+        if there.get(field) != value:
+            raise MaskgenError(f"features {path} are of another {field} than asked for; {advice}")
+    try:
+        if files.sha256(path) != there.get("sha256"):
+            raise MaskgenError(f"features {path} are damaged or cut short; {advice}")
+        array: Floats = np.load(path, mmap_mode="r" if there["shape"][0] else None)
+    except (OSError, ValueError):
+        raise MaskgenError(f"features {path} cannot be read; {advice}") from None
+    return array

@@ -1,0 +1,83 @@
+"""One picture of each photograph of a split, once: what validation and the feature cache read.
+
+Every process takes whole shards, so pieces come in no fixed order, and each says which rows it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from maskgen import Dataset, Row
+
+from ..networks.backbone import CHUNK
+from ..networks.resnet import resized
+from .decoders import Decoder, decoded
+
+Ints = npt.NDArray[np.int64]
+Piece = tuple[Tensor, Tensor, Tensor]
+"""Row numbers in the split, int64 (n,); pictures, uint8 (n, size, size, 3) RGB; labels, int64 (n,)."""
+
+WORTH = 4096
+"""Photographs that make a process worth its start: that takes seconds, in which this one decodes as many."""
+
+
+def sweep(
+    dataset: Dataset,
+    split: str,
+    names: Sequence[str],
+    only: Callable[[str], str],
+    size: int,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Piece]:
+    """The picture called `only(key)`, one of `names`, of every `world`-th row of each shard from `rank`.
+
+    A piece has `CHUNK` rows at most. With `workers` processes decoding, where there are photographs enough; the pieces
+    are the same ones for any number. Raises `MaskgenError` where a shard is damaged.
+    """
+    decoder = _Sweep(dataset, split, names, only, size, rank, world)
+    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // WORTH))
+
+
+class _Sweep(Decoder):
+    """The pieces of every `num_workers`-th shard."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        names: Sequence[str],
+        only: Callable[[str], str],
+        size: int,
+        rank: int,
+        world: int,
+    ) -> None:
+        self.shards = dataset.shards(split)
+        self.names, self.only, self.size, self.rank, self.world = names, only, size, rank, world
+
+    def pieces(self) -> Iterator[Piece]:
+        worker = get_worker_info()
+        ends = accumulate(shard.rows for shard in self.shards)
+        own = slice(worker.id, None, worker.num_workers) if worker else slice(None)
+        for shard, end in list(zip(self.shards, ends, strict=True))[own]:
+            numbers = range(self.rank, shard.rows, self.world)
+            rows = shard.read(self.names, numbers, self.only)
+            for start in range(0, len(numbers), CHUNK):
+                chosen = numbers[start : start + CHUNK]
+                yield self._piece(list(islice(rows, len(chosen))), np.array(chosen) + end - shard.rows)
+            for _ in rows:  # past its last row the reader sees whether the shard was whole
+                pass
+
+    def _piece(self, rows: list[Row], numbers: Ints) -> Piece:
+        images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for image, row in zip(images, rows, strict=True):
+            image[:] = resized(row.image(self.only(row.key)), self.size)
+        return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row in rows])

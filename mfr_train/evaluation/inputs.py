@@ -1,0 +1,228 @@
+"""What is compared: the test photographs of a data set, or the pictures of a protocol table, as embeddings."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+import maskgen
+from maskgen.errors import MaskgenError, Rejected, UsageError
+from maskgen.imaging.decode import decode
+from maskgen.storage import files
+
+from ..data.feature_cache import embed_rows, missing, row_index
+from ..networks.backbone import CHUNK, Floats
+from ..networks.model import Model
+from . import scores
+from .bootstrap import FEWEST
+from .scenarios import (
+    MASKED,
+    RANDOM,
+    UNMASKED,
+    Choice,
+    Indices,
+    Pairing,
+    Photographs,
+    Protocol,
+    groups,
+    measured,
+    names_in,
+    pairing,
+    protocol_pairing,
+    read_protocol,
+    restricted,
+)
+from .scores import Comparison, Side
+
+if TYPE_CHECKING:
+    from .eval_settings import EvalSettings
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Photographs (N,) with their subjects int (N,), below `subject_count`, and labels for people to read.
+
+    `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
+    `embeddings` are those of every photograph's picture of one name, float32 (N, d). `failures` counts the
+    photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data set or
+    table.
+    """
+
+    name: str
+    fingerprint: str
+    labels: tuple[str, ...]
+    subjects: Indices
+    subject_count: int
+    pairings: dict[str, Pairing]
+    parts: dict[tuple[str, str], Pairing]
+    embeddings: dict[str, Floats]
+    failures: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+
+    def comparison(self, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
+        """The pairing as embeddings, with the choices in the order of its sides."""
+        reference, left = self._side(pairing.reference)
+        if pairing.symmetric:
+            return Comparison(reference, reference, True), left, left
+        probe, right = self._side(pairing.probe)
+        return Comparison(reference, probe, False), left, right
+
+    def _side(self, choice: Choice) -> tuple[Side, Choice]:
+        parts = {str(name): choice.names == name for name in np.unique(choice.names)}
+        found = [(mask, self.embeddings[name]) for name, mask in parts.items()]
+        embeddings = np.empty((len(choice.rows), found[0][1].shape[1] if found else 0), np.float32)
+        for mask, values in found:
+            embeddings[mask] = values[choice.rows[mask]]
+        side, order = scores.side(embeddings, self.subjects[choice.rows], choice.rows)
+        return side, Choice(choice.rows[order], choice.names[order])
+
+
+def from_dataset(
+    settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
+) -> Material:
+    """The photographs of a split. The pictures that the `wanted` scenarios need are embedded through the feature cache.
+
+    `planned` is told how many pictures that are, less those that the cache has, and `progress` of each that is done.
+    Raises `UsageError` or `MaskgenError` for no data set, no such split, or fewer than two identities.
+    """
+    dataset, split = maskgen.open(settings.data), settings.split
+    if not dataset.count(split):
+        advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
+        raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
+    index = row_index(dataset, split)
+    identities, subjects = np.unique(index.identities, return_inverse=True)
+    if len(identities) < 2:
+        raise MaskgenError(
+            f"the {split} split of {dataset} has one identity, {identities[0]}, and so no impostor pairs; "
+            "build it from more identities or with a larger --test-identities."
+        )
+    photographs = Photographs(index.keys, subjects, dataset.variants, index.variants)
+    pairings = {scenario: pairing(scenario, photographs, settings.seed) for scenario in measured(wanted)}
+    parts = {
+        (scenario, group): pairing(scenario, photographs, settings.seed, masks)
+        for group, masks in (groups(photographs).items() if settings.breakdown else ())
+        for scenario in wanted
+        if any(MASKED[scenario])
+    }
+    names = names_in([*pairings.values(), *parts.values()])
+    planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
+    features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
+    notes = _singles(np.bincount(subjects)) + _seen([str(name) for name in identities], model)
+    if len(identities) < FEWEST:
+        notes.append(f"{len(identities)} subjects are too few for intervals, which need {FEWEST}.")
+    return Material(
+        str(dataset),
+        dataset.content,
+        tuple(str(key) for key in index.keys),
+        subjects,
+        len(identities),
+        pairings,
+        parts,
+        {name: model.project(features[name]) for name in names},
+        _rejects(dataset, split),
+        notes,
+    )
+
+
+def from_protocol(
+    path: Path, settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
+) -> Material:
+    """The pictures of a protocol table as they are; only a backbone that aligns faces looks for landmarks in them.
+
+    Pictures that cannot be read, or have no face to align, are failures: they take part in no comparison, nor do the
+    subjects who have no other. Raises `UsageError` for a table that is none or has nothing for the `wanted` scenarios,
+    and for a file that is not there.
+    """
+    whole = read_protocol(path)
+    if not any(protocol_pairing(scenario, whole) for scenario in wanted):
+        raise UsageError(f"{path} has no pictures for {settings.scenario}; choose another --scenario.")
+    for picture in whole.paths:
+        if not os.path.isfile(picture):
+            raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
+    planned(len(whole.paths))
+    features, usable, failures = _protocol_features(whole, model, settings.predictor, progress)
+    protocol, embeddings = restricted(whole, usable), model.project(features[usable])
+    found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
+    pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
+    notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    return Material(
+        str(path),
+        files.sha256(path),
+        protocol.labels,
+        protocol.subjects,
+        len(protocol.names),
+        pairings,
+        {},
+        dict.fromkeys((UNMASKED, RANDOM), embeddings),
+        failures,
+        notes + _seen(protocol.names, model),
+    )
+
+
+def _protocol_features(
+    protocol: Protocol, model: Model, predictor: Path | None, progress: Progress
+) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
+    """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
+    landmarker = maskgen.Landmarker(predictor) if model.backbone.input_size is None else None
+    features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
+    usable = np.zeros(len(features), bool)
+    failures: Counter[str] = Counter()
+    for start in range(0, len(protocol.paths), CHUNK):
+        rows, images, landmarks = [], [], []
+        for row, path in enumerate(protocol.paths[start : start + CHUNK], start):
+            try:
+                image = decode(path.read_bytes())
+            except Rejected as rejected:
+                failures[rejected.reason] += 1
+                continue
+            except OSError as error:
+                raise UsageError(f"cannot read {path} of the protocol table: {error.strerror}; check it.") from None
+            face = landmarker.find(image) if landmarker else None
+            if landmarker and face is None:
+                failures["no_face"] += 1
+                continue
+            rows.append(row)
+            images.append(image)
+            landmarks.append(face.landmarks if face else np.zeros((68, 2), np.float32))
+        if rows:
+            usable[rows] = True
+            features[rows] = model.backbone.features(images, np.stack(landmarks))
+        progress(min(CHUNK, len(protocol.paths) - start))
+    return features, usable, dict(sorted(failures.items()))
+
+
+def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
+    """The photographs of the split that the data set could not use, by reason."""
+    try:
+        with dataset.storage.open("rejects.parquet") as file:
+            table = pq.read_table(file, columns=["split", "reason"]).to_pylist()
+    except (OSError, ValueError) as error:
+        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
+    return dict(sorted(Counter(str(row["reason"]) for row in table if row["split"] == split).items()))
+
+
+def _seen(names: Sequence[str], model: Model) -> list[str]:
+    """A note where the model is known to have been trained on people of these names."""
+    seen = len(model.identities.intersection(names))
+    if not seen:
+        return []
+    said = f"{seen} of {len(names)} identities bear names that the model was trained on"
+    return [f"{said}: if they are the same people, this measures what was learned by heart."]
+
+
+def _singles(counts: Indices) -> list[str]:
+    single = int((counts == 1).sum())
+    if not single:
+        return []
+    said = "identity has" if single == 1 else "identities have"
+    return [f"{single} of {len(counts)} {said} one photograph only: it takes part in impostor pairs alone."]

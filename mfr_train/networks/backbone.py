@@ -1,0 +1,39 @@
+"""The contract of a frozen network that turns photographs into feature vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+CHUNK = 64
+"""Pictures that go through a network together when features are computed: bounds memory."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network. `fingerprint` is a hash of its weights and of how pictures are fed to it.
+
+    `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: the faces
+    are cut out and aligned by their landmarks).
+    """
+
+    name: str
+    dim: int
+    input_size: int | None
+    fingerprint: str
+    run: Callable[[Sequence[Image], Floats], Floats]
+
+    def features(self, images: Sequence[Image] | npt.NDArray[np.uint8], landmarks: Floats) -> Floats:
+        """Features, float32 (N, dim), of N pictures: uint8 (h, w, 3) RGB each, with landmarks (N, 68, 2) in pixels."""
+        images = list(images)
+        found = [
+            self.run(images[start : start + CHUNK], landmarks[start : start + CHUNK])
+            for start in range(0, len(images), CHUNK)
+        ]
+        return np.concatenate(found) if found else np.empty((0, self.dim), np.float32)

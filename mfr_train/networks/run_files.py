@@ -1,0 +1,61 @@
+"""The files of a run folder by name, and what they say of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from maskgen.errors import UsageError
+from maskgen.storage import files
+
+from ..defaults import RUNS
+
+EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
+BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
+
+IDENTITIES = "identities.json"
+"""The names of the identities that a run was trained on: measuring on them says less."""
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """The finished run under `runs` that was written last, or without one the unfinished.
+
+    Raises `UsageError` where there is none.
+    """
+    found = [path for path in runs.glob("*/") if is_run(path)]
+    if not found:
+        raise UsageError(f"there is no trained run under {runs}/; run `mfr train`, or give --model dlib.")
+    finished = [path for path in found if record_of(path).get("finished") is True]
+    return max(finished or found, key=lambda path: max((path / name).stat().st_mtime for name in _parts(path)))
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What a run folder says about its run; nothing where that cannot be read."""
+    try:
+        record = files.parse_json((path / SETTINGS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def identities_of(path: Path) -> frozenset[str]:
+    """The identities that a run, or the run with this file of weights, was trained on; none where it does not say."""
+    file = (path if path.is_dir() else path.parent) / IDENTITIES
+    try:
+        names = files.parse_json(file.read_bytes())
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run that has something to measure."""
+    return (path / SETTINGS).is_file() and bool(_parts(path))
+
+
+def _parts(path: Path) -> list[str]:
+    return [name for name in (EMBEDDING, BACKBONE) if (path / name).is_file()]
+
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run's checkpoints."""

@@ -1,0 +1,153 @@
+"""Checkpoints: tensors in safetensors and a JSON state file that is written last and names them.
+
+A crash at any moment leaves the earlier checkpoint whole: the tensors get a name of their own, and renaming the
+state file commits them. Data order and triplets are functions of (seed, iteration), so the iteration is all the
+random state there is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from maskgen.errors import MaskgenError, UsageError
+from maskgen.storage import files
+
+State = dict[str, Any]
+
+
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Every tensor of a model and of its optimiser, by name."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items() if value is not None}
+    return tensors
+
+
+def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Puts back what `pack` took."""
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, value = name.split(".", 2)
+            state.setdefault(int(number), {})[value] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def save(folder: Path, name: str, tensors: dict[str, Tensor], state: State) -> None:
+    """Writes checkpoint `name` (`last`, `best`): whole or not at all. `state["iteration"]` is part of its file name.
+
+    Raises `MaskgenError` where a number is not finite, or the disk is full: the earlier checkpoint stays.
+    """
+    bad = [key for key, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise not_finite(folder, f"{bad[0].split('.', 1)[-1]} is not finite")
+    file = folder / f"{name}-{state['iteration']:08d}.safetensors"
+    with disk_errors(file):
+        folder.mkdir(parents=True, exist_ok=True)
+        sha256 = write_tensors(file, tensors, {})
+        files.write_json(folder / f"{name}.json", {**state, "file": file.name, "sha256": sha256})
+    for old in folder.glob(f"{name}-*.safetensors"):
+        if old != file:
+            old.unlink(missing_ok=True)
+
+
+def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], State] | None:
+    """A checkpoint's tensors and state; None where there is none.
+
+    Raises `UsageError` where a fact in `expected` (data set, classes, settings ...) is another there, `MaskgenError`
+    where the files are damaged.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    try:
+        state: State = files.parse_json(path.read_bytes())
+        if not isinstance(state, dict):
+            raise ValueError
+        refuse_other(path, state, expected)
+        file = folder / state["file"]
+        data = file.read_bytes()
+        if files.sha256(file) != state["sha256"]:
+            raise ValueError
+        return safetensors.torch.load(data), state
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        raise MaskgenError(f"checkpoint {path} is damaged; remove {folder} and train again.") from None
+
+
+def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
+    """Removes a stage's checkpoints where a fact in them is another; damaged ones are left for `load` to tell."""
+    try:
+        if files.parse_json((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
+            return
+    except (OSError, ValueError, AttributeError):
+        return
+    for name in ("last", "best"):  # the state files first: without them the tensors do not count
+        (folder / f"{stage}-{name}.json").unlink(missing_ok=True)
+    for path in folder.glob(f"{stage}-*.safetensors"):
+        path.unlink(missing_ok=True)
+
+
+def refuse_shorter(folder: Path, option: str, done: int, asked: int) -> None:
+    """Raises `UsageError` where a run has gone further than it is now asked to go."""
+    if done > asked:
+        raise UsageError(f"{folder} has done {done} steps and {option} asks for {asked}; give more, or another --out.")
+
+
+def refuse_other(path: Path, state: State, expected: State) -> None:
+    """Raises `UsageError` that names the first fact in which a checkpoint differs from what is expected of it."""
+    for fact, value in expected.items():
+        there = state.get(fact)
+        if isinstance(value, dict) and isinstance(there, dict):
+            fact, there, value = next(
+                ((key, there.get(key), value[key]) for key in value if there.get(key) != value[key]),
+                (fact, value, value),
+            )
+        if there != value:
+            raise UsageError(
+                f"checkpoint {path} has {fact} {_short(there)} where this run has {_short(value)}; "
+                "give --out another folder, or repeat what it was trained with."
+            )
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk or a folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot write {path} ({error.strerror or error}); make room and run the same command again: "
+            "it goes on from its last checkpoint."
+        ) from None
+
+
+def not_finite(folder: Path, what: str, option: str = "--lr") -> MaskgenError:
+    """The error of a training that diverged; the last good checkpoint stays in `folder`."""
+    kept = f"the last good checkpoint is kept in {folder}" if any(folder.glob("*.json")) else "nothing was saved"
+    return MaskgenError(f"the training diverged: {what}; {kept}, so lower {option} and start again in another --out.")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> str:
+    """Writes a safetensors file whole or not at all, with `facts` in its header; returns its SHA-256."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with files.temporary(path) as name:
+        # Not save_file: it answers a full disk with an error of its own that says less.
+        name.write_bytes(safetensors.torch.save(plain, facts))
+        sha256 = files.sha256(name)
+        files.publish(name, path)
+    return sha256
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:16]}...{text[-1]}"

@@ -1,0 +1,167 @@
+"""Stage 2: a new linear layer on frozen features, e = (W l + b) / ||W l + b||, trained with triplets.
+
+The backbone is frozen and its pictures are fixed, so its features are computed once (features.py) and every step
+gathers from them: the same numbers as running the network each step, at a small part of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from ..networks.backbone import Floats
+from ..networks.run_files import CHECKPOINTS
+from . import checkpoint, triplets
+from .curve import Curve
+from .losses import distance, embedding_loss
+from .train_settings import TrainSettings, need
+from .triplets import Ints
+
+VALIDATION_TRIPLETS = 4000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What triplets are drawn from: the rows' labels, int32 (N,), the number of masked variants, and `gather`.
+
+    `gather(rows, pictures)` gives features, float32 (M, D), of M pictures: row and picture number (0 unmasked).
+    """
+
+    labels: npt.NDArray[np.int32]
+    variants: int
+    gather: Callable[[Ints, Ints], Floats]
+
+
+def cached(features: Sequence[Floats], labels: npt.NDArray[np.int32]) -> Pictures:
+    """Pictures whose features lie in arrays (N, D), mapped from disk or not: the unmasked one, then each variant."""
+
+    def gather(rows: Ints, pictures: Ints) -> Floats:
+        found = np.empty((len(rows), features[0].shape[1]), np.float32)
+        for number, array in enumerate(features):
+            chosen = np.flatnonzero(pictures == number)
+            found[chosen] = array[rows[chosen]]
+        return found
+
+    return Pictures(labels, len(features) - 1, gather)
+
+
+def new_layer(features: int, dim: int, seed: int) -> nn.Linear:
+    """The layer as training finds it: W orthogonal, b zero.
+
+    Where dim >= features the embedding then has exactly the backbone's own cosines, so training starts from what
+    the backbone can do; where dim is smaller it is a random projection, which keeps them nearly.
+    """
+    layer = nn.Linear(features, dim)
+    nn.init.orthogonal_(layer.weight, generator=torch.Generator().manual_seed(seed))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def train_embedding(
+    settings: TrainSettings, train: Pictures, val: Pictures | None, features: int, folder: Path, facts: dict[str, Any]
+) -> nn.Linear:
+    """Trains the layer on features of length `features`; returns it as it was when validation loss was lowest.
+
+    `folder` is the run: its curve is written, and its checkpoints `embed-last` and `embed-best`; where it has them,
+    training goes on from the last one. `facts` (data set, backbone, settings) go into them and must be those found
+    there. Without a validation set the last state counts. Raises `MaskgenError` where the loss is not finite,
+    `UsageError` where no triplet can be drawn.
+    """
+    iterations, lr = need(settings.embed_iterations), need(settings.embed_lr)
+    log_every, validate_every, number = need(settings.log_every), need(settings.validate_every), need(settings.triplets)
+    saved, device = folder / CHECKPOINTS, torch.device(settings.device)
+    groups = triplets.group(train.labels, settings.positive)
+    check = _validation(settings, val, device)
+    layer = new_layer(features, settings.dim, settings.seed).to(device)
+    optimizer = torch.optim.SGD(layer.parameters(), lr, settings.momentum, weight_decay=settings.embed_weight_decay)
+    start, best, total, steps = 0, math.inf, 0.0, 0
+    resumed = checkpoint.load(saved, "embed-last", facts)
+    if resumed:
+        checkpoint.unpack(resumed[0], layer, optimizer)
+        start, best = resumed[1]["iteration"], resumed[1]["best"]
+        checkpoint.refuse_shorter(folder, "--embed-iterations", start, iterations)
+    curve = Curve(folder / "curve.csv", "embed", start, settings.tensorboard)
+
+    bar = tqdm(total=iterations, initial=start, desc="stage 2", unit="step", disable=None)
+    for iteration in range(start + 1, iterations + 1):
+        drawn = triplets.draw(
+            groups,
+            number,
+            train.variants,
+            settings.masked_share,
+            settings.positive,
+            settings.negative,
+            np.random.default_rng([settings.seed, iteration]),
+        )
+        loss = step_loss(layer, train, drawn, settings, device)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        bar.update()
+
+        total, steps = total + loss.item(), steps + 1
+        if not math.isfinite(total):
+            raise checkpoint.not_finite(
+                saved, f"the loss of stage 2 is {loss.item()} at step {iteration}", "--embed-lr"
+            )
+        validates = iteration == iterations or iteration % validate_every == 0
+        val_loss, accuracy = check(layer) if validates else (None, None)
+        if validates or iteration % log_every == 0:
+            curve.add(iteration, total / steps, lr, accuracy)
+            bar.set_postfix(loss=f"{total / steps:.4f}", refresh=False)
+            total, steps = 0.0, 0
+        if validates:
+            better = val_loss is None or val_loss < best
+            best = val_loss if val_loss is not None and better else best
+            state = {**facts, "iteration": iteration, "best": best}
+            for name in ("embed-best", "embed-last") if better else ("embed-last",):
+                checkpoint.save(saved, name, checkpoint.pack(layer, optimizer), state)
+    bar.close()
+    curve.close()
+    found = checkpoint.load(saved, "embed-best", facts)
+    assert found
+    checkpoint.unpack(found[0], layer, optimizer)
+    return layer.cpu()
+
+
+def step_loss(
+    layer: nn.Linear, source: Pictures, drawn: triplets.Triplets, settings: TrainSettings, device: torch.device
+) -> Tensor:
+    gathered = torch.from_numpy(source.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)
+    anchor, positive, negative = functional.normalize(layer(gathered)).chunk(3)
+    return embedding_loss(anchor, positive, negative, settings.margin, settings.distance, settings.mse_weight)
+
+
+def _validation(
+    settings: TrainSettings, val: Pictures | None, device: torch.device
+) -> Callable[[nn.Linear], tuple[float | None, float | None]]:
+    """Loss and accuracy on the same triplets of the validation photographs each time.
+
+    Accuracy is the share of triplets whose anchor is nearer to the positive than to the (masked) negative. No figures
+    where validation holds fewer than two identities.
+    """
+    if val is None or len(np.unique(val.labels)) < 2:
+        return lambda layer: (None, None)
+    groups = triplets.group(val.labels)
+    rng = np.random.default_rng([settings.seed, 0])
+    drawn = triplets.draw(groups, VALIDATION_TRIPLETS, val.variants, 1.0, "any", "masked", rng)
+    gathered = torch.from_numpy(val.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)
+
+    @torch.inference_mode()
+    def check(layer: nn.Linear) -> tuple[float | None, float | None]:
+        anchor, positive, negative = functional.normalize(layer(gathered)).chunk(3)
+        loss = embedding_loss(anchor, positive, negative, settings.margin, settings.distance, settings.mse_weight)
+        nearer = distance(anchor, positive, "cosine") < distance(anchor, negative, "cosine")
+        return float(loss), float(nearer.float().mean())
+
+    return check

@@ -1,0 +1,141 @@
+"""One call from a built data set to a run folder: stage 1, stage 2, their curve and what they leave behind.
+
+RUN/settings.json           what ran, on which data
+RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
+RUN/checkpoints/            the last and the best state of each stage
+RUN/backbone.safetensors    the network without its classifier; backbone.onnx where it is one; none for dlib
+RUN/embedding.safetensors   W and b of stage 2
+RUN/identities.json         who it was trained on
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+import maskgen
+from maskgen import Dataset
+from maskgen.errors import UsageError
+from maskgen.storage import files
+
+from .. import hardware
+from ..data.feature_cache import embed_rows, row_index
+from ..defaults import DLIB, ONNX, TRAINED
+from ..networks import run_files
+from ..networks.backbone import Backbone
+from ..networks.backbones import load_backbone
+from ..networks.resnet import Network, load_trunk, read_weights
+from . import checkpoint, classify, distributed, embed, triplets
+from .run_folder import claimed
+from .train_settings import TrainSettings, compared, filled, need
+
+__all__ = ["TrainSettings", "train"]
+
+
+def train(given: TrainSettings) -> Path:
+    """Trains what the settings say and returns the run folder; the same call goes on with an interrupted run.
+
+    Under `torchrun` stage 1 shares its batches among the processes. Stage 2 needs one process: the others return when
+    stage 1 is done. Raises `UsageError` for settings or data that cannot be trained on, `MaskgenError` where the work
+    cannot go on: every checkpoint up to there is kept.
+    """
+    full = _with_input_size(filled(given), given.input_size)
+    full = dataclasses.replace(full, device=hardware.device(full.device))
+    dataset = maskgen.open(full.data)
+    full = dataclasses.replace(full, variants=_variants(full, dataset))
+    with ExitStack() as stack:
+        # The group ends before stage 2: processes that wait for hours are taken for dead.
+        with distributed.processes(full.device) as group:
+            folder = Path(group.shared(str(stack.enter_context(claimed(full, dataset))) if group.first else ""))
+            if full.stage != "embed":
+                classify.train_classifier(full, dataset, folder, group)
+        if group.first:
+            if full.stage != "classify":
+                _embed(full, dataset, folder)
+            from .plots import plot_curves
+
+            plot_curves(folder / "curve.csv", folder / "curve.png")
+    return folder
+
+
+def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
+    """Stage 2 on cached features; its files go into the run folder."""
+    backbone = _backbone(full, folder)
+    labels = {split: row_index(dataset, split).labels for split in ("train", "val")}
+    triplets.group(labels["train"], full.positive)  # refuses what gives no triplet before hours of features
+    names = ("unmasked", *full.variants)
+    pictures = {}
+    with tqdm(total=len(names) * (dataset.count("train") + dataset.count("val")), desc="features", disable=None) as bar:
+        for split in labels:
+            features = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
+            pictures[split] = embed.cached([features[name] for name in names], labels[split])
+    facts = {
+        "stage": "embed",
+        "dataset": dataset.content,
+        "backbone": backbone.fingerprint,
+        "settings": compared(full),
+    }
+    # Where stage 1 went on, its network is another one and stage 2 starts anew on it.
+    checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprint)
+    layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
+    about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.content}
+    with checkpoint.disk_errors(folder / run_files.EMBEDDING):
+        checkpoint.write_tensors(folder / run_files.EMBEDDING, dict(layer.state_dict()), about)
+
+
+def _backbone(full: TrainSettings, folder: Path) -> Backbone:
+    """The frozen network of stage 2: dlib's, the run's own, or a copy of --weights, which becomes the run's own."""
+    assert full.backbone
+    if full.backbone == DLIB:
+        return load_backbone(DLIB)
+    if full.backbone == ONNX:
+        return _onnx_backbone(need(full.weights), folder / run_files.ONNX_BACKBONE)
+    own = folder / run_files.BACKBONE
+    if not own.is_file():
+        if full.weights is None:
+            raise UsageError(
+                f"--stage embed needs a trained {full.backbone}: give --weights a run or a file, or --stage all."
+            )
+        tensors, facts = read_weights(full.weights)
+        if facts.get("architecture", full.backbone) != full.backbone:
+            raise UsageError(
+                f"{full.weights} holds {facts['architecture']} weights; give --backbone {facts['architecture']}."
+            )
+        network = Network(full.backbone)
+        load_trunk(network, tensors, full.weights)
+        about = {"architecture": full.backbone, "input_size": str(full.input_size)}
+        with checkpoint.disk_errors(own):
+            checkpoint.write_tensors(own, network.trunk.state_dict(), about)
+    return load_backbone(str(own), full.device)
+
+
+def _onnx_backbone(weights: Path, own: Path) -> Backbone:
+    backbone = load_backbone(ONNX, weights=own if own.is_file() else weights)
+    if not own.is_file():
+        with checkpoint.disk_errors(own):
+            files.write(own, weights.read_bytes())
+    return backbone
+
+
+def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
+    """Stage 2 alone shows pictures to a trained network at the size that it was trained on, where its file says so."""
+    own = full.out / run_files.BACKBONE if full.out else None
+    source = own if own and own.is_file() else full.weights
+    if full.stage != "embed" or full.backbone in TRAINED or source is None:
+        return full
+    trained = int(read_weights(source)[1].get("input_size", full.input_size or 0))
+    if asked not in (None, trained):
+        raise UsageError(f"{source} was trained at --input-size {trained}, not {asked}; leave it out.")
+    return dataclasses.replace(full, input_size=trained)
+
+
+def _variants(full: TrainSettings, dataset: Dataset) -> tuple[str, ...]:
+    for name in full.variants:
+        if name not in dataset.variants:
+            raise UsageError(f"{dataset} has no pictures {name!r}; give --variants from {', '.join(dataset.variants)}.")
+    if not dataset.count("train"):
+        raise UsageError(f"{dataset} has no training photographs; build it with fewer --test-identities.")
+    return full.variants or dataset.variants

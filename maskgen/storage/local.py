@@ -14,7 +14,7 @@ import pyarrow.fs
 
 from ..errors import MaskgenError
 from . import files
-from .base import LOCK
+from .base import LOCK, OtherSize
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class LocalStorage:
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
+    def read(self, name: str, size: int | None = None) -> bytes:
+        with (self.folder / name).open("rb") as file:
+            if size is not None and (found := os.fstat(file.fileno()).st_size) != size:
+                raise OtherSize(found)
+            return file.read()
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         for name in names:

@@ -32,9 +32,6 @@ MOST_BINS, CELLS = 8192, 2**26
 FEWEST = 3
 """Subjects that an interval needs: of two, the only resample with impostors has both once, a point and no interval."""
 
-FEWEST_RESAMPLES = 100
-"""Resamples that an interval needs: of fewer, its ends are decided by the two or three that lie outermost."""
-
 LEVEL = 0.95
 
 _SLICE, RESAMPLES = 4096, 1024

@@ -12,10 +12,10 @@ from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
 from ..defaults import EVALUATIONS
+from ..defaults import MIN_RESAMPLES
 from ..networks import model as models
 from ..networks.model import Model
 from . import inputs, metrics, outputs, plots
-from .bootstrap import FEWEST_RESAMPLES
 from .eval_settings import ALL, EvalSettings
 from .inputs import Material
 from .measure import Measured, measure
@@ -34,8 +34,8 @@ def evaluate(settings: EvalSettings, progress: Progress | None = None, planned: 
     that do not fit, `MaskgenError` where there are no genuine or no impostor pairs.
     """
     declared.check(settings)
-    if 0 < settings.bootstrap < FEWEST_RESAMPLES:
-        raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {FEWEST_RESAMPLES}, or 0 for none.")
+    if 0 < settings.bootstrap < MIN_RESAMPLES:
+        raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
     model = models.load_model(settings.run, settings.model, hardware.device(settings.device))
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     material = _material(settings, wanted, model, planned or _ignore, progress or _ignore)

@@ -34,7 +34,7 @@ from ..networks.run_files import BACKBONE, CHECKPOINTS
 from . import checkpoint
 from .curve import Curve
 from .distributed import Group
-from .train_settings import TrainSettings, check_pieces, compared, need
+from .train_settings import TrainSettings, check_pieces, compared, not_none
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     Raises `UsageError` where there is nothing to learn or the batch cannot be shared, `MaskgenError` where the loss is
     not finite, memory runs out or the disk is full.
     """
-    architecture, size = need(settings.backbone), need(settings.input_size)
-    batch, iterations = need(settings.batch), need(settings.iterations)
-    log_every, validate_every = need(settings.log_every), need(settings.validate_every)
+    architecture, size = not_none(settings.backbone), not_none(settings.input_size)
+    batch, iterations = not_none(settings.batch), not_none(settings.iterations)
+    log_every, validate_every = not_none(settings.log_every), not_none(settings.validate_every)
     on_gpu = settings.device == "cuda"
     micro = min(settings.micro_batch or (batch if on_gpu else CPU_MICRO_BATCH), max(batch // group.world, 1))
     classes = len(dataset.info["identities"])
@@ -81,9 +81,9 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     if on_gpu and group.world > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.SGD(
-        network.parameters(), need(settings.lr), settings.momentum, weight_decay=settings.weight_decay
+        network.parameters(), not_none(settings.lr), settings.momentum, weight_decay=settings.weight_decay
     )
-    start, lr, best, before = 0, need(settings.lr), -1.0, -1.0
+    start, lr, best, before = 0, not_none(settings.lr), -1.0, -1.0
     resumed = checkpoint.load(saved, "classify-last", facts)
     if resumed:
         checkpoint.unpack(resumed[0], network, optimizer)

@@ -24,7 +24,7 @@ from ..networks.run_files import CHECKPOINTS
 from . import checkpoint, triplets
 from .curve import Curve
 from .losses import distance, embedding_loss
-from .train_settings import TrainSettings, need
+from .train_settings import TrainSettings, not_none
 from .triplets import Ints
 
 VALIDATION_TRIPLETS = 4000
@@ -77,8 +77,12 @@ def train_embedding(
     there. Without a validation set the last state counts. Raises `MaskgenError` where the loss is not finite,
     `UsageError` where no triplet can be drawn.
     """
-    iterations, lr = need(settings.embed_iterations), need(settings.embed_lr)
-    log_every, validate_every, number = need(settings.log_every), need(settings.validate_every), need(settings.triplets)
+    iterations, lr = not_none(settings.embed_iterations), not_none(settings.embed_lr)
+    log_every, validate_every, number = (
+        not_none(settings.log_every),
+        not_none(settings.validate_every),
+        not_none(settings.triplets),
+    )
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     groups = triplets.group(train.labels, settings.positive)
     check = _validation(settings, val, device)

@@ -30,7 +30,7 @@ from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights
 from . import checkpoint, classify, distributed, embed, triplets
 from .run_folder import claimed
-from .train_settings import TrainSettings, compared, filled, need
+from .train_settings import TrainSettings, compared, filled, not_none
 
 __all__ = ["TrainSettings", "train"]
 
@@ -92,7 +92,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB)
     if full.backbone == ONNX:
-        return _onnx_backbone(need(full.weights), folder / run_files.ONNX_BACKBONE)
+        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:

@@ -11,8 +11,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
-from ..defaults import EVALUATIONS
-from ..defaults import MIN_RESAMPLES
+from ..defaults import EVALUATIONS, MIN_RESAMPLES
 from ..networks import model as models
 from ..networks.model import Model
 from . import inputs, metrics, outputs, plots

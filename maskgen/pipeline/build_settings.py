@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,16 @@ class BuildSettings:
         run_only=True,
     )
 
+    @cached_property
+    def masked_names(self) -> tuple[str, ...]:
+        """The masked pictures of each photograph, parsed once from `variants`."""
+        return variants.masked_names(self.variants)
+
+    @cached_property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """The RGB colours to choose from, parsed once from `colors`; empty for any colour. Raises `UsageError`."""
+        return palette(self.colors)
+
     def __post_init__(self) -> None:
         """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd."""
         for name, kind in (("src", str), ("out", type(self.out))):
@@ -176,12 +187,12 @@ def check(build: BuildSettings) -> None:
     """Raises `UsageError` for a value that is not valid, in one sentence that names the option."""
     settings.check(build)
     if build.variants != "random":
-        names = variants.masked_names(build.variants)
+        names = build.masked_names
         for name in names:
             if name not in VARIANTS:
                 raise UsageError(f"--variants has no {name!r}; choose all, random, or from {', '.join(VARIANTS)}.")
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
-    palette(build.colors)
+    _ = build.palette
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")

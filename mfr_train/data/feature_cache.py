@@ -130,12 +130,12 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
 
 
 def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
-    if backbone.aligns_faces:
+    if backbone.input_size is None:  # it aligns faces
         yield from _aligned_pieces(dataset, backbone, split, name, workers)
         return
-    workers = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
+    decoders = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
     only = partial(_named, name)
-    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers):
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders):
         yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
 
 

@@ -13,8 +13,8 @@ from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
 from ..defaults import EVALUATIONS
-from ..networks import model as models
 from ..keywords import settings_from
+from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
 from . import inputs, metrics, outputs, plots

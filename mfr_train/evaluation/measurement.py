@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Measurement(float):
     """A measured number: a `float` that knows its 95 % interval.
@@ -40,8 +42,8 @@ class Measurement(float):
         """The number alone."""
         return float(self)
 
-    def __getnewargs__(self) -> tuple[float, tuple[float, float] | None, float | None, bool]:
-        return self.value, self.interval, self.threshold, self.few_errors
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Measurement, (self.value, self.interval, self.threshold, self.few_errors)
 
     def __repr__(self) -> str:
         ends = "" if self.interval is None else f" [{self.interval[0]:.4g}, {self.interval[1]:.4g}]"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
+from ..keywords import settings_from
 from ..notebook import data_frame, html_table
 from . import metrics
 from .bootstrap import Intervals, plain
@@ -301,27 +301,32 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
 
 
 def _settings(values: dict[str, Any]) -> EvalSettings:
-    kinds = typing.get_type_hints(EvalSettings)
-    given = {}
-    for known in dataclasses.fields(EvalSettings):
-        value = values.get(declared.option_name(known), known.default)
-        is_path = Path in (kinds[known.name], *typing.get_args(kinds[known.name]))
-        given[known.name] = Path(value) if is_path and value is not None else value
-    made = EvalSettings(**given)
+    known = {field.name: declared.option_name(field) for field in dataclasses.fields(EvalSettings)}
+    given = {name: values[option] for name, option in known.items() if option in values}
+    made = settings_from(EvalSettings, None, given)
     declared.check(made)
     return made
 
 
 def _row(facts: dict[str, Any]) -> Row:
     figures, intervals = facts["figures"], facts["intervals"]
-    points = {name: Point(**_numbers(figures[name])) for name in ("fmr100", "fmr10", "nearest_fmr100")}
-    numbers = {name: float(figures[name]) for name in ("genuine", "impostor", "auc", "gmean", "imean")}
     limits = {FixedThreshold(limit, 0.0).name: limit for limit in (metrics.FMR100, metrics.FMR10)}
     drift = {name: Point(**_numbers(point)) for name, point in facts["at_thresholds_of_uu"].items()}
     return Row(
         str(facts["scenario"]),
         str(facts["group"]),
-        Figures(**numbers, **points, eer=EqualError(**_numbers(figures["eer"])), bounds=_numbers(figures["bounds"])),
+        Figures(
+            float(figures["genuine"]),
+            float(figures["impostor"]),
+            fmr100=Point(**_numbers(figures["fmr100"])),
+            fmr10=Point(**_numbers(figures["fmr10"])),
+            nearest_fmr100=Point(**_numbers(figures["nearest_fmr100"])),
+            eer=EqualError(**_numbers(figures["eer"])),
+            auc=float(figures["auc"]),
+            gmean=float(figures["gmean"]),
+            imean=float(figures["imean"]),
+            bounds=_numbers(figures["bounds"]),
+        ),
         Intervals(
             {name: (float(low), float(high)) for name, (low, high) in intervals["intervals"].items()},
             _numbers(intervals["bound"]),

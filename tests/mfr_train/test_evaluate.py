@@ -384,7 +384,9 @@ def test_by_default_each_model_and_data_set_has_its_own_folder(
         "runs/eval/pixels-smfd", "runs/eval/pixels-smfd", "runs/eval/pixels-protocol",
     ]  # fmt: skip
     assert len(set(made)) == 3
-    other = replace(models.chosen_model(None, None, "cpu"), weight=np.eye(SIDE * SIDE, dtype=np.float32), bias=np.zeros(SIDE * SIDE))
+    other = replace(
+        models.chosen_model(None, None, "cpu"), weight=np.eye(SIDE * SIDE, dtype=np.float32), bias=np.zeros(SIDE * SIDE)
+    )
     monkeypatch.setattr(models, "chosen_model", lambda *_: other)
     assert evaluate(settings).out not in made
 

@@ -92,7 +92,7 @@ class Model:
             MaskgenError: If a file cannot be decoded, or a network that aligns faces finds none in a picture.
         """
         several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        given: Sequence[Picture] = images if several else [images]
+        given: Any = images if several else [images]
         pictures = [pixels(image, number) for number, image in enumerate(given)]
         if landmarks is not None:
             points = np.asarray(landmarks, np.float32)

@@ -12,6 +12,7 @@ from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
 from maskgen.imaging.landmarks import model_path
+from mfr_train.networks import backbone as backbone_module
 from mfr_train.networks import backbones, dlib_network, resnet
 
 
@@ -45,7 +46,7 @@ def test_features_do_not_depend_on_how_pictures_are_grouped(network, monkeypatch
     images, landmarks = pictures(5)
     backbone = resnet.resnet_backbone(network, "resnet18", 32)
     together = backbone.features(images, landmarks)
-    monkeypatch.setattr(resnet, "CHUNK", 2)
+    monkeypatch.setattr(backbone_module, "CHUNK", 2)
     np.testing.assert_allclose(backbone.features(images, landmarks), together, rtol=1e-4, atol=1e-5)
     assert backbone.features([], landmarks[:0]).shape == (0, 512)
 

@@ -32,9 +32,6 @@ MAX_BINS, MAX_CELLS = 8192, 2**26
 MIN_SUBJECTS = 3
 """An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
-MIN_RESAMPLES = 100
-"""An interval needs so many: with fewer, the two or three outermost resamples decide its ends."""
-
 LEVEL = 0.95
 
 _SLICE, RESAMPLES = 4096, 1024

@@ -12,13 +12,12 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
-from ..defaults import EVALUATIONS
+from ..defaults import EVALUATIONS, MIN_RESAMPLES
 from ..keywords import settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
 from . import inputs, metrics, outputs, plots
-from .bootstrap import MIN_RESAMPLES
 from .eval_settings import ALL, EvalSettings
 from .inputs import Material
 from .measure import Measured, measure

@@ -10,13 +10,11 @@ import numpy as np
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import EXACT_PAIRS
 from . import bootstrap, metrics, scores
 from .bootstrap import Indices, Intervals, Table
 from .metrics import Counts, FixedThreshold
 from .scores import Block, Comparison, Scores, Side
-
-EXACT_PAIRS = 10_000_000
-"""Pairs up to this many are kept as scores: with their positions and the sorting, about 1 GiB."""
 
 _SAMPLE = 2048
 

@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from maskgen.errors import UsageError
 
+from ..defaults import SCENARIOS
+
 Indices = npt.NDArray[np.intp]
 Names = npt.NDArray[np.str_]
 
-MASKED = {"U-U": (False, False), "U-M": (False, True), "M-M": (True, True)}
+MASKED = {name: (name[0] == "M", name[2] == "M") for name in SCENARIOS}
 """Whether the reference and the probe of each scenario wear masks."""
 
 UNMASKED, RANDOM = "unmasked", "masked"

@@ -360,7 +360,7 @@ def test_a_build_stopped_by_hand_gives_its_lease_back(
     with reaped(process[0]):
         _, errors = process[0].communicate(timeout=300)
     assert process[0].returncode == 130, errors
-    assert errors.strip().endswith("stopped; run the same command again and it goes on from here.")
+    assert errors.strip().endswith("stopped; run the same command again to resume.")
     assert "Traceback" not in errors
     assert s3.objects(place)[".maskgen-lock"] == b"{}\n"
     run(tree, s3.uri(place))

@@ -13,7 +13,7 @@ from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES
-from ..keywords import settings_from
+from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
@@ -30,21 +30,21 @@ Progress = Callable[[int], object]
 
 
 class EvalOptions(TypedDict, total=False):
-    """The fields of `EvalSettings` as keywords; text will do for a path."""
+    """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
-    data: str
+    data: AnyPath
     scenario: str
-    run: Path | str | None
+    run: AnyPath | None
     model: str | None
-    protocol: Path | str | None
+    protocol: AnyPath | None
     split: str
     seed: int
     bootstrap: int
     breakdown: bool
     exact_pairs: int
-    out: Path | str | None
-    cache: Path | str
-    predictor: Path | str | None
+    out: AnyPath | None
+    cache: AnyPath
+    predictor: AnyPath | None
     workers: int | None
     device: str
 

@@ -21,7 +21,7 @@ _SAMPLE = 2048
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one comparison. `scores` are the genuine and the impostor ones, None where they were binned."""
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned."""
 
     counts: Counts
     figures: metrics.Figures

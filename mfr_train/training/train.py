@@ -3,9 +3,9 @@
 RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
-RUN/backbone.safetensors    the network without its classifier; backbone.onnx where it is one; none for dlib
+RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   W and b of stage 2
-RUN/identities.json         who it was trained on
+RUN/identities.json         the people it was trained on
 """
 
 from __future__ import annotations

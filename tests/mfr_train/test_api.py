@@ -10,7 +10,7 @@ import pickle
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data.feature_cache import embed_rows
 from mfr_train.evaluation.evaluate import EvalOptions
 from mfr_train.evaluation.report import COLUMNS
+from mfr_train.keywords import AnyPath
 from mfr_train.networks.model import load_run
 from mfr_train.training.run import TrainOptions
 
@@ -80,9 +81,9 @@ def test_the_examples_of_the_docstrings_are_true(name: str) -> None:
     ("options", "settings"), [(TrainOptions, mfr_train.TrainSettings), (EvalOptions, mfr_train.EvalSettings)]
 )
 def test_the_keywords_are_the_settings(options: type, settings: type) -> None:
-    """In their order, with their types; text will do for a path."""
-    wider = {Path: Path | str, Path | None: Path | str | None}
-    kinds = typing.get_type_hints(settings)
+    """In their order, with their types; a path can be text or path-like, a tuple any sequence."""
+    wider = {Path: AnyPath, Path | None: AnyPath | None, tuple[str, ...]: Sequence[str]}
+    kinds = typing.get_type_hints(settings) | {"data": AnyPath}
     wanted = {field.name: wider.get(kinds[field.name], kinds[field.name]) for field in fields(settings)}
     assert typing.get_type_hints(options) == wanted
     assert list(typing.get_type_hints(options)) == list(wanted)
@@ -90,15 +91,15 @@ def test_the_keywords_are_the_settings(options: type, settings: type) -> None:
 
 def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no setting 'recipie'; did you mean 'recipe'"):
-        mfr_train.train(data="smfd", recipie="small")
+        mfr_train.train(data="smfd", recipie="small")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="there is no setting 'modle'; did you mean 'model'"):
-        mfr_train.evaluate(data="smfd", modle="dlib")
+        mfr_train.evaluate(data="smfd", modle="dlib")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="seed is given beside EvalSettings; put it into the EvalSettings"):
         mfr_train.evaluate(mfr_train.EvalSettings(), seed=1)
     with pytest.raises(UsageError, match="settings are a str; give a TrainSettings, or keywords"):
-        mfr_train.train("smfd")
+        mfr_train.train("smfd")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--batch is 'many'; give int or None"):
-        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")
+        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
 
 
@@ -160,6 +161,7 @@ def test_a_run_shows_its_curve_in_a_notebook(run: mfr_train.Run) -> None:
 def test_a_report_gives_numbers_with_intervals(report: mfr_train.Report) -> None:
     row = report["U-M"]
     assert row is report.rows[1]
+    assert row.intervals is not None
     for name, value in (
         ("fmr100", row.figures.fmr100.fnmr), ("fmr10", row.figures.fmr10.fnmr), ("eer", row.figures.eer.eer),
         ("auc", row.figures.auc), ("gmean", row.figures.gmean), ("imean", row.figures.imean),
@@ -199,6 +201,7 @@ def test_a_report_as_a_tidy_table(report: mfr_train.Report) -> None:
     whole = frame[frame["group"] == ""].set_index(["scenario", "figure"])
     for scenario in ("U-U", "U-M", "M-M"):
         eer = report[scenario].eer
+        assert eer.interval is not None
         assert whole.loc[(scenario, "eer"), ["value", "low", "high"]].tolist() == [eer.value, *eer.interval]
         assert whole.loc[(scenario, "eer"), "genuine"] == report[scenario].figures.genuine
     (fixed, point), _ = report["U-M"].drift.items()
@@ -215,7 +218,7 @@ def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> N
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
     assert "a &lt; b" in text
-    low, high = report["U-M"].eer.interval
+    low, high = report["U-M"].eer.interval or (0, 0)
     star = "*" if report["U-M"].eer.few_errors else ""
     assert f"<td>{100 * report['U-M'].eer:.2f}{star} [{100 * low:.2f}, {100 * high:.2f}]</td>" in text
     assert repr(report).startswith("<Report 'run' on ")
@@ -275,6 +278,7 @@ def test_pictures_that_cannot_be_embedded_are_one_sentence(run: mfr_train.Run, t
 def test_a_network_that_aligns_faces_finds_their_landmarks(head: np.ndarray, landmarker: maskgen.Landmarker) -> None:
     model = mfr_train.load_model("dlib")
     face = landmarker.find(head)
+    assert face is not None
     wanted = model.project(model.backbone.features([head], face.landmarks[None]))
     np.testing.assert_array_equal(model.embed([head]), wanted)
     np.testing.assert_array_equal(model.embed([head], landmarks=face.landmarks[None]), wanted)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
 import os
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +54,24 @@ def setting(
 def option_name(field: dataclasses.Field[Any]) -> str:
     """The name of a setting on the command line and in a TOML file: `shard-size` for `shard_size`."""
     return field.name.replace("_", "-")
+
+
+def from_keywords(settings: type[T], options: Mapping[str, Any]) -> T:
+    """Settings made from the keyword arguments of a Python call.
+
+    Raises `UsageError` for a misspelled or missing keyword. The values are checked by `check`.
+    """
+    fields = [field for field in dataclasses.fields(typing.cast(Any, settings)) if field.init]
+    names = [field.name for field in fields]
+    for name in options:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, 1)
+            advice = f"did you mean {nearest[0]!r}?" if nearest else f"the settings are {', '.join(names)}."
+            raise UsageError(f"there is no setting {name!r}; {advice}")
+    for field in fields:
+        if field.name not in options and field.default is field.default_factory is dataclasses.MISSING:
+            raise UsageError(f"the setting {field.name!r} is missing; add {field.name}=... to the call.")
+    return settings(**options)
 
 
 def check(settings: Any) -> None:

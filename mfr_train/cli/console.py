@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maskgen.cli.table import table
 from maskgen.storage.uri import redacted
 
@@ -51,7 +49,6 @@ def _training(folder: Path, data: str) -> str:
 
 def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
-    with tqdm(unit=" pictures", desc="embedding", disable=None, leave=False) as bar:
-        report = evaluate(settings, bar.update, bar.reset)
+    report = evaluate(settings)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
     return f"{outputs.table(report)}\n\n{report.out} holds {written}"

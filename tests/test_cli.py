@@ -54,7 +54,7 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
     assert built.exit_code == 0, built.output
     assert "holds 96 of 96 photographs" in built.output
     assert (
-        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("there already") == 1
+        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("already complete") == 1
     )
     inspected = run("inspect", out).output
     assert "test-identities  0.5" in inspected
@@ -104,7 +104,7 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
         assert "holds 0 of 3 photographs" in result.stdout
         assert "mfr train --data" not in result.stdout
         assert result.stderr.count("\n") == 1
-        assert "not one photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
+        assert "no photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
     assert run("verify", tmp_path / "smfd").exit_code == 0
 
 

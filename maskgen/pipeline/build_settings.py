@@ -28,7 +28,7 @@ class BuildSettings:
         run_only=True,
     )
     out: str | Path = setting(
-        help="Folder for the data set, or a URI such as s3://bucket/smfd: new, empty, or the folder of an earlier build.",
+        help="Folder for the data set, or a URI such as s3://bucket/smfd: new, empty, or with an earlier build.",
         metavar="DIR|URI",
         run_only=True,
     )

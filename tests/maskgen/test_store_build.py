@@ -143,7 +143,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
     local = CliRunner().invoke(maskgen_command, ["inspect", str(built)])
     assert inspected.output.replace(f"s3://{stored}", str(built)) == local.output
     verified = CliRunner().invoke(maskgen_command, ["verify", uri])
-    assert "is whole: 27 rows + 3 rejects = 30 photographs" in verified.output
+    assert "is intact: 27 rows + 3 rejects = 30 photographs" in verified.output
     assert "test-secret" not in verified.output + inspected.output
 
 

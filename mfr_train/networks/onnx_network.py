@@ -76,7 +76,7 @@ def five_points(landmarks: npt.ArrayLike) -> Points:
 
 
 def similarity(source: Points, target: Points) -> Points:
-    """The rotation, scaling and translation, float64 (2, 3), that takes points (n, 2) nearest to others (least squares).
+    """The rotation, scaling and translation, float64 (2, 3), that takes points (n, 2) nearest to others.
 
     As complex numbers the points are p and q, and the map is q = a p + b: a linear regression.
     """

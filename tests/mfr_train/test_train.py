@@ -131,7 +131,7 @@ def test_the_network_of_the_weights_is_known_from_their_file(short: Tiny, tmp_pa
 def test_a_missing_tensorboard_leaves_no_run_folder(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     settings = short(tensorboard=True)
-    with pytest.raises(UsageError, match="--tensorboard needs a package"):
+    with pytest.raises(UsageError, match="--tensorboard needs tensorboard, which is not installed; run pip install"):
         train.train(settings)
     assert settings.out is not None
     assert not settings.out.exists()

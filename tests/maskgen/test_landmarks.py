@@ -187,6 +187,7 @@ def test_a_pickled_landmarker_holds_its_settings_and_loads_the_models_at_first_u
     assert len(pickle.dumps(landmarker)) < 1000
     assert list(vars(copy)) == ["_path"], "nothing is loaded yet"
     face, same = copy.find(head), landmarker.find(head)
+    assert same is not None
     np.testing.assert_array_equal(face.landmarks, same.landmarks)
     chosen = maskgen.Landmarker(model_path(SHAPE_PREDICTOR))
     assert pickle.loads(pickle.dumps(chosen))._path == model_path(SHAPE_PREDICTOR)

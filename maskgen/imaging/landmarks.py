@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import dlib
@@ -27,11 +27,21 @@ LARGEST_UPSAMPLED_SIDE = 3000
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
 
-class Face(NamedTuple):
-    """A face in a photograph: `box` float32 (4,) x0, y0, x1, y1 and `landmarks` float32 (68, 2), in its pixels."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face:
+    """A face in a photograph, in its pixels.
+
+    Attributes:
+        box: float32 (4,): x0, y0, x1, y1.
+        landmarks: float32 (68, 2): x, y.
+    """
 
     box: npt.NDArray[np.float32]
     landmarks: npt.NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        box = ", ".join(f"{value:.1f}" for value in self.box.tolist())
+        return f"Face(box=({box}), landmarks={len(self.landmarks)} points)"
 
 
 class Landmarker:

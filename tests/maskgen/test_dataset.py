@@ -20,7 +20,7 @@ from PIL import Image
 
 import maskgen
 from maskgen.dataset import markers, schema, tar
-from maskgen.dataset.record import Sample
+from maskgen.dataset.record import Row
 from maskgen.dataset.verify import verify
 from maskgen.dataset.writers import ROW_GROUP, WRITERS
 from maskgen.errors import MaskgenError, UsageError
@@ -31,9 +31,9 @@ from maskgen.storage.local import LocalStorage
 COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
 
 
-def sample(number: int, variants: str = "all", store: str = "rendered") -> Sample:
+def sample(number: int, variants: str = "all", store: str = "rendered") -> Row:
     masks = variants.masked_names(variants)
-    return Sample(
+    return Row(
         key=f"{number:09d}",
         source=f"ann/ä {number}.jpg",
         identity="ann",
@@ -49,7 +49,7 @@ def sample(number: int, variants: str = "all", store: str = "rendered") -> Sampl
     )
 
 
-def write(path: Path, samples: list[Sample], variants: str = "all", store: str = "rendered") -> Path:
+def write(path: Path, samples: list[Row], variants: str = "all", store: str = "rendered") -> Path:
     with WRITERS[path.suffix[1:]](path, variants, store) as file:
         for one in samples:
             file.add(one)

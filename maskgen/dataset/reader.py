@@ -232,8 +232,8 @@ class Dataset:
         """
         if isinstance(which, str):
             shard, number = self._place(which)
-            row = next(shard.read(numbers=[number]))
-            if row.key != which:
+            row = next(shard.read(numbers=[number]), None)
+            if row is None or row.key != which:
                 raise MaskgenError(
                     f"shard {shard.name} of {self} lacks photograph {which}; run `maskgen verify {self}`."
                 )
@@ -300,8 +300,8 @@ class Dataset:
     def _place(self, key: str) -> tuple[Shard, int]:
         """The shard of a key and the number of its row there. Raises `KeyError` if there is no such row."""
         shards, _, firsts = self._found
-        position = int(key) if re.fullmatch("[0-9]{9,18}", key) else -1
-        if key != f"{position:09d}" or position >= firsts[-1]:
+        position = int(key) if re.fullmatch("[0-9]{9}|[1-9][0-9]{9,17}", key) else firsts[-1]
+        if position >= firsts[-1]:
             raise KeyError(f"there is no photograph {short(key)!r} in {self}")
         place = bisect_right(firsts, position) - 1
         rejects = shards[place].marker["rejects"]

@@ -491,7 +491,7 @@ def test_a_folder_without_permission_is_told(without_rights: Path) -> None:
     closed.mkdir()
     closed.chmod(0o500)
     for out in (closed, closed / "smfd"):
-        with pytest.raises(MaskgenError, match=r"cannot write to .*closed.*: Permission denied; make room or mend"):
+        with pytest.raises(MaskgenError, match=r"cannot write to .*closed.*: Permission denied; make room or repair"):
             run(src, out)
     closed.chmod(0)
     with pytest.raises(MaskgenError, match=r"closed.*Permission denied"):

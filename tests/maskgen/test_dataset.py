@@ -25,7 +25,7 @@ from maskgen.dataset.record import Row
 from maskgen.dataset.verify import verify
 from maskgen.dataset.writers import ROW_GROUP, WRITERS
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.imaging.variants import VARIANTS
+from maskgen.imaging.variants import VARIANTS, masked_names
 from maskgen.storage import files
 from maskgen.storage.local import LocalStorage
 
@@ -33,7 +33,7 @@ COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "bo
 
 
 def sample(number: int, variants: str = "all", store: str = "rendered") -> Row:
-    masks = variants.masked_names(variants)
+    masks = masked_names(variants)
     return Row(
         key=f"{number:09d}",
         source=f"ann/ä {number}.jpg",
@@ -174,6 +174,7 @@ def test_json_is_written_whole_and_equal_for_equal_values(tmp_path: Path) -> Non
 
 def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_sizes(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
+    (tmp_path / "__markers").mkdir()
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
     marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
     files.write_json(tmp_path / marker_name("train", 3), marker)

@@ -397,7 +397,7 @@ def test_verify_names_the_broken_shard_and_its_advice_works(photographs: Path, t
     result = run("verify", out)
     assert result.exit_code == 1
     assert "shard train/00000 is broken: 00000.parquet has other bytes" in result.output
-    shard.with_suffix(".json").unlink()  # what the sentence advises
+    (out / f"__markers/train-{shard.stem}.json").unlink()  # what the sentence advises
     assert run(*build).exit_code == 0
     assert shard.read_bytes() == whole
     assert run("verify", out).exit_code == 0

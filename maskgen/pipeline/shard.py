@@ -147,7 +147,7 @@ def _draw(task: ShardTask, crashing: frozenset[str] = frozenset()) -> _Drawn:
             {**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task, storage)
         ]
         written = {
-            ending: files.enter_context(storage.temporary(markers.shard_name(task.split, task.shard, ending)))
+            ending: files.enter_context(storage.temporary(markers.file_name(task.split, task.shard, ending)))
             for ending in writers.endings(build.format)
         }
         rejects, rows = [], 0
@@ -178,9 +178,9 @@ def _commit(drawn: _Drawn) -> Made:
     with _disk_errors(task, storage), drawn.files:
         if marker["rows"]:  # readers choke on empty shards, so a shard of rejects only is a marker without files
             for ending, path in drawn.written.items():
-                name = markers.shard_name(task.split, task.shard, ending)
+                name = markers.file_name(task.split, task.shard, ending)
                 published[name.rpartition("/")[2]] = storage.publish(path, name)
-        name = markers.shard_name(task.split, task.shard, "json")
+        name = markers.marker_name(task.split, task.shard)
         storage.write(name, files.json_bytes({**marker, "files": published}))
     return Made(marker["photographs"], marker["rows"])
 

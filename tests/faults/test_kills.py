@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import maskgen
-from maskgen.dataset.schema import SPLITS
+from maskgen.dataset.markers import FOLDERS
 from maskgen.dataset.verify import verify
 from maskgen.storage.files import leftovers
 from tests.support.processes import start
@@ -62,7 +62,7 @@ def test_a_build_killed_before_any_step_of_any_commit_goes_on(
     undisturbed = run(tmp_path / "all", -1)
     steps = int(undisturbed.stdout)
     assert hashes(tmp_path / "all") == expected
-    shards = len(list((tmp_path / "all").glob("*/*.json")))
+    shards = len(list((tmp_path / "all").glob("__markers/*.json")))
     assert steps >= 3 * 3 * shards, "each shard has two data files and a marker: flush, rename, flush the folder"
     chosen = range(1, steps + 1, max(1, steps // (25 * times)))
     for last in chosen:
@@ -79,7 +79,7 @@ def test_a_build_killed_before_any_step_of_any_commit_goes_on(
         assert not opened or last > steps - 8, "dataset.json says so last; only run.json comes after it"
         goes_on(tree, out, shape)
         assert hashes(out) == expected, f"killed before step {last} of {steps}"
-        assert not leftovers(out, SPLITS)
+        assert not leftovers(out, FOLDERS)
 
 
 def test_a_build_killed_again_and_again_at_random_moments_ends_in_the_same_bytes(

@@ -133,7 +133,7 @@ def test_workers_that_all_die_and_do_not_come_back_leave_their_shards_made(
             finally:
                 process.kill()
     assert shards(build.out) == len(made) > 0
-    markers = "".join(path.read_text() for path in build.out.glob("*/*.json"))
+    markers = "".join(path.read_text() for path in build.out.glob("__markers/*.json"))
     assert markers.count('"crashed_worker"') == 1
     assert f'"source": "{victim.relative_to(src)}"' in markers
 

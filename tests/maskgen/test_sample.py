@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import maskgen
-from maskgen.dataset.record import Sample
+from maskgen.dataset.record import Row
 from maskgen.errors import Rejected
 from maskgen.imaging.seeding import color_of, variant_of
 from maskgen.imaging.variants import VARIANTS
@@ -35,7 +35,7 @@ def photograph(head: np.ndarray, encode: Callable[..., bytes]) -> bytes:
     return encode(head, "PNG")
 
 
-def sample(data: bytes, landmarker: Any, face: Any = None, **settings: Any) -> Sample:
+def sample(data: bytes, landmarker: Any, face: Any = None, **settings: Any) -> Row:
     build = BuildSettings(src=Path("src"), out=Path("out"), **settings)
     return make_sample(data, PLANNED | {"face": face}, build, landmarker)
 

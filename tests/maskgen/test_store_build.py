@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.dataset.markers import marker_name
 from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import lease
@@ -99,7 +100,7 @@ def test_every_data_file_is_there_before_its_marker_and_the_card_before_completi
     assert len(shards) % 3 == 0
     for parquet, tar, marker in zip(*(iter(shards),) * 3, strict=True):
         assert (Path(parquet).suffix, Path(tar).suffix, Path(marker).suffix) == (".parquet", ".tar", ".json")
-        assert Path(parquet).stem == Path(tar).stem == Path(marker).stem
+        assert parquet[:-8] == tar[:-4] == marker[:-5].replace("__markers/", "").replace("-", "/")
 
 
 def test_a_finished_data_set_is_left_alone_and_other_settings_are_refused(s3: Any, tree: Path, stored: str) -> None:
@@ -114,13 +115,13 @@ def test_a_finished_data_set_is_left_alone_and_other_settings_are_refused(s3: An
 
 
 @pytest.mark.parametrize(
-    "name", ["train/00001.json", "train/00001.parquet", "rejects.parquet", "README.md", "plan.parquet"]
+    "name", ["__markers/train-00001.json", "train/00001.parquet", "rejects.parquet", "README.md", "plan.parquet"]
 )
 def test_only_what_is_missing_is_made_again(
     s3: Any, tree: Path, copied: str, built: Path, hashes: Any, name: str
 ) -> None:
     delete(s3, f"{copied}/{name}")
-    assert run(tree, s3.uri(copied)).made == (5 if name.startswith("train") else 0)
+    assert run(tree, s3.uri(copied)).made == (5 if "train" in name else 0)
     assert s3.hashes(copied) == hashes(built)
 
 
@@ -154,7 +155,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
         ("test/00001.tar", lambda data: data[:512] + b"!" + data[513:], "00001.tar has other bytes than its marker"),
         ("train/00001.parquet", lambda data: b"", r"00001.parquet has 0 bytes and its marker says \d+"),
         ("train/00000.tar", None, r"shard train/00000 is broken: 00000\.tar is missing"),
-        ("train/00000.json", None, "its marker is missing"),
+        ("__markers/train-00000.json", None, "its marker is missing"),
         ("plan.parquet", None, "plan.parquet cannot be read"),
         ("README.md", None, "README.md is missing"),
     ],
@@ -171,8 +172,8 @@ def test_verify_names_what_is_damaged_and_the_build_mends_it(
         verify(s3.uri(copied))
     assert f"s3://{copied}/" in str(caught.value)
     assert "run the same `maskgen build` command again" in str(caught.value)
-    if "/" in name:
-        delete(s3, f"{copied}/{name.partition('.')[0]}.json")  # what the sentence advises
+    if name.endswith((".parquet", ".tar")) and "/" in name:
+        delete(s3, f"{copied}/{marker_name(name.split('/')[0], int(Path(name).stem))}")  # what the sentence advises
     run(tree, s3.uri(copied))
     assert s3.hashes(copied) == hashes(built)
 
@@ -188,7 +189,7 @@ def test_damage_is_told_by_the_reader_and_silence_is_not_damage(s3: Any, copied:
         list(dataset.rows("train"))
     deaf[0] = False
     put(s3, f"{copied}/train/00001.parquet", s3.objects(copied)["train/00001.parquet"][:-9])
-    with pytest.raises(MaskgenError, match=r"train/00001.parquet cannot be read .*`maskgen verify` tells"):
+    with pytest.raises(MaskgenError, match=r"train/00001.parquet cannot be read .*`maskgen verify` says"):
         list(dataset.rows("train"))
     delete(s3, f"{copied}/dataset.json")
     with pytest.raises(UsageError, match=rf"there is no data set in s3://{copied} \(dataset.json is missing\)"):
@@ -238,7 +239,7 @@ def test_somebody_elses_objects_are_refused_and_kept(s3: Any, tree: Path) -> Non
         place = f"{s3.bucket()}/smfd"
         put(s3, f"{place}/{name}", b"mine")
         for overwrite in (False, True):
-            with pytest.raises(UsageError, match=rf"--out s3://{place} holds '.*' and is no data set of maskgen"):
+            with pytest.raises(UsageError, match=rf"--out s3://{place} holds '.*' and is not a data set of maskgen"):
                 run(tree, s3.uri(place), overwrite=overwrite)
         assert s3.objects(place) == {name: b"mine"}
 

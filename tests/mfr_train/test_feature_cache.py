@@ -53,8 +53,8 @@ class FakeShard:
     def rows(self) -> int:
         return len(self.photographs)
 
-    def read(self, images, numbers, only):
-        return (self.photographs[number] for number in numbers)
+    def read_chosen(self, images, choose, numbers):
+        return ((self.photographs[number], choose(self.photographs[number].key)) for number in numbers)
 
 
 calls: list[int] = []

@@ -98,4 +98,4 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def shards(out: Path) -> int:
     """How many shards are committed."""
-    return len(list(out.glob("*/*.json")))
+    return len(list(out.glob("__markers/*.json")))

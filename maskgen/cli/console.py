@@ -14,7 +14,6 @@ from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
 from ..dataset.verify import verify
 from ..errors import MaskgenError
-from ..imaging.variants import masked_names
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made
 from ..storage.uri import plain, redacted
@@ -37,7 +36,7 @@ def build_with_progress(settings: BuildSettings) -> str:
     def progress(made: Made) -> None:
         nonlocal masked, rejects
         assert bar is not None
-        masked += made.rows * len(masked_names(settings.variants))
+        masked += made.rows * len(settings.masked_names)
         rejects += made.rejects
         bar.set_postfix_str(
             f"{masked / (time.perf_counter() - began):,.0f} masked/s, {rejects:,} rejects", refresh=False

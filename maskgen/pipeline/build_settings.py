@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ class BuildSettings:
         run_only=True,
     )
 
+    @cached_property
+    def masked_names(self) -> tuple[str, ...]:
+        """The masked pictures of each photograph, parsed once from `variants`."""
+        return variants.masked_names(self.variants)
+
+    @cached_property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """The RGB colours to choose from, parsed once from `colors`; empty for any colour. Raises `UsageError`."""
+        return palette(self.colors)
+
     def __post_init__(self) -> None:
         """A leading ~ is the home folder: shells leave it where a word begins otherwise, as in --out=~/smfd."""
         for name, kind in (("src", str), ("out", type(self.out))):
@@ -166,12 +177,12 @@ def check(build: BuildSettings) -> None:
     """Raises `UsageError` for a setting that cannot be, in one sentence that names the option."""
     settings.check(build)
     if build.variants != "random":
-        names = variants.masked_names(build.variants)
+        names = build.masked_names
         for name in names:
             if name not in VARIANTS:
                 raise UsageError(f"--variants has no {name!r}; choose all, random, or from {', '.join(VARIANTS)}.")
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
-    palette(build.colors)
+    _ = build.palette
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")

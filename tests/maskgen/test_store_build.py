@@ -24,7 +24,7 @@ from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.processes import reaped, start
 
-SHAPE = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
+SHAPE: dict[str, Any] = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
 """As the fixture `built`, whose bytes are the measure here."""
 
 

@@ -56,7 +56,8 @@ def test_train_and_eval_need_no_other_argument_after_a_build(work: Path, monkeyp
 
 def test_an_embedding_on_dlibs_network_is_the_newest_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
-    arguments = ("train", "--recipe", "small", "--backbone", "dlib", "--embed-iterations", 20, "--out", "runs/head")
+    arguments = ("train", "--recipe", "small", "--backbone", "dlib", "--embed-iterations", 20)
+    arguments += ("--variants", "wide_high", "--out", "runs/head")
     trained = run(*arguments)
     assert trained.exit_code == 0, trained.output
     assert "classify" not in trained.output

@@ -280,7 +280,9 @@ def failing(said: list[str]) -> Iterator[None]:
 FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 
 
-@pytest.mark.parametrize(("seed", "rate", "workers"), [(1, 0.1, 1), (2, 0.25, 1), (3, 0.2, 2)])
+@pytest.mark.parametrize(
+    ("seed", "rate", "workers"), [(1, 0.1, 1), pytest.param(2, 0.25, 1, marks=pytest.mark.slow), (3, 0.2, 2)]
+)
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int
 ) -> None:
@@ -305,7 +307,9 @@ def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize(("options", "times"), [(("--engine=serial",), 5), (("--workers=2",), 2)])
+@pytest.mark.parametrize(
+    ("options", "times"), [(("--engine=serial",), 3), pytest.param(("--workers=2",), 2, marks=pytest.mark.slow)]
+)
 def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
     s3: Any,
     tree: Path,
@@ -344,7 +348,7 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_build_stopped_by_hand_gives_its_lease_back(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, stop: signal.Signals
 ) -> None:

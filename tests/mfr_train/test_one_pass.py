@@ -63,6 +63,7 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
+@pytest.mark.slow
 def test_features_are_the_same_for_any_number_of_workers(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
@@ -75,7 +76,7 @@ def test_features_are_the_same_for_any_number_of_workers(
     np.testing.assert_array_equal(shared, alone)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_damaged_shard_is_named(
     demo_tree: Path,
     make: Callable[..., Path],

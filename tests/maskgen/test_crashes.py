@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,7 @@ def test_a_generator_in_a_process_of_its_own() -> None:
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         list(apart(_numbers, 0))
     stopped = apart(_numbers, 10**9)
+    assert isinstance(stopped, Generator)
     process, _ = next(stopped)
     stopped.close()
     with pytest.raises(ProcessLookupError):

@@ -13,7 +13,7 @@ import maskgen
 from mfr_train.data import feature_cache, one_pass
 from mfr_train.data.batches import Feed, picture
 from mfr_train.data.decoders import decoded
-from mfr_train.networks.resnet import Network, resnet_backbone
+from mfr_train.networks.resnet import Network, resized, resnet_backbone
 
 Pieces = dict[int, tuple[bytes, int]]
 
@@ -38,7 +38,7 @@ def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -
     seen = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
     assert sorted(seen) == list(range(len(rows)))
     for number, row in enumerate(rows):
-        image = one_pass.resized(row.image(only(row.key)), 48)
+        image = resized(row.image(only(row.key)), 48)
         assert seen[number] == (image.tobytes(), row.label)
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from tarfile import TarError
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -219,10 +219,10 @@ class Dataset:
             return False
 
     @overload
-    def __getitem__(self, which: int | str) -> Row: ...
+    def __getitem__(self, which: SupportsIndex | str) -> Row: ...
     @overload
     def __getitem__(self, which: slice) -> list[Row]: ...
-    def __getitem__(self, which: int | str | slice) -> Row | list[Row]:
+    def __getitem__(self, which: SupportsIndex | str | slice) -> Row | list[Row]:
         """A row by its position or key, or the rows of a slice. Reads only the shards and row groups that hold them.
 
         Raises:

@@ -115,7 +115,7 @@ def planned_rows(task: ShardTask, storage: Storage | None = None) -> list[dict[s
     except (OSError, pa.ArrowException) as error:
         said = short(error).rstrip(".")
         raise MaskgenError(
-            f"the plan in {storage} cannot be read ({said}); run the same command again: it goes on from here."
+            f"the plan in {storage} cannot be read ({said}); run the same command again: it resumes from here."
         ) from None
     if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
         raise MaskgenError(
@@ -192,7 +192,7 @@ def _disk_errors(task: ShardTask, storage: Storage) -> Iterator[None]:
     except OSError as error:
         raise MaskgenError(
             f"cannot write shard {task.name} in {storage.workplace}: {error.strerror or error}; "
-            "make room or mend the folder and run the same command again: it goes on from here."
+            "make room or fix the folder and run the same command again: it resumes from here."
         ) from None
 
 

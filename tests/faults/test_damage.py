@@ -114,9 +114,8 @@ def test_shards_without_dataset_json_are_not_taken_for_others(
 def test_dataset_json_without_a_part_is_one_sentence(copy: Path) -> None:
     path = copy / "dataset.json"
     whole = json.loads(path.read_bytes())
-    parts = [(name,) for name in whole if name != "complete"] + [
-        ("counts", "train", name) for name in ("rows", "rejects")
-    ]
+    parts: list[tuple[str, ...]] = [(name,) for name in whole if name != "complete"]
+    parts += [("counts", "train", name) for name in ("rows", "rejects")]
     parts += [("settings", name) for name in ("variants", "format", "store", "fit")]
     for *above, name in parts:
         for other in (None, 3.5, {"a": None}):

@@ -239,7 +239,7 @@ def test_nothing_in_a_data_set_names_a_folder_of_this_machine(tree: Path, tmp_pa
 
 def test_keywords_are_checked_and_may_be_completed(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no setting 'shardsize'; did you mean 'shard_size'\?"):
-        maskgen.build(src=tree, out=tmp_path / "smfd", shardsize=3)
+        maskgen.build(src=tree, out=tmp_path / "smfd", shardsize=3)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match=r"the setting 'out' is missing"):
         maskgen.build(src=tree)
     with pytest.raises(UsageError, match=r"given settings and the keyword 'size'; give one of the two"):
@@ -425,8 +425,10 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
-    done = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
-    if not done or done.returncode:
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode
+    ):
         pytest.skip("no right to mount a small disk here")
 
     def resize(size: str) -> None:
@@ -438,16 +440,20 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
         subprocess.run(["umount", "--lazy", disk], check=True)  # a worker may still be ending
 
 
-@pytest.mark.parametrize("settings", [{"engine": "serial"}, {"engine": "joblib", "workers": 2}])
+@pytest.mark.parametrize(
+    ("sizes", "settings"),
+    [(("8k", "400k", "700k"), {"engine": "serial"}), (("700k",), {"engine": "joblib", "workers": 2})],
+)
 def test_a_full_disk_is_told_and_the_same_call_goes_on(
     small_disk: tuple[Path, Callable[[str], None]],
     tree: Path,
     built: Path,
     hashes: Hashes,
+    sizes: tuple[str, ...],
     settings: dict[str, Any],
 ) -> None:
     disk, resize = small_disk
-    for size in ("8k", "400k", "700k"):
+    for size in sizes:
         resize(size)
         with pytest.raises(MaskgenError, match=r"cannot write .*No space left on device; make room .*same command"):
             run(tree, disk / "smfd", **settings)

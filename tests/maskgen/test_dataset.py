@@ -196,7 +196,7 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
 
 def test_markers_describe_their_files(built: Path, tree_rejects: dict[str, str]) -> None:
     plan = pq.read_table(built / "plan.parquet").to_pylist()
-    reasons = {}
+    reasons: dict[str, str] = {}
     for path in sorted(built.glob("__markers/*.json")):
         marker = json.loads(path.read_bytes())
         split, number = path.stem.split("-")

@@ -250,4 +250,4 @@ def test_what_cannot_be_searched_is_named(landmarker: maskgen.Landmarker, image:
 
 def test_what_is_no_picture_is_a_type_error(landmarker: maskgen.Landmarker) -> None:
     with pytest.raises(TypeError, match="the image is a str; give a numpy array or a Pillow image"):
-        landmarker.find("face.jpg")  # type: ignore[arg-type]
+        landmarker.find("face.jpg")

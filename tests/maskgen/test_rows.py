@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet_of_reader
 import pytest
 from PIL import Image
 
 import maskgen
 from maskgen.dataset import identity, markers
-from maskgen.dataset.shard_files import pq as parquet_of_reader
 
 
 @pytest.fixture(scope="module", params=["parquet", "webdataset", "both"])

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 import maskgen
 from maskgen.dataset.record import Row
@@ -121,6 +122,7 @@ def test_no_network_can_tell_masked_pictures_by_their_compression(
     headers = set()
     for data in made.pictures.values():
         with Image.open(io.BytesIO(data)) as picture:
+            assert isinstance(picture, JpegImageFile)
             headers.add((str(picture.quantization), str(picture.layer), picture.size, str(sorted(picture.info))))
     assert len(headers) == 1
 

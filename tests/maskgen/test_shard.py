@@ -12,7 +12,7 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError
-from maskgen.pipeline import shard
+from maskgen.pipeline import sample, shard
 
 LONG = 120
 """Seconds after which something that must happen counts as not happening; it takes milliseconds."""
@@ -22,7 +22,7 @@ def test_a_shard_is_committed_while_the_next_is_drawn(
     tree: Path, built: Path, make: Callable[..., Path], tmp_path: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, met = [threading.Event() for _ in range(10)], []
-    replace, make_samples = os.replace, shard.make_samples
+    replace, make_samples = os.replace, sample.make_samples
 
     def watched_samples(*arguments: Any) -> Any:
         yield from make_samples(*arguments)

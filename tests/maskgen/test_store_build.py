@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.processes import reaped, start
 
-SHAPE = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
+SHAPE: dict[str, Any] = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
 """As the fixture `built`, whose bytes are the measure here."""
 
 
@@ -281,7 +282,9 @@ def failing(said: list[str]) -> Iterator[None]:
 FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 
 
-@pytest.mark.parametrize(("seed", "rate", "workers"), [(1, 0.1, 1), (2, 0.25, 1), (3, 0.2, 2)])
+@pytest.mark.parametrize(
+    ("seed", "rate", "workers"), [(1, 0.1, 1), pytest.param(2, 0.25, 1, marks=pytest.mark.slow), (3, 0.2, 2)]
+)
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int
 ) -> None:
@@ -306,7 +309,9 @@ def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize(("options", "times"), [(("--engine=serial",), 5), (("--workers=2",), 2)])
+@pytest.mark.parametrize(
+    ("options", "times"), [(("--engine=serial",), 3), pytest.param(("--workers=2",), 2, marks=pytest.mark.slow)]
+)
 def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
     s3: Any,
     tree: Path,
@@ -319,23 +324,24 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
 ) -> None:
     """The moments are requests: a build is killed in the midst of one, before or after the store has heard of it."""
     place = f"{s3.bucket()}/smfd"
-    left, process = [0], [None]
+    left = [0]
+    process: list[subprocess.Popen[str]] = []
 
     def choose(request: bytes) -> str:
         left[0] -= 1
         if left[0] == 0:
             if chance.random() < 0.5:
                 time.sleep(chance.random() * 0.05)
-            os.killpg(process[0].pid, signal.SIGKILL)
+            os.killpg(process[-1].pid, signal.SIGKILL)
             return chance.choice(("drop", "pass"))
         return "pass"
 
     between, killed = proxy(choose), 0
     for _ in range(times):
         left[0] = chance.randrange(3, 120)
-        process[0] = start(tree, s3.uri(place, between.port), *options, shape=SHAPE)
-        with reaped(process[0]):
-            killed += process[0].wait(300) == -signal.SIGKILL
+        process[:] = [start(tree, s3.uri(place, between.port), *options, shape=SHAPE)]
+        with reaped(process[-1]):
+            killed += process[-1].wait(300) == -signal.SIGKILL
     assert killed, "no build was killed"
     with contextlib.suppress(UsageError):
         maskgen.open(s3.uri(place))  # complete or not finished, never broken
@@ -345,22 +351,23 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_build_stopped_by_hand_gives_its_lease_back(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, stop: signal.Signals
 ) -> None:
-    place, process, left = f"{s3.bucket()}/smfd", [None], [40]
+    place, left = f"{s3.bucket()}/smfd", [40]
+    process: list[subprocess.Popen[str]] = []
 
     def choose(request: bytes) -> str:
         left[0] -= 1
         if left[0] == 0:
-            os.killpg(process[0].pid, stop)
+            os.killpg(process[-1].pid, stop)
         return "pass"
 
-    process[0] = start(tree, s3.uri(place, proxy(choose).port), "--engine=serial", shape=SHAPE)
-    with reaped(process[0]):
-        _, errors = process[0].communicate(timeout=300)
-    assert process[0].returncode == 130, errors
+    process[:] = [start(tree, s3.uri(place, proxy(choose).port), "--engine=serial", shape=SHAPE)]
+    with reaped(process[-1]):
+        _, errors = process[-1].communicate(timeout=300)
+    assert process[-1].returncode == 130, errors
     assert errors.strip().endswith("stopped; run the same command again to resume.")
     assert "Traceback" not in errors
     assert s3.objects(place)[".maskgen-lock"] == b"{}\n"

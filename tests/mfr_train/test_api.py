@@ -99,9 +99,9 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="seed is given beside EvalSettings; put it into the EvalSettings"):
         mfr_train.evaluate(mfr_train.EvalSettings(), seed=1)
     with pytest.raises(UsageError, match="settings are a str; give a TrainSettings, or keywords"):
-        mfr_train.train("smfd")  # type: ignore[arg-type]
+        mfr_train.train("smfd")
     with pytest.raises(UsageError, match="--batch is 'many'; give int or None"):
-        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")  # type: ignore[arg-type]
+        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -170,7 +170,7 @@ def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
     left = folder / f".maskgen-{'0' * 16}.unmasked.npy.tmp"
     left.write_bytes(b"half")
     (folder / "own.txt").write_text("not ours")
-    with feature_cache._at_work(folder):  # as another process would be
+    with feature_cache._writing_in(folder):  # as another process would be
         assert not left.exists()
         left.write_bytes(b"what that one is writing")
         feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)

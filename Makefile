@@ -41,8 +41,14 @@ lint: $(READY) ## Check format, lint and types
 bench: $(READY) ## Measure speed; prints ratios
 	for name in build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
 
-docs: $(READY) ## Write the command reference anew from the code
+.venv/.docs: $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
+	@touch $@
+
+docs: .venv/.docs ## Write the command reference from the code, and build the site into site/, strictly
 	$(BIN)/python docs/make_reference.py
+	rm -rf site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env docs site
 
 clean: ## Remove the demo and the caches (.venv stays)
-	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis

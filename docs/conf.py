@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -81,12 +84,25 @@ def for_the_site(app: Sphinx, page: str, content: list[str]) -> None:
     content[0] = LINK.sub(link, text) + (CONTENTS if page == "index" else "")
 
 
-def whole_sentences(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Napoleon takes what stands before a colon in the first line of an attribute's text for its type; none has one."""
+def before_napoleon(app: Sphinx, what: str, name: str, obj: Any, options: object, lines: list[str]) -> None:
+    """Settings are described by their help texts; an attribute's text is no `type: description`."""
+    if what == "class" and dataclasses.is_dataclass(obj) and "Args:" not in lines:
+        helps = {field.name: field.metadata["help"] for field in dataclasses.fields(obj) if "help" in field.metadata}
+        if helps:
+            lines += ["", "Args:", *(f"    {name}: {help}" for name, help in helps.items())]
     if what in ("attribute", "property", "data"):
-        lines.insert(0, "")
+        lines.insert(0, "")  # else Napoleon takes what stands before a colon in the first line for a type
+
+
+def nothing_from_other_hosts(app: Sphinx, exception: Exception | None) -> None:
+    """The site works without a network: fails if a page loads a script, style sheet, picture or frame from outside."""
+    loads = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+    for page in Path(app.outdir).rglob("*.html"):
+        if found := loads.search(page.read_text()):
+            raise ExtensionError(f"{page} loads from another host: {found[0]}")
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("autodoc-process-docstring", whole_sentences, priority=400)  # before Napoleon
+    app.connect("autodoc-process-docstring", before_napoleon, priority=400)
+    app.connect("build-finished", nothing_from_other_hosts)
     app.connect("source-read", for_the_site)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
 import os
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +49,17 @@ def setting(
         "run_only": run_only,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def from_keywords(settings: type[T], options: Mapping[str, Any]) -> T:
+    """A settings dataclass from keyword arguments; raises `UsageError` that names the nearest of a misspelled one."""
+    names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    for name in options:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, 1)
+            advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(names)}."
+            raise UsageError(f"there is no setting {name!r}; {advice}")
+    return settings(**options)
 
 
 def option_name(field: dataclasses.Field[Any]) -> str:

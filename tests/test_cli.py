@@ -18,7 +18,7 @@ from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.cli.options import OneSentence
 from maskgen.settings import read_toml
 from mfr_train.cli.main import mfr as mfr_command
-from runs import STOPPED
+from tests.support.processes import STOPPED
 
 ROOT = Path(__file__).parents[1]
 

@@ -24,8 +24,8 @@ Ints = npt.NDArray[np.int64]
 Piece = tuple[Tensor, Tensor, Tensor]
 """Row numbers in the split, int64 (n,); pictures, uint8 (n, size, size, 3) RGB; labels, int64 (n,)."""
 
-WORTH = 4096
-"""Photographs that make a process worth its start: that takes seconds, in which this one decodes as many."""
+ROWS_PER_WORKER = 4096
+"""Photographs for each process that is started: starting takes seconds, in which this one decodes as many."""
 
 
 def sweep(
@@ -40,11 +40,11 @@ def sweep(
 ) -> Iterator[Piece]:
     """The picture called `only(key)`, one of `names`, of every `world`-th row of each shard from `rank`.
 
-    A piece has `CHUNK` rows at most. With `workers` processes decoding, where there are photographs enough; the pieces
-    are the same ones for any number. Raises `MaskgenError` where a shard is damaged.
+    A piece has `CHUNK` rows at most. Up to `workers` processes decode, if there are enough photographs for them; the
+    pieces are the same for any number. Raises `MaskgenError` if a shard is damaged.
     """
     decoder = _Sweep(dataset, split, names, only, size, rank, world)
-    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // WORTH))
+    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // ROWS_PER_WORKER))
 
 
 class _Sweep(Decoder):
@@ -73,7 +73,7 @@ class _Sweep(Decoder):
             for start in range(0, len(numbers), CHUNK):
                 chosen = numbers[start : start + CHUNK]
                 yield self._piece(list(islice(rows, len(chosen))), np.array(chosen) + end - shard.rows)
-            for _ in rows:  # past its last row the reader sees whether the shard was whole
+            for _ in rows:  # past its last row the reader checks that the shard was complete
                 pass
 
     def _piece(self, rows: list[Row], numbers: Ints) -> Piece:

@@ -8,7 +8,7 @@ from pathlib import Path
 from maskgen.settings import setting
 
 from ..defaults import CACHE, DEVICES
-from .bootstrap import FEWEST_RESAMPLES
+from .bootstrap import MIN_RESAMPLES
 from .measure import EXACT_PAIRS
 from .scenarios import MASKED
 
@@ -41,7 +41,7 @@ class EvalSettings:
     seed: int = setting(0, help="Seed of the mask drawn for each photograph and of the bootstrap.", low=0)
     bootstrap: int = setting(
         1000,
-        help=f"Resamples of the subjects for the 95 % intervals, at least {FEWEST_RESAMPLES}; 0 for none.",
+        help=f"Resamples of the subjects for the 95 % intervals, at least {MIN_RESAMPLES}; 0 for none.",
         low=0,
         high=1_000_000,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgen.errors import MaskgenError
-from maskgen.settings import jsonable
 
 from .bootstrap import plain
 from .inputs import Material
 from .measure import Measured
-from .report import Report, Row
+from .report import RATES, REPORT, Report, Row
 from .scenarios import MASKED, Choice
 
-REPORT, ROC, DET = "report.json", "roc.png", "det.png"
+ROC, DET = "roc.png", "det.png"
 
 _FIGURES = (("FMR100 %", "fmr100"), ("FMR10 %", "fmr10"), ("EER %", "eer"), ("AUC", "auc"), ("GMean", "gmean"),
             ("IMean", "imean"))  # fmt: skip
-_RATES = ("fmr100", "fmr10", "eer")
 
 
 @contextmanager
@@ -84,25 +81,10 @@ def _named(names: Any, positions: Any) -> pa.DictionaryArray:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Writes report.json into a folder: settings, model, data, and every figure with its interval.
-
-    An infinite threshold is null.
-    """
-    facts = {
-        "settings": jsonable(report.settings),
-        "model": {"name": report.model, "fingerprint": report.fingerprint},
-        "data": {
-            "name": report.data,
-            "subjects": report.subjects,
-            "photographs": report.photographs,
-            "failures": report.failures,
-        },
-        "scenarios": [_facts(row) for row in report.rows],
-        "breakdown": [_facts(row) for row in report.breakdown],
-        "notes": report.notes,
-    }
+    """Writes report.json into a folder: settings, model, data, and every figure with its interval."""
     try:
-        (folder / REPORT).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(report.as_json(), indent=1, allow_nan=False)
+        (folder / REPORT).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MaskgenError(f"cannot write {report.out / REPORT} ({error.strerror}); give another --out.") from None
 
@@ -133,7 +115,7 @@ def table(report: Report) -> str:
             said = ", ".join(f"{name} {value:.1e}" for name, value in row.figures.bounds.items())
             lines += ["", f"{row.scenario} was counted in bins; a figure is that of the exact scores within: {said}."]
     coarse = max(
-        (row.intervals.bound.get(name, 0) for row in report.rows if row.intervals for name in _RATES), default=0
+        (row.intervals.bound.get(name, 0) for row in report.rows if row.intervals for name in RATES), default=0
     )
     if coarse:
         lines += [
@@ -155,16 +137,15 @@ def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _drift_rows(rows: Sequence[Row]) -> list[list[str]]:
-    names = list(rows[0].drift)
+    thresholds = list(rows[0].drift)
     found = [["scenario"]]
-    for name in names:
-        limit = "1 %" if name.endswith("100") else "10 %"
-        found[0] += [f"FNMR % at U-U {limit}", "95 %", "FMR %"]
+    for fixed in thresholds:
+        found[0] += [f"FNMR % at U-U {100 * fixed.limit:g} %", "95 %", "FMR %"]
     for row in rows:
         cells = [f"{row.scenario} {row.group}".strip()]
-        for name in names:
-            ends = row.intervals.intervals.get(name) if row.intervals else None
-            point = row.drift[name]
+        for fixed in thresholds:
+            ends = row.intervals.intervals.get(fixed.name) if row.intervals else None
+            point = row.drift[fixed]
             cells += [f"{100 * point.fnmr:.2f}", _interval("fmr100", ends) if ends else "", f"{100 * point.fmr:.3f}"]
         found.append(cells)
     return found
@@ -175,7 +156,7 @@ def _counts(row: Row) -> list[str]:
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{100 * value:.2f}" if name in _RATES else f"{value:.4f}"
+    return f"{100 * value:.2f}" if name in RATES else f"{value:.4f}"
 
 
 def _interval(name: str, ends: tuple[float, float]) -> str:
@@ -192,27 +173,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         )
         lines.append("  ".join([first, *others]).rstrip())
     return lines
-
-
-def _facts(row: Row) -> dict[str, Any]:
-    facts = {
-        "scenario": row.scenario,
-        "group": row.group,
-        "binned": row.binned,
-        "figures": dataclasses.asdict(row.figures),
-        "intervals": dataclasses.asdict(row.intervals) if row.intervals else None,
-        "fewer_than_30_errors": row.few,
-        "at_thresholds_of_uu": {name: point._asdict() for name, point in row.drift.items()},
-    }
-    found: dict[str, Any] = _finite(facts)
-    return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if hasattr(value, "_asdict"):
-        return _finite(value._asdict())
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -153,25 +153,25 @@ def check_pieces(input_size: int, batch: int, micro: int) -> None:
     )
 
 
-def need(value: T | None) -> T:
-    """A setting that `filled` has filled in."""
+def required(value: T | None) -> T:
+    """A setting that is no longer None after `filled`."""
     assert value is not None
     return value
 
 
-FREE = ("data", "stage", "recipe", "iterations", "embed-iterations", "micro-batch")
-"""Settings that may change when a run goes on: it may get longer, another stage, or less memory, and its data may have
-moved. (BatchNorm sees a micro batch at a time, so another one is another training from there; it must not need another
-run.)"""
+MAY_CHANGE_ON_RESUME = ("data", "stage", "recipe", "iterations", "embed-iterations", "micro-batch")
+"""Settings that may change when a run is resumed: it may get longer, train another stage or use less memory, and its
+data may have moved. (BatchNorm sees one micro batch at a time, so another size changes the training from there on;
+still it need not be another run.)"""
 
 
 def compared(full: TrainSettings) -> dict[str, Any]:
-    """The settings that a run must keep when it goes on."""
+    """The settings that a run must keep when it is resumed."""
     plain = settings.jsonable(full, run_only=False)
-    return {name: value for name, value in plain.items() if name not in FREE}
+    return {name: value for name, value in plain.items() if name not in MAY_CHANGE_ON_RESUME}
 
 
 def goal(full: TrainSettings) -> dict[str, Any]:
-    """The settings by which an unfinished run is known to be the one that is asked for again."""
+    """The settings that must be equal for an unfinished run to be resumed without --out."""
     plain = settings.jsonable(full, run_only=False)
     return {name: plain[name] for name in plain if name not in ("data", "recipe", "micro-batch")}

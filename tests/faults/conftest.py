@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import maskgen
-from runs import SHAPE
+from tests.support.processes import SHAPE
 
 Hashes = Callable[[Path], dict[str, str]]
 

@@ -18,7 +18,7 @@ import maskgen
 from maskgen.dataset.schema import SPLITS
 from maskgen.dataset.verify import verify
 from maskgen.storage.files import leftovers
-from runs import start
+from tests.support.processes import start
 
 Hashes = Callable[[Path], dict[str, str]]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

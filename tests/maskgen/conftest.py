@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import maskgen
-from fault_proxy import FaultProxy, faults
-from runs import SHAPE
+from tests.support.fault_proxy import FaultProxy, faults
+from tests.support.processes import SHAPE
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,18 @@ from maskgen.engines import dask_engine, engine
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.pipeline.shard import ShardTask
 from maskgen.storage.files import leftovers
-from runs import ROOT, SHAPE, finish, needs_proc, needs_signals, reaped, shards, start, wait, workers_of
+from tests.support.processes import (
+    ROOT,
+    SHAPE,
+    finish,
+    needs_proc,
+    needs_signals,
+    reaped,
+    shards,
+    start,
+    wait,
+    workers_of,
+)
 
 distributed = pytest.importorskip("distributed")
 Hashes = Callable[[Path], dict[str, str]]

@@ -23,7 +23,7 @@ from maskgen.engines import engine
 from maskgen.errors import UsageError
 from maskgen.pipeline.shard import Made, ShardTask
 from maskgen.storage.files import leftovers
-from runs import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
+from tests.support.processes import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 Hashes = Callable[[Path], dict[str, str]]
 

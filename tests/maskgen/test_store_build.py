@@ -22,7 +22,7 @@ from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
-from runs import reaped, start
+from tests.support.processes import reaped, start
 
 SHAPE = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
 """As the fixture `built`, whose bytes are the measure here."""

@@ -76,9 +76,9 @@ import sys
 import torch
 from pathlib import Path, PosixPath
 from maskgen.errors import MaskgenError
-from mfr_train import checkpoint, classify, curve, embed
-from mfr_train.recipes import TrainSettings
-from mfr_train.train import train
+from mfr_train.training import checkpoint, classify, curve, embed
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
 torch.set_num_threads(1)
 settings = {settings!r}
 {program}

@@ -15,6 +15,7 @@ from torch import nn
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train import hardware
+from mfr_train.data import batches
 from mfr_train.networks import resnet
 from mfr_train.training import checkpoint, classify, curve
 from mfr_train.training.distributed import Group
@@ -104,8 +105,8 @@ def test_batchnorm_that_trains_normalises_each_piece_and_its_statistics_are_thei
     run(settings)
     torch.manual_seed(0)
     network = resnet.Network("resnet18", 7)
-    feed = classify.data.Feed(settings.data, 8, 32, maskgen.VARIANTS, 0.5, 0, settings.buffer)
-    images, labels = next(classify.data.batches(feed))
+    feed = batches.Feed(settings.data, 8, 32, maskgen.VARIANTS, 0.5, 0, settings.buffer)
+    images, labels = next(batches.batches(feed))
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     statistics = []
     for piece in (slice(0, 4), slice(4, 8)):

@@ -22,7 +22,7 @@ several = settings(deadline=None, max_examples=300)
 
 
 def measured(genuine: list[float], impostor: list[float]) -> metrics.Figures:
-    return metrics.figures(metrics.from_scores(genuine, impostor))
+    return metrics.figures_of(metrics.from_scores(genuine, impostor))
 
 
 def test_rates_by_hand() -> None:
@@ -182,7 +182,7 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
     edges = np.linspace(-1, 1, bins + 1)
     edges[-1] = np.nextafter(1, 2)
     histograms = [np.histogram(side, edges)[0] for side in (genuine, impostor)]
-    exact, binned = measured(genuine, impostor), metrics.figures(metrics.from_histogram(edges, *histograms))
+    exact, binned = measured(genuine, impostor), metrics.figures_of(metrics.from_histogram(edges, *histograms))
     for name, bound in binned.bounds.items():
         values = [getattr(found, name) for found in (exact, binned)]
         if name == "eer":
@@ -197,6 +197,6 @@ def test_a_bin_for_each_score_is_exact() -> None:
     genuine, impostor = generator.normal(0.6, 0.2, 200), generator.normal(0, 0.2, 900)
     exact = metrics.from_scores(genuine, impostor)
     edges = np.append(exact.scores, exact.scores[-1] + 1)
-    binned = metrics.figures(metrics.from_histogram(edges, exact.genuine, exact.impostor))
-    found = metrics.figures(exact)
+    binned = metrics.figures_of(metrics.from_histogram(edges, exact.genuine, exact.impostor))
+    found = metrics.figures_of(exact)
     assert (binned.fmr100, binned.fmr10, binned.eer, binned.auc) == (found.fmr100, found.fmr10, found.eer, found.auc)

@@ -11,7 +11,15 @@ import torch
 
 from maskgen.errors import UsageError
 from mfr_train.networks.resnet import Network
-from mfr_train.training.train_settings import FREE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
+from mfr_train.training.train_settings import (
+    MAY_CHANGE_ON_RESUME,
+    RECIPES,
+    TrainSettings,
+    check_pieces,
+    compared,
+    filled,
+    goal,
+)
 
 
 def test_the_paper_recipe_is_the_papers() -> None:
@@ -94,5 +102,5 @@ def test_what_a_run_must_keep_and_what_is_free() -> None:
     full = filled(TrainSettings())
     kept = compared(full)
     assert {"lr", "batch", "seed", "margin", "mse-weight", "backbone", "weights", "buffer"} <= set(kept)
-    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", *FREE} & set(kept)
+    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", *MAY_CHANGE_ON_RESUME} & set(kept)
     assert set(goal(full)) - set(kept) == {"stage", "iterations", "embed-iterations"}

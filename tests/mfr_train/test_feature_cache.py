@@ -187,12 +187,12 @@ def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch
         def rows(self, split, images=None):
             return iter(range(self.size))
 
-    def killed(rows, name):
+    def killed(backbone, rows, name):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(feature_cache, "_dlib_features", killed)
-    dlib = replace(mean_backbone(), name="dlib", input_size=None)
-    with pytest.raises(MaskgenError, match="was killed, perhaps for want of memory; give fewer --workers and run"):
+    monkeypatch.setattr(feature_cache, "_features_in_process", killed)
+    dlib = replace(mean_backbone(), input_size=None, runs_in_processes=True)
+    with pytest.raises(MaskgenError, match="was killed, perhaps for lack of memory; give fewer --workers and run"):
         feature_cache.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -20,7 +20,7 @@ from maskgen.engines import crashes, dask_engine
 from maskgen.engines.processes import Died, apart
 from maskgen.errors import MaskgenError
 from maskgen.pipeline.shard import Made, ShardTask
-from runs import ROOT, SHAPE, all_gone, finish, needs_proc, needs_signals, reaped, shards, start
+from tests.support.processes import ROOT, SHAPE, all_gone, finish, needs_proc, needs_signals, reaped, shards, start
 
 pytestmark = needs_signals
 POISON = Path(__file__).parents[1] / "poison"

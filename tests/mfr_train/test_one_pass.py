@@ -52,7 +52,7 @@ def test_the_pieces_are_the_same_for_any_number_of_workers(
         one_pass, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers)
     )
     assert pieces(demo, only, workers=2) == alone
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     assert sorted(pieces(demo, only, workers=2), key=min) == alone
     assert started == [0, 2], "few photographs are not worth a process"
 
@@ -70,7 +70,7 @@ def test_features_are_the_same_for_any_number_of_workers(
     dataset = maskgen.open(demo)
     alone = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
     assert len(np.unique(alone.sum(axis=1))) > len(alone) // 2, "each photograph has features of its own"
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     shared = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
     np.testing.assert_array_equal(shared, alone)
 
@@ -84,7 +84,7 @@ def test_a_damaged_shard_is_named(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     out = make(demo_tree, tmp_path / "smfd", size=48, shard_size=12)
     shard = out / "train/00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-200])

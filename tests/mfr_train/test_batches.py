@@ -176,12 +176,12 @@ def test_batches_are_uint8_tensors(feed):
 KILLS = """
 import multiprocessing, os, signal, sys, time
 import maskgen
-from mfr_train import data, workers
+from mfr_train.data import batches, decoders
 
 if __name__ == "__main__":
-    stream = data.batches(data.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
+    stream = batches.batches(batches.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
     try:
-        with workers.worker_errors():
+        with decoders.worker_errors():
             next(stream)
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)
@@ -207,7 +207,7 @@ def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
         timeout=300,
         env={**os.environ, "PYTHONPATH": path},
     )
-    told = "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again.\n"
+    told = "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again.\n"
     assert done.stdout == told, done.stderr
 
 

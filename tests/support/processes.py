@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHAPE = {"size": 64, "shard_size": 4, "format": "both", "test_identities": 0.4}
 STOPPED = "maskgen: stopped; run the same command again and it goes on from here."
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

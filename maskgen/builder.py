@@ -67,7 +67,7 @@ def build(
     settings; `MaskgenError` where the work cannot go on. Whatever happens, the same call goes on from there and
     ends in the same bytes.
     """
-    build = build_settings.normal(settings or BuildSettings(**options))
+    build = build_settings.normalised(settings or BuildSettings(**options))
     build_settings.check(build)
     engine.check(build)
     began = time.perf_counter()

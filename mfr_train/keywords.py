@@ -14,6 +14,9 @@ from maskgen.settings import from_keywords, is_repeated
 
 T = TypeVar("T")
 
+AnyPath = str | os.PathLike[str]
+"""What stands for a path in Python calls: text, `pathlib.Path`, a `Run`."""
+
 
 def settings_from(kind: type[T], given: T | None, options: Mapping[str, Any]) -> T:
     """The settings that a call gives, either as an object or as keywords.

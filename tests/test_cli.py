@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import maskgen
 from maskgen import settings
 from maskgen.cli.main import maskgen as maskgen_command
-from maskgen.cli.options import OneSentence
+from maskgen.cli.options import CommandGroup
 from maskgen.settings import read_toml
 from mfr_train.cli.main import mfr as mfr_command
 from tests.support.processes import STOPPED
@@ -42,7 +42,7 @@ def test_reference_is_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize("group", [maskgen_command, mfr_command])
-def test_every_command_teaches_by_example(group: OneSentence) -> None:
+def test_every_command_teaches_by_example(group: CommandGroup) -> None:
     for name, command in group.commands.items():
         assert command.help, name
         assert f"{group.name} {name}" in command.help, f"{name} shows no example"
@@ -54,7 +54,7 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
     assert built.exit_code == 0, built.output
     assert "holds 96 of 96 photographs" in built.output
     assert (
-        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("there already") == 1
+        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("already complete") == 1
     )
     inspected = run("inspect", out).output
     assert "test-identities  0.5" in inspected
@@ -104,7 +104,7 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
         assert "holds 0 of 3 photographs" in result.stdout
         assert "mfr train --data" not in result.stdout
         assert result.stderr.count("\n") == 1
-        assert "not one photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
+        assert "no photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
     assert run("verify", tmp_path / "smfd").exit_code == 0
 
 
@@ -159,10 +159,10 @@ def test_a_bad_settings_file_is_one_sentence(tmp_path: Path, text: str | None, w
         ("limit = 9223372036854775808", "at most 9223372036854775807"),
         ("follow-links = 2", "'2' is not a valid boolean"),
         ("test-identities = nan", "give a finite number"),
-        ("variants = { a = 1 }", "sets 'variants' to what no option can be"),
-        ("variants = []", "sets 'variants' to what no option can be"),
-        ("predictor = 1979-05-27", "sets 'predictor' to what no option can be"),
-        (r'boxes = ["a\u0000b"]', "sets 'boxes' to what no option can be"),
+        ("variants = { a = 1 }", "sets 'variants' to a value that no option accepts"),
+        ("variants = []", "sets 'variants' to a value that no option accepts"),
+        ("predictor = 1979-05-27", "sets 'predictor' to a value that no option accepts"),
+        (r'boxes = ["a\u0000b"]', "sets 'boxes' to a value that no option accepts"),
     ],
 )
 def test_a_settings_file_is_held_to_the_rules_of_the_command_line(tmp_path: Path, text: str, words: str) -> None:
@@ -230,7 +230,7 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     ],
 )
 def test_only_what_goes_on_says_so_when_it_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, group: OneSentence, command: list[str], stands_in: str, said: str
+    monkeypatch: pytest.MonkeyPatch, group: CommandGroup, command: list[str], stands_in: str, said: str
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

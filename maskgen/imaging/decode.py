@@ -1,4 +1,4 @@
-"""Bytes of an untrusted image file -> uint8 RGB pixels, upright and whole, or a reason why not."""
+"""Bytes of an untrusted image file -> uint8 RGB pixels, upright and complete, or the reason why not."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from ..errors import Rejected
+from .pixels import rgb_of
 from .render import Image
 
 MAX_PIXELS = 89_478_485
-"""Larger photographs are taken for decompression bombs; the limit is Pillow's own."""
+"""Larger photographs are rejected as decompression bombs; the limit is Pillow's."""
 
 MAX_BYTES = 1 << 30
-"""Larger files are not read at all. No format needs as many for that many pixels: raw ones of 16 bits have 0.7 GB."""
+"""Larger files are not read. `MAX_PIXELS` fit in less in every format: raw 16-bit RGBA takes 0.7 GB."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 
@@ -34,8 +35,8 @@ _TURNS = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
-"""What turns a picture of each EXIF orientation upright. (Pillow's own `exif_transpose` also writes the EXIF block
-anew, and fails on photographs whose other tags are damaged.)"""
+"""What turns a picture of each EXIF orientation upright. (Pillow's `exif_transpose` also rewrites the EXIF block, and
+fails if other tags are damaged.)"""
 
 _END_OF_JPEG = b"\xff\xd9"
 
@@ -43,14 +44,26 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
     *(struct.error, zlib.error),
 )
-"""What Pillow's plugins let out on damaged files."""
+"""What Pillow's plugins raise on damaged files."""
 
 
 def decode(data: bytes) -> Image:
-    """Decodes one photograph: uint8 (h, w, 3) RGB, turned as its EXIF orientation says.
+    """Decodes one photograph and turns it upright by its EXIF orientation.
 
-    16-bit samples are cut to 8 bits, grey, palette and CMYK become RGB, transparent parts become white. Raises
-    `Rejected` with the reason `empty`, `not_an_image`, `damaged` or `too_large`.
+    Grey, palette and CMYK pictures become RGB, 16-bit samples lose their lower 8 bits, and transparent parts become
+    white.
+
+    Args:
+        data: The bytes of a JPEG, PNG, WebP, BMP or PPM file.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        Rejected: With the reason `empty`, `not_an_image`, `damaged` or `too_large`.
+
+    Example:
+        >>> image = maskgen.decode(Path("face.jpg").read_bytes())
     """
     if not data:
         raise Rejected("empty", "the file has zero bytes")
@@ -71,7 +84,7 @@ def decode(data: bytes) -> Image:
 
 
 def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
-    """Whether OpenCV may decode it. A JPEG cut short goes to Pillow, which says so where OpenCV would fill up grey."""
+    """Whether OpenCV may decode it. Truncated JPEG goes to Pillow, which raises; OpenCV fills the rest with grey."""
     return (
         header.format in ("JPEG", "MPO")
         and header.mode in ("RGB", "L")
@@ -81,7 +94,7 @@ def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
 
 
 def _orientation(picture: PillowImage.Image) -> Any:
-    """The EXIF orientation; None where the EXIF block is damaged, which takes nothing from the pixels."""
+    """The EXIF orientation; None if the EXIF block is damaged, which does not affect the pixels."""
     try:
         return picture.getexif().get(_ORIENTATION)
     except _DAMAGE:
@@ -95,15 +108,6 @@ def _fast(data: bytes, header: PillowImage.Image) -> Image:
 
 
 def _thorough(header: PillowImage.Image) -> Image:
-    header.load()  # before EXIF, which may lie behind the pixels
+    header.load()  # before EXIF, which may come after the pixels
     turn = _TURNS.get(_orientation(header))
-    picture = header if turn is None else header.transpose(turn)
-    if picture.mode.startswith("I"):
-        samples = np.asarray(picture).astype(np.int64)
-        grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = PillowImage.new("RGBA", picture.size, "white")
-        picture = PillowImage.alpha_composite(paper, picture)
-    return np.array(picture.convert("RGB"))
+    return rgb_of(header if turn is None else header.transpose(turn))

@@ -16,7 +16,6 @@ from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable, outline
 from ..imaging.render import Image, coverage, paint_each
-from ..imaging.variants import masked_names
 from .build_settings import BuildSettings
 
 INNER_FACE = slice(27, 68)
@@ -101,10 +100,9 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
     box, landmarks = fitted.points(face.box.reshape(2, 2)).ravel(), fitted.points(face.landmarks)
     height, width = fitted.image.shape[:2]
     drawn = seeding.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
-    masks = {name: drawn or name for name in masked_names(build.variants)}
-    palette = seeding.palette(build.colors)
+    masks = {name: drawn or name for name in build.masked_names}
     colors = {
-        name: seeding.color_of(build.seed, planned["source"], variant, palette) for name, variant in masks.items()
+        name: seeding.color_of(build.seed, planned["source"], variant, build.palette) for name, variant in masks.items()
     }
     try:
         outlines = [outline(landmarks, variant) for variant in masks.values()]

@@ -19,6 +19,7 @@ from ..errors import MaskgenError, Rejected, short
 from ..imaging.landmarks import Landmarker
 from ..sources.reader import Reader
 from ..storage import files
+from ..storage.base import Storage
 from ..storage.opening import open_storage
 from .build_settings import BuildSettings
 from .sample import make_samples
@@ -104,9 +105,9 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
                 pass
 
 
-def planned_rows(task: ShardTask) -> list[dict[str, Any]]:
+def planned_rows(task: ShardTask, storage: Storage | None = None) -> list[dict[str, Any]]:
     """The shard's slice of the plan. Raises `MaskgenError` where it cannot be read or has become another one."""
-    storage = open_storage(task.build.out)
+    storage = storage or open_storage(task.build.out)
     try:
         with storage.open("plan.parquet") as file:
             plan = pq.ParquetFile(file, page_checksum_verification=True)
@@ -132,6 +133,7 @@ class _Drawn:
     """
 
     task: ShardTask
+    storage: Storage
     marker: dict[str, Any]
     written: dict[str, Path]
     files: ExitStack
@@ -140,8 +142,10 @@ class _Drawn:
 def _draw(task: ShardTask, crashing: frozenset[str] = frozenset()) -> _Drawn:
     """Makes the photographs of a shard and writes its files, under temporary names and unflushed."""
     build, storage = task.build, open_storage(task.build.out)
-    with _disk_errors(task), ExitStack() as files:
-        planned = [{**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task)]
+    with _disk_errors(task, storage), ExitStack() as files:
+        planned = [
+            {**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task, storage)
+        ]
         written = {
             ending: files.enter_context(storage.temporary(markers.shard_name(task.split, task.shard, ending)))
             for ending in writers.endings(build.format)
@@ -164,14 +168,14 @@ def _draw(task: ShardTask, crashing: frozenset[str] = frozenset()) -> _Drawn:
                 f"shard {task.name} lost photographs: {rows} + {len(rejects)} of {len(planned)}; report this."
             )
         marker = {"fingerprint": task.fingerprint, "photographs": len(planned), "rows": rows, "rejects": rejects}
-        return _Drawn(task, marker, written, files.pop_all())
+        return _Drawn(task, storage, marker, written, files.pop_all())
 
 
 def _commit(drawn: _Drawn) -> Made:
     """Publishes the files of a shard, and then the marker that makes them count."""
-    task, marker, storage = drawn.task, drawn.marker, open_storage(drawn.task.build.out)
+    task, marker, storage = drawn.task, drawn.marker, drawn.storage
     published = {}
-    with _disk_errors(task), drawn.files:
+    with _disk_errors(task, storage), drawn.files:
         if marker["rows"]:  # readers choke on empty shards, so a shard of rejects only is a marker without files
             for ending, path in drawn.written.items():
                 name = markers.shard_name(task.split, task.shard, ending)
@@ -182,12 +186,12 @@ def _commit(drawn: _Drawn) -> Made:
 
 
 @contextmanager
-def _disk_errors(task: ShardTask) -> Iterator[None]:
+def _disk_errors(task: ShardTask, storage: Storage) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise MaskgenError(
-            f"cannot write shard {task.name} in {open_storage(task.build.out).workplace}: {error.strerror or error}; "
+            f"cannot write shard {task.name} in {storage.workplace}: {error.strerror or error}; "
             "make room or mend the folder and run the same command again: it goes on from here."
         ) from None
 

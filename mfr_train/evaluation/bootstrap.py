@@ -32,9 +32,6 @@ MAX_BINS, MAX_CELLS = 8192, 2**26
 MIN_SUBJECTS = 3
 """An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
-MIN_RESAMPLES = 100
-"""An interval needs so many: with fewer, the two or three outermost resamples decide its ends."""
-
 LEVEL = 0.95
 
 _SLICE, RESAMPLES = 4096, 1024
@@ -59,9 +56,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals of the figures, by name; `bound` of a figure is what binning can have moved it by.
+    """95 % intervals of the figures, by name; `bound` is the most by which binning can have moved a figure.
 
-    `resamples` is how many of those asked for held genuine and impostor scores; without any there is no interval.
+    `resamples` counts the resamples that held genuine and impostor scores; without any there is no interval.
     """
 
     intervals: dict[str, tuple[float, float]]
@@ -136,7 +133,7 @@ def intervals(
         try:
             figures = metrics.figures_of(drawn)
         except MaskgenError:
-            continue  # Few subjects: this resample drew one of them again and again.
+            continue  # with few subjects a resample can hold one of them only
         used += 1
         values = plain(figures)
         values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
@@ -170,17 +167,17 @@ def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Flo
     impostor = np.zeros((len(weights), table.impostor.shape[1]))
     for start in range(0, len(low), _SLICE):
         one, other = low[start : start + _SLICE], high[start : start + _SLICE]
-        # Pairs within a unit are impostors only where units are groups of subjects: they come as often as the group.
+        # Pairs within a unit are impostors only if units are groups of subjects: they weigh as often as the group.
         drawn = weights[:, one] * np.where(one == other, 1, weights[:, other])
         impostor += drawn.astype(np.float64) @ table.impostor[start : start + _SLICE].astype(np.float64)
     return weights.astype(np.float64) @ table.genuine.astype(np.float64), impostor
 
 
 def _edges(counts: Counts, bins: int) -> Floats:
-    """At most `bins` bins over the scores: each distinct score its own where they suffice, else a choice.
+    """At most `bins` bins over the scores: one for each distinct score if that is enough, else a selection.
 
-    Half of the edges are for genuine scores: each of them in a bin of its own, with none but impostors between, or
-    where they are too many, at equal shares. Half are for impostors: at equal shares, and at shares that shrink by a
+    Half of the edges are for genuine scores: each in its own bin, with only impostors between, or if they are too many,
+    at equal shares. Half are for impostors: at equal shares, and at shares that shrink by a
     constant ratio towards the highest scores, where FMR is small.
     """
     above = np.nextafter(counts.scores[-1], np.inf) if counts.tops is None else counts.tops[-1]

@@ -12,13 +12,12 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
-from ..defaults import EVALUATIONS
-from ..keywords import settings_from
+from ..defaults import EVALUATIONS, MIN_RESAMPLES
+from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
 from . import inputs, metrics, outputs, plots
-from .bootstrap import MIN_RESAMPLES
 from .eval_settings import ALL, EvalSettings
 from .inputs import Material
 from .measure import Measured, measure
@@ -31,21 +30,21 @@ Progress = Callable[[int], object]
 
 
 class EvalOptions(TypedDict, total=False):
-    """The fields of `EvalSettings` as keywords; text will do for a path."""
+    """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
-    data: str
+    data: AnyPath
     scenario: str
-    run: Path | str | None
+    run: AnyPath | None
     model: str | None
-    protocol: Path | str | None
+    protocol: AnyPath | None
     split: str
     seed: int
     bootstrap: int
     breakdown: bool
     exact_pairs: int
-    out: Path | str | None
-    cache: Path | str
-    predictor: Path | str | None
+    out: AnyPath | None
+    cache: AnyPath
+    predictor: AnyPath | None
     workers: int | None
     device: str
 

@@ -10,20 +10,18 @@ import numpy as np
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import EXACT_PAIRS
 from . import bootstrap, metrics, scores
 from .bootstrap import Indices, Intervals, Table
 from .metrics import Counts, FixedThreshold
 from .scores import Block, Comparison, Scores, Side
-
-EXACT_PAIRS = 10_000_000
-"""Pairs up to this many are kept as scores: with their positions and the sorting, about 1 GiB."""
 
 _SAMPLE = 2048
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one comparison. `scores` are the genuine and the impostor ones, None where they were binned."""
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned."""
 
     counts: Counts
     figures: metrics.Figures

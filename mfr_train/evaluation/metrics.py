@@ -186,13 +186,13 @@ def fnmr_nearest_fmr(curve: Rates, target: float) -> Point:
 
 
 def fnmr_at_threshold(counts: Counts, threshold: float) -> float:
-    """FNMR at a threshold fixed elsewhere; exact with bins where the threshold is one of their edges."""
+    """FNMR at a threshold fixed elsewhere; with bins it is exact if the threshold is one of their edges."""
     below = counts.genuine[: np.searchsorted(counts.scores, threshold, side="left")].sum()
     return float(below / counts.genuine.sum())
 
 
 def fmr_at_threshold(counts: Counts, threshold: float) -> float:
-    """FMR at a threshold fixed elsewhere; exact with bins where the threshold is one of their edges."""
+    """FMR at a threshold fixed elsewhere; with bins it is exact if the threshold is one of their edges."""
     above = counts.impostor[np.searchsorted(counts.scores, threshold, side="left") :].sum()
     return float(above / counts.impostor.sum())
 

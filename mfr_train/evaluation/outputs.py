@@ -1,4 +1,4 @@
-"""What an evaluation writes and prints: report.json, the scores of each scenario, and the table."""
+"""The output of an evaluation: report.json, the scores of each scenario, and the printed table."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _FIGURES = (("FMR100 %", "fmr100"), ("FMR10 %", "fmr10"), ("EER %", "eer"), ("AU
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A folder inside `out` to write into, whose files take the place of all of an earlier evaluation at the end.
+    """A folder inside `out` to write into; at the end its files replace those of an earlier evaluation.
 
-    Where the block ends in an error, the earlier files stay.
+    If the block ends in an error, the earlier files stay.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def write_scores(path: Path, material: Material, found: Measured, left: Choice, right: Choice) -> None:
-    """Every pair and its score as a Parquet table; nothing where the scores were too many to keep.
+    """Every pair and its score as a Parquet table; nothing if the scores were too many to keep.
 
     Columns: reference and probe (keys, or paths of the protocol table), reference_picture and probe_picture (names),
     genuine (bool), score (float64).

@@ -14,7 +14,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
-from ..keywords import settings_from
+from ..keywords import AnyPath, settings_from
 from ..notebook import data_frame, html_table
 from . import metrics
 from .bootstrap import Intervals, plain
@@ -151,7 +151,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path | str) -> Report:
+    def load(cls, path: AnyPath) -> Report:
         """Reads a report that an earlier evaluation wrote.
 
         Args:

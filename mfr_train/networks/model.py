@@ -21,6 +21,7 @@ from maskgen.imaging.decode import decode
 
 from .. import hardware
 from ..defaults import BACKBONES, DLIB
+from ..keywords import AnyPath
 from .backbone import Backbone, Floats, Image
 from .backbones import load_backbone
 from .run_files import BACKBONE, EMBEDDING, ONNX_BACKBONE, identities_of, is_run, newest_run, record_of
@@ -92,7 +93,7 @@ class Model:
             MaskgenError: If a file cannot be decoded, or a network that aligns faces finds none in a picture.
         """
         several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        given: Sequence[Picture] = images if several else [images]
+        given: Any = images if several else [images]
         pictures = [pixels(image, number) for number, image in enumerate(given)]
         if landmarks is not None:
             points = np.asarray(landmarks, np.float32)
@@ -123,7 +124,7 @@ class Model:
         return result
 
 
-def load_model(source: Path | str | None = None, *, device: str = "auto") -> Model:
+def load_model(source: AnyPath | None = None, *, device: str = "auto") -> Model:
     """Loads a model to embed pictures with.
 
     Args:
@@ -148,7 +149,7 @@ def load_model(source: Path | str | None = None, *, device: str = "auto") -> Mod
     chosen = hardware.device(device)
     if source is None or Path(source).is_dir():
         return chosen_model(Path(source) if source is not None else None, None, chosen)
-    return chosen_model(None, str(source), chosen)
+    return chosen_model(None, os.fspath(source), chosen)
 
 
 def chosen_model(run: Path | None, model: str | None, device: str) -> Model:

@@ -88,9 +88,9 @@ def weights_file(path: Path) -> Path:
 
 
 def weights_facts(path: Path) -> dict[str, str]:
-    """What a weights file or run folder records about its network: `architecture` and `input_size`, where known.
+    """What a weights file or run folder records about its network: `architecture` and `input_size`, if known.
 
-    The header of a run's file says it without reading the tensors; for other files the shapes of the tensors do.
+    The header of a run's file holds them; for other files the architecture follows from the shapes of the tensors.
     Raises `UsageError` if the file cannot be read.
     """
     file = weights_file(path)

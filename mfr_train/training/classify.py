@@ -37,7 +37,7 @@ from . import checkpoint
 from .batchnorm import AveragedStatistics, statistics
 from .curve import Curve
 from .distributed import Group
-from .train_settings import TrainSettings, check_pieces, compared, required
+from .train_settings import TrainSettings, check_pieces, compared, not_none
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +92,11 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     classes, micro = len(dataset.info["identities"]), micro_batch_of(settings, group)
     _check(settings, dataset, classes, micro, group)
     facts = {"stage": "classify", "dataset": dataset.content, "classes": classes, "settings": compared(settings)}
-    saved, iterations, on_gpu = folder / CHECKPOINTS, required(settings.iterations), settings.device == "cuda"
-    log_every, validate_every = required(settings.log_every), required(settings.validate_every)
+    saved, iterations, on_gpu = folder / CHECKPOINTS, not_none(settings.iterations), settings.device == "cuda"
+    log_every, validate_every = not_none(settings.log_every), not_none(settings.validate_every)
 
     network, optimizer = _start(settings, classes, group)
-    state = State(required(settings.lr))
+    state = State(not_none(settings.lr))
     resumed = checkpoint.load(saved, "classify-last", facts)
     if resumed:
         checkpoint.unpack(resumed[0], network, optimizer)
@@ -146,12 +146,12 @@ def _check(settings: TrainSettings, dataset: Dataset, classes: int, micro: int, 
     if not dataset.count("val"):
         raise UsageError(f"{dataset} has no validation photographs; build it from more of each identity.")
     if group.world == 1 or settings.device != "cuda":  # GPUs normalise over the pieces of all of them
-        check_pieces(required(settings.input_size), required(settings.batch) // group.world, micro)
+        check_pieces(not_none(settings.input_size), not_none(settings.batch) // group.world, micro)
 
 
 def micro_batch_of(settings: TrainSettings, group: Group) -> int:
     """How many photographs of this process's share of a batch go through the network at once."""
-    batch = required(settings.batch)
+    batch = not_none(settings.batch)
     wanted = settings.micro_batch or (batch if settings.device == "cuda" else CPU_MICRO_BATCH)
     return min(wanted, max(batch // group.world, 1))
 
@@ -161,14 +161,14 @@ def _start(settings: TrainSettings, classes: int, group: Group) -> tuple[Network
     on_gpu = settings.device == "cuda"
     torch.manual_seed(settings.seed)
     torch.backends.cudnn.benchmark = on_gpu  # all batches have one shape: search for the fastest kernels once
-    network = Network(required(settings.backbone), classes)
+    network = Network(not_none(settings.backbone), classes)
     if settings.weights:
         load_trunk(network, read_weights(settings.weights)[0], settings.weights)
     network = network.to(torch.device(settings.device)).to(memory_format=torch.channels_last)
     if on_gpu and group.world > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.SGD(
-        network.parameters(), required(settings.lr), settings.momentum, weight_decay=settings.weight_decay
+        network.parameters(), not_none(settings.lr), settings.momentum, weight_decay=settings.weight_decay
     )
     return network, optimizer
 
@@ -179,7 +179,7 @@ def _forward(network: Network, settings: TrainSettings, group: Group) -> nn.Modu
 
 
 def _feed(settings: TrainSettings, masked_share: float, split: str) -> batches.Feed:
-    batch, size = required(settings.batch), required(settings.input_size)
+    batch, size = not_none(settings.batch), not_none(settings.input_size)
     return batches.Feed(
         str(settings.data), batch, size, settings.variants, masked_share, settings.seed, settings.buffer, split
     )
@@ -270,7 +270,7 @@ def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], settings: 
         name.removeprefix(prefix): tensor for name, tensor in found[0].items() if name.startswith(prefix)
     }
     about = {
-        "architecture": required(settings.backbone),
+        "architecture": not_none(settings.backbone),
         "input_size": str(settings.input_size),
         "dataset": facts["dataset"],
     }

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import MaskgenError, UsageError, installing
 from maskgen.storage import files
 
 from ..networks import run_files
@@ -127,7 +127,9 @@ def check_tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs a package; install it with: pip install tensorboard") from None
+        raise UsageError(
+            f"--tensorboard needs tensorboard, which is not installed; {installing('tensorboard')}."
+        ) from None
     return SummaryWriter
 
 

@@ -24,7 +24,7 @@ from ..notebook import progress_bar
 from . import checkpoint, triplets
 from .curve import Curve
 from .losses import distance, embedding_loss
-from .train_settings import TrainSettings, required
+from .train_settings import TrainSettings, not_none
 from .triplets import Ints
 
 VALIDATION_TRIPLETS = 4000
@@ -77,11 +77,11 @@ def train_embedding(
     found there. Without a validation set the last state is returned. Raises `MaskgenError` if the loss is not finite,
     `UsageError` if no triplet can be drawn.
     """
-    iterations, lr = required(settings.embed_iterations), required(settings.embed_lr)
+    iterations, lr = not_none(settings.embed_iterations), not_none(settings.embed_lr)
     log_every, validate_every, number = (
-        required(settings.log_every),
-        required(settings.validate_every),
-        required(settings.triplets),
+        not_none(settings.log_every),
+        not_none(settings.validate_every),
+        not_none(settings.triplets),
     )
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     groups = triplets.group(train.labels, settings.positive)

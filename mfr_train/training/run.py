@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from ..keywords import settings_from
+from ..keywords import AnyPath, settings_from
 from ..networks import run_files
 from ..networks.model import Model, load_run
 from ..notebook import html_table
@@ -19,17 +20,17 @@ from .train_settings import TrainSettings
 
 
 class TrainOptions(TypedDict, total=False):
-    """The fields of `TrainSettings` as keywords; text will do for a path, a list for a tuple."""
+    """The fields of `TrainSettings` as keywords; text or any path-like object is a path."""
 
-    data: str
-    out: Path | str | None
+    data: AnyPath
+    out: AnyPath | None
     stage: str | None
     recipe: str
     backbone: str | None
-    weights: Path | str | None
+    weights: AnyPath | None
     input_size: int | None
     masked_share: float
-    variants: tuple[str, ...]
+    variants: Sequence[str]
     batch: int | None
     micro_batch: int | None
     iterations: int | None
@@ -55,7 +56,7 @@ class TrainOptions(TypedDict, total=False):
     device: str
     compile: bool
     tensorboard: bool
-    cache: Path | str
+    cache: AnyPath
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Run:
 
     folder: Path
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         object.__setattr__(self, "folder", Path(folder))
 
     @property

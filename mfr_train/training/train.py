@@ -3,9 +3,9 @@
 RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
-RUN/backbone.safetensors    the network without its classifier; backbone.onnx where it is one; none for dlib
+RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   W and b of stage 2
-RUN/identities.json         who it was trained on
+RUN/identities.json         the people it was trained on
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..notebook import progress_bar
 from . import checkpoint, classify, curve, distributed, embed, triplets
 from .plots import plot_curves
 from .run_folder import claimed
-from .train_settings import TrainSettings, compared, filled, required
+from .train_settings import TrainSettings, compared, filled, not_none
 
 __all__ = ["TrainSettings", "train"]
 
@@ -94,7 +94,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB)
     if full.backbone == ONNX:
-        return _onnx_backbone(required(full.weights), folder / run_files.ONNX_BACKBONE)
+        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -106,7 +106,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
             raise UsageError(
                 f"{full.weights} holds {facts['architecture']} weights; give --backbone {facts['architecture']}."
             )
-        network, size = Network(full.backbone), required(full.input_size)
+        network, size = Network(full.backbone), not_none(full.input_size)
         load_trunk(network, tensors, full.weights)
         about = {"architecture": full.backbone, "input_size": str(size)}
         with checkpoint.disk_errors(own):

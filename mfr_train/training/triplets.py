@@ -18,9 +18,6 @@ from maskgen.errors import UsageError
 
 Ints = npt.NDArray[np.int64]
 
-POSITIVES = ("any", "other", "same")
-NEGATIVES = ("any", "masked", "unmasked")
-
 
 class Triplets(NamedTuple):
     """Rows of the split, int64 (3, N), and which picture of each: 0 unmasked, 1.. the variants, int64 (3, N).

@@ -125,7 +125,7 @@ def test_sigterm_is_one_sentence_and_the_same_command_goes_on(
         _, errors = process.communicate(timeout=120)
         assert process.returncode in (0, 130), errors
         if process.returncode:
-            assert errors.strip().splitlines()[-1].endswith("run the same command again and it goes on from here.")
+            assert errors.strip().splitlines()[-1].endswith("run the same command again to resume.")
             assert "Traceback" not in errors
         goes_on(tree, out, shape)
         assert hashes(out) == expected

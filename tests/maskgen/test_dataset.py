@@ -24,7 +24,7 @@ from maskgen.dataset.record import Sample
 from maskgen.dataset.verify import verify
 from maskgen.dataset.writers import ROW_GROUP, WRITERS
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.imaging.variants import VARIANTS
+from maskgen.imaging.variants import VARIANTS, masked_names
 from maskgen.storage import files
 from maskgen.storage.local import LocalStorage
 
@@ -32,7 +32,7 @@ COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "bo
 
 
 def sample(number: int, variants: str = "all", store: str = "rendered") -> Sample:
-    masks = variants.masked_names(variants)
+    masks = masked_names(variants)
     return Sample(
         key=f"{number:09d}",
         source=f"ann/ä {number}.jpg",

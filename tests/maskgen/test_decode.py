@@ -227,7 +227,7 @@ def test_a_bomb_takes_no_memory(bomb: bytes, tmp_path_factory: pytest.TempPathFa
     path.write_bytes(bomb)
     program = """
 import resource, sys
-from maskgen.decode import Rejected, decode
+from maskgen import Rejected, decode
 data = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -208,7 +208,7 @@ def test_a_box_without_a_face_is_rejected_or_drawn_and_never_an_error(
 def test_a_profile_face_is_rejected_and_never_drawn_wrong(
     photograph: bytes, landmarker: maskgen.Landmarker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    face = landmarker.find(maskgen.sample.decode(photograph))
+    face = landmarker.find(maskgen.decode(photograph))
     assert face is not None
     turned = face.landmarks.copy()
     turned[13] = turned[3] - (1, 0)

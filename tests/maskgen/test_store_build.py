@@ -143,7 +143,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
     local = CliRunner().invoke(maskgen_command, ["inspect", str(built)])
     assert inspected.output.replace(f"s3://{stored}", str(built)) == local.output
     verified = CliRunner().invoke(maskgen_command, ["verify", uri])
-    assert "is whole: 27 rows + 3 rejects = 30 photographs" in verified.output
+    assert "is intact: 27 rows + 3 rejects = 30 photographs" in verified.output
     assert "test-secret" not in verified.output + inspected.output
 
 
@@ -360,7 +360,7 @@ def test_a_build_stopped_by_hand_gives_its_lease_back(
     with reaped(process[0]):
         _, errors = process[0].communicate(timeout=300)
     assert process[0].returncode == 130, errors
-    assert errors.strip().endswith("stopped; run the same command again and it goes on from here.")
+    assert errors.strip().endswith("stopped; run the same command again to resume.")
     assert "Traceback" not in errors
     assert s3.objects(place)[".maskgen-lock"] == b"{}\n"
     run(tree, s3.uri(place))

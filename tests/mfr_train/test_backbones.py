@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
+from maskgen.imaging.landmarks import model_path
 from mfr_train.networks import backbone as backbone_module
 from mfr_train.networks import backbones, dlib_network, resnet
 
@@ -133,7 +134,7 @@ def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
     points = np.stack([face_points(), face_points() + 3])
     backbone = backbones.load_backbone("dlib")
     found = backbone.features(images, points)
-    model = dlib.face_recognition_model_v1(str(dlib_network.model_path(dlib_network.DLIB_MODEL)))
+    model = dlib.face_recognition_model_v1(str(model_path(dlib_network.DLIB_MODEL)))
     for image, landmarks, feature in zip(images, points, found, strict=True):
         face = dlib.full_object_detection(
             dlib.rectangle(5, 5, 9, 9), [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]

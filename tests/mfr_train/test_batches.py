@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -82,8 +84,11 @@ def test_processes_share_each_batch_exactly(feed, world):
 
 
 def test_workers_change_nothing(feed):
-    alone = first(batches.batches(feed), 12)
-    assert_same(first(batches.batches(feed, workers=2), 12), alone)
+    alone = first(batches.batches(feed, workers=0), 12)
+    before = set(multiprocessing.active_children())
+    with closing(batches.batches(feed, workers=2)) as stream:  # type: ignore[type-var]
+        assert_same(first(stream, 12), alone)
+        assert len(set(multiprocessing.active_children()) - before) == 2, "two processes decoded them"
     # Three do not divide eight lanes: two are taken.
     assert_same(first(batches.batches(feed, workers=3, start=10), 2), alone[10:])
 

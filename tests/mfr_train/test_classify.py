@@ -304,7 +304,7 @@ except MaskgenError as error:
     )
     said = process.communicate()[0]
     assert "checkpoints/classify-" in said
-    assert "(File too large); make room and run the same command again: it goes on from its last checkpoint." in said
+    assert "(File too large); make room and run the same command again: it resumes from its last checkpoint." in said
     assert said.count("\n") == 1
     assert json.loads((settings.out / "checkpoints/classify-last.json").read_bytes())["iteration"] == 2
     assert not list(settings.out.rglob("*.tmp"))

@@ -136,7 +136,7 @@ def test_a_damaged_cache_is_refused(tmp_path, damage):
         path.unlink()
     else:
         path.with_suffix(".json").write_text("{")
-    with pytest.raises(MaskgenError, match=r"remove the folder .* computed anew"):
+    with pytest.raises(MaskgenError, match=r"remove the folder .* computed again"):
         feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Poison(MetaPathFinder):
-    """Wraps `maskgen.decode.decode` as that module is loaded, so that other processes are left as they are."""
+    """Wraps `maskgen.imaging.decode.decode` as that module is loaded, so that other processes are left as they are."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "maskgen.imaging.decode":

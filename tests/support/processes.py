@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHAPE = {"size": 64, "shard_size": 4, "format": "both", "test_identities": 0.4}
-STOPPED = "maskgen: stopped; run the same command again and it goes on from here."
+STOPPED = "maskgen: stopped; run the same command again to resume."
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
 

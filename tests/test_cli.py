@@ -54,7 +54,8 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
     assert built.exit_code == 0, built.output
     assert "holds 96 of 96 photographs" in built.output
     assert (
-        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("already complete") == 1
+        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("already complete")
+        == 1
     )
     inspected = run("inspect", out).output
     assert "test-identities  0.5" in inspected

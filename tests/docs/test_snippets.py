@@ -16,7 +16,7 @@ from mfr_train.cli.main import mfr as mfr_command
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/**/*.md")})
 BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?^( *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$", re.S | re.M
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?^( *)```(?P<language>[^\n`]*)\n(?P<code>.*?)^ *```$", re.S | re.M
 )
 COMMANDS = {"maskgen": maskgen_command, "mfr": mfr_command}
 

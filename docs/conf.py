@@ -35,6 +35,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # `Attributes:` as a list, beside the members that have texts of their own
 
 SHOWN = {
     "index": "README.md",

@@ -15,6 +15,7 @@ from ..imaging.seeding import palette
 from ..imaging.variants import VARIANTS
 from ..settings import setting
 from ..sources.kinds import KINDS
+from ..storage.uri import is_uri
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def normalised(build: BuildSettings) -> BuildSettings:
 
 def _absolute(src: str | Path) -> str:
     """A source as an absolute path, or as the URI that it is."""
-    return str(src) if "://" in str(src) else str(Path(src).resolve())
+    return str(src) if is_uri(str(src)) else str(Path(src).resolve())
 
 
 def _list(names: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ import torch
 from maskgen import Dataset, settings
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
+from maskgen.storage.lock import exclusive
 
 from ..defaults import RUNS
 from ..networks import run_files
@@ -36,10 +38,10 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
         with checkpoint.disk_errors(folder):
             _check(folder, full, dataset)
             folder.mkdir(parents=True, exist_ok=True)
-            if stack.enter_context(_lock(folder)):
-                for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
-                    if files.is_temporary(path.name):
-                        path.unlink()  # of a run that was killed
+            stack.enter_context(_lock(folder))
+            for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
+                if files.is_temporary(path.name):
+                    path.unlink()  # of a run that was killed
             before = run_files.record_of(folder)
             record = {
                 "dataset": dataset.content,
@@ -127,17 +129,7 @@ def _free(folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Locks the folder until the block or this process ends; False if the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
-    with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MaskgenError(f"another training is running in {folder}; wait for it or give another --out.") from None
-        yield True
+def _lock(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds the folder for this process until it ends, however it ends."""
+    busy = f"another training is running in {folder}; wait for it or give another --out."
+    return exclusive(folder / LOCK, busy)

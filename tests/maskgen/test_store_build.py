@@ -212,7 +212,7 @@ DENIED = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n
 def test_a_store_that_will_not_is_one_sentence(
     s3: Any, tree: Path, proxy: Any, monkeypatch: pytest.MonkeyPatch, command: str, place: str, words: str, code: int
 ) -> None:
-    monkeypatch.setattr("maskgen.storage.filesystem.ATTEMPTS", 2)
+    monkeypatch.setattr("maskgen.storage.client.RETRIES", 2)
     between = proxy(lambda _: DENIED if "denied" in place else "pass")
     if "dead" in place:
         between.close()
@@ -284,7 +284,7 @@ FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int
 ) -> None:
-    monkeypatch.setattr("maskgen.storage.filesystem.ATTEMPTS", 3)
+    monkeypatch.setattr("maskgen.storage.client.RETRIES", 3)
     place = f"{s3.bucket()}/smfd"
     between = proxy(seed=seed, rate=rate, kinds=FAULTS)
     engine = {"engine": "joblib", "workers": workers} if workers > 1 else {}

@@ -43,16 +43,23 @@ coverage: $(READY) ## Run the tests and print what they reach (docs/coverage.md)
 soak: $(READY) ## Run the tests of faults twenty times harder, with new draws (a quarter of an hour)
 	$(BIN)/python -m pytest -n logical tests/faults --soak 20
 
-lint: $(READY) ## Check format, lint and types
+lint: $(READY) ## Check format, lint, types, and that imports go one way
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## Measure speed; prints ratios
-	for name in build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
+	for name in start build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
 
-docs: $(READY) ## Write the command reference anew from the code
+.venv/.docs: $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
+	@touch $@
+
+docs: .venv/.docs ## Write the command reference from the code, and build the site into site/, strictly
 	$(BIN)/python docs/make_reference.py
+	rm -rf site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env docs site
 
 clean: ## Remove the demo and the caches (.venv stays)
-	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis

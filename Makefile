@@ -5,11 +5,15 @@ UV := $(BIN)/uv
 READY := .venv/.ready
 SHARED := $(wildcard ../shared/data/faces)
 
+# Compiled modules are kept, whatever the environment says: a test run starts hundreds of Pythons, and compiling all
+# that one imports takes it longer than its work.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench docs clean
+.PHONY: help demo test test-all coverage soak lint bench docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,8 +31,14 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval --cache demo/features
 	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
 
-test: $(READY) ## Set up and run the tests
-	$(BIN)/python -m pytest -n logical --dist loadfile
+test: $(READY) ## Set up and run the tests, without those that take long
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
+
+test-all: $(READY) ## Run every test, also those that take long
+	$(BIN)/python -m pytest -n logical --dist worksteal
+
+coverage: $(READY) ## Run the tests and print what they reach (docs/coverage.md)
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 soak: $(READY) ## Run the tests of faults twenty times harder, with new draws (a quarter of an hour)
 	$(BIN)/python -m pytest -n logical tests/faults --soak 20

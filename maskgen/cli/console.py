@@ -117,7 +117,8 @@ def inspection(path: str) -> str:
         for split, count in counts.items()
     ]
     lines = [
-        f"{dataset}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
+        f"{dataset}: {len(dataset):,} photographs ({dataset.store})",
+        f"  masks {', '.join(dataset.variants)}",
         "",
         table(["split", "photographs", "identities", "rejected", "shards", "bytes"], rows),
     ]

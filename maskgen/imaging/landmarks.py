@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import dlib
@@ -30,7 +31,8 @@ LARGEST_UPSAMPLED_SIDE = 3000
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
 
-class Face(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face:
     """A face in a photograph, in pixels of the photograph.
 
     Attributes:
@@ -40,6 +42,10 @@ class Face(NamedTuple):
 
     box: npt.NDArray[np.float32]
     landmarks: npt.NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        box = ", ".join(f"{value:.1f}" for value in self.box.tolist())
+        return f"Face(box=({box}), landmarks={len(self.landmarks)} points)"
 
 
 class Landmarker:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..dataset.record import Sample
+from ..dataset.record import Row
 from ..errors import Rejected
 from ..imaging import seeding
 from ..imaging.decode import decode
@@ -29,7 +29,7 @@ GROUP_BYTES = 32 << 20
 """A group ends early where its photographs, decoded, reach this size: workers stay small."""
 
 
-def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Sample:
+def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Row:
     """Makes the sample of one photograph from its file's bytes and its row of the plan.
 
     Raises `Rejected` with a reason of `decode`, or `no_face`, `cut_by_frame`, `not_frontal`, `too_large`.
@@ -42,7 +42,7 @@ def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, land
 
 def make_samples(
     photographs: Iterable[tuple[dict[str, Any], bytes | Rejected]], build: BuildSettings, landmarker: Landmarker
-) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     """What `make_sample` makes of each photograph or why it cannot, in their order, with the row of the plan.
 
     A photograph is its row of the plan and its file's bytes; one rejected before stays so.
@@ -67,7 +67,7 @@ def _decoded(data: bytes) -> Image | Rejected:
 
 def _make_group(
     rows: list[dict[str, Any]], images: list[Image | Rejected], build: BuildSettings, landmarker: Landmarker
-) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     usable = [(image, row["face"]) for row, image in zip(rows, images, strict=True) if isinstance(image, np.ndarray)]
     faces = iter(landmarker.find_all([image for image, _ in usable], [box for _, box in usable]))
     for row, image in zip(rows, images, strict=True):
@@ -82,7 +82,7 @@ def _make_group(
             yield row, sample
 
 
-def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Sample:
+def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Row:
     """The sample of a decoded photograph.
 
     Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
@@ -116,7 +116,7 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
         pictures["unmasked"] = _encode(bgr, build.quality)
         painted = paint_each(bgr, coverage(outlines, width, height), [colors[name][::-1] for name in masks])
         pictures |= {name: _encode(picture, build.quality) for name, picture in zip(masks, painted, strict=True)}
-    return Sample(
+    return Row(
         planned["key"],
         planned["source"],
         planned["identity"],

@@ -71,7 +71,9 @@ class LocalStorage:
         return (self.folder / name).exists()
 
     def write(self, name: str, data: bytes) -> None:
-        files.write(self.folder / name, data)
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        files.write(path, data)
 
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:

@@ -18,7 +18,7 @@ def exclusive(path: Path, busy: str) -> Iterator[None]:
     Raises `MaskgenError` with the sentence `busy` if another process holds it, `OSError` if the file system has no
     locks.
     """
-    lock = FileLock(path, blocking=False)
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

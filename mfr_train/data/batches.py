@@ -178,11 +178,9 @@ def _numbered(
     A row comes with its number in the lane, and has that one picture: the buffers of all lanes hold many rows.
     """
     begin, end = lane * length, (lane + 1) * length
-    shown: dict[str, str] = {}
 
-    def only(key: str) -> str:
-        name = shown[key] = picture(key, epoch, feed)
-        return name
+    def choose(key: str) -> str:
+        return picture(key, epoch, feed)
 
     first = 0
     for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
@@ -191,8 +189,8 @@ def _numbered(
         if low < high:
             numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
             if numbers:
-                for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
-                    yield first + number - begin, row, shown.pop(row.key)
+                for number, (row, name) in zip(numbers, shard.read_chosen(names, choose, numbers), strict=True):
+                    yield first + number - begin, row, name
         first += shard.rows
 
 

@@ -69,15 +69,15 @@ class _Sweep(Decoder):
         own = slice(worker.id, None, worker.num_workers) if worker else slice(None)
         for shard, end in list(zip(self.shards, ends, strict=True))[own]:
             numbers = range(self.rank, shard.rows, self.world)
-            rows = shard.read(self.names, numbers, self.only)
+            rows = shard.read_chosen(self.names, self.only, numbers)
             for start in range(0, len(numbers), CHUNK):
                 chosen = numbers[start : start + CHUNK]
                 yield self._piece(list(islice(rows, len(chosen))), np.array(chosen) + end - shard.rows)
             for _ in rows:  # past its last row the reader checks that the shard was complete
                 pass
 
-    def _piece(self, rows: list[Row], numbers: Ints) -> Piece:
+    def _piece(self, rows: list[tuple[Row, str]], numbers: Ints) -> Piece:
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for image, row in zip(images, rows, strict=True):
-            image[:] = resized(row.image(self.only(row.key)), self.size)
-        return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row in rows])
+        for image, (row, name) in zip(images, rows, strict=True):
+            image[:] = resized(row.image(name), self.size)
+        return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row, _ in rows])

@@ -63,7 +63,7 @@ def evaluate(
 
     Args:
         settings: The settings, or the same by name as `options`, such as `data="smfd", model="dlib"`. By default the
-            newest run under runs/ is measured on `smfd`, on all scenarios. A `Run` will do for `run`.
+            newest run under runs/ is measured on `smfd`, on all scenarios. `run` can be a `Run`.
         progress: Called with the number of pictures that were just embedded.
         planned: Called once, before, with the number of pictures that will be embedded.
         **options: The fields of `EvalSettings`.

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,7 +91,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def table(report: Report) -> str:
-    """The report as text: a line of figures for each scenario, a line of 95 % intervals below it, notes at the end."""
+    """The report as text, in tables of at most 80 columns: figures and intervals of each scenario, and notes."""
     failed, count = (
         ", ".join(f"{count} {reason}" for reason, count in report.failures.items()),
         sum(report.failures.values()),
@@ -102,11 +103,11 @@ def table(report: Report) -> str:
         *_aligned(_table_rows(report.rows)),
     ]
     drifting = [row for row in report.rows if row.drift]
-    if report.breakdown:
-        lines += ["", f"By mask (intervals: {REPORT}):"]
-        lines += _aligned(_table_rows([dataclasses.replace(row, intervals=None) for row in report.breakdown]))
+    for scenario, rows in groupby(report.breakdown, lambda row: row.scenario):
+        parts = [dataclasses.replace(row, intervals=None) for row in rows]
+        lines += ["", f"{scenario} by mask (intervals are in {REPORT}):", *_aligned(_table_rows(parts))]
     if drifting:
-        lines += ["", "At the thresholds fixed on U-U (FMR 1 % and 10 % there):", *_aligned(_drift_rows(drifting))]
+        lines += ["", "At thresholds fixed on U-U, by their FMR there:", *_aligned(_drift_rows(drifting))]
     marked = [row for row in report.rows + report.breakdown if row.few]
     if marked:
         lines += ["", "* fewer than 30 expected errors behind this figure: take it as a hint."]
@@ -129,38 +130,39 @@ def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
     found = [["scenario", *(title for title, _ in _FIGURES), "Ng", "Ni"]]
     for row in rows:
         values = plain(row.figures)
-        cells = [_shown(name, values[name]) + ("*" if name in row.few else " ") for _, name in _FIGURES]
-        found.append([f"{row.scenario} {row.group}".strip(), *cells, *_counts(row)])
+        counts = (_short(row.figures.genuine), _short(row.figures.impostor))
+        cells = [_shown(name, values[name], "*" if name in row.few else " ") for _, name in _FIGURES]
+        found.append([row.group or row.scenario, *cells, *counts])
         if row.intervals and row.intervals.intervals:
-            found.append(["", *(_interval(name, row.intervals.intervals[name]) for _, name in _FIGURES), "", ""])
+            ends = row.intervals.intervals
+            for label, end in (("  95 % from", 0), ("  95 % to", 1)):
+                found.append([label, *(_shown(name, ends[name][end]) for _, name in _FIGURES), "", ""])
     return found
 
 
 def _drift_rows(rows: Sequence[Row]) -> list[list[str]]:
-    thresholds = list(rows[0].drift)
-    found = [["scenario"]]
-    for fixed in thresholds:
-        found[0] += [f"FNMR % at U-U {100 * fixed.limit:g} %", "95 %", "FMR %"]
+    found = [["scenario", "U-U FMR %", "FNMR %", "95 % from", "95 % to", "FMR %"]]
     for row in rows:
-        cells = [f"{row.scenario} {row.group}".strip()]
-        for fixed in thresholds:
+        for fixed, point in row.drift.items():
             ends = row.intervals.intervals.get(fixed.name) if row.intervals else None
-            point = row.drift[fixed]
-            cells += [f"{100 * point.fnmr:.2f}", _interval("fmr100", ends) if ends else "", f"{100 * point.fmr:.3f}"]
-        found.append(cells)
+            shown = [f"{100 * end:.2f}" for end in ends] if ends else ["", ""]
+            fnmr, fmr = f"{100 * point.fnmr:.2f}", f"{100 * point.fmr:.3f}"
+            found.append([row.scenario, f"{100 * fixed.limit:g}", fnmr, *shown, fmr])
     return found
 
 
-def _counts(row: Row) -> list[str]:
-    return [f"{row.figures.genuine:.0f}", f"{row.figures.impostor:.0f}"]
+def _short(count: float) -> str:
+    """A count in at most five characters: 99999, 123k, 1.23M."""
+    for unit in ("", "k", "M", "G", "T"):
+        if round(count) < (100_000 if not unit else 1000):
+            return f"{count:.3g}{unit}" if unit else f"{count:.0f}"
+        count /= 1000
+    return f"{count:.0f}P"
 
 
-def _shown(name: str, value: float) -> str:
-    return f"{100 * value:.2f}" if name in RATES else f"{value:.4f}"
-
-
-def _interval(name: str, ends: tuple[float, float]) -> str:
-    return f"[{_shown(name, ends[0])}, {_shown(name, ends[1])}]"
+def _shown(name: str, value: float, mark: str = " ") -> str:
+    """A figure as text. A rate is in percent, with its mark."""
+    return f"{100 * value:.2f}{mark}" if name in RATES else f"{value:.4f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors
+from PIL import Image as PillowImage
 from safetensors.numpy import load_file
 
 from maskgen import Landmarker
 from maskgen.errors import MaskgenError, Rejected, UsageError
 from maskgen.imaging.decode import decode
+from maskgen.imaging.pixels import pixels_of
 
 from .. import hardware
 from ..defaults import BACKBONES, DLIB
@@ -32,8 +34,8 @@ BLOCK = 65_536
 """Features that are projected together: bounds memory."""
 
 
-Picture = npt.NDArray[np.uint8] | Path | str | Any
-"""Pixels, uint8 (h, w, 3) RGB; the path of an image file; or a PIL picture."""
+Picture = npt.NDArray[np.uint8] | PillowImage.Image | Path | str
+"""Pixels, uint8 (h, w, 3) RGB; the path of an image file; or a Pillow image."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +83,7 @@ class Model:
         two embeddings is their product, and is the score of a comparison.
 
         Args:
-            images: N pictures, or one: arrays uint8 (h, w, 3) RGB of any size, paths of image files, or PIL pictures.
+            images: N pictures, or one: arrays uint8 (h, w, 3) RGB of any size, paths of image files, or Pillow images.
             landmarks: The 68 landmarks of each face, (N, 68, 2) in pixels. Only networks that align faces (dlib, ONNX)
                 use them; for these they are found in the pictures by default.
 
@@ -175,7 +177,10 @@ def pixels(picture: Picture, number: int) -> Image:
             raise UsageError(f"cannot read the picture {picture}: {error.strerror}; check its path.") from None
         except Rejected as rejected:
             raise MaskgenError(f"the picture {picture} cannot be used ({rejected}); give another.") from None
-    array = np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+    try:
+        array = pixels_of(picture)
+    except TypeError as error:
+        raise UsageError(f"picture {number} cannot be embedded: {error}, or the path of a file.") from None
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise UsageError(f"picture {number} is {array.dtype} {array.shape}; give uint8 (height, width, 3) RGB.")
     return array

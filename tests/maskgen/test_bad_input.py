@@ -295,5 +295,5 @@ def test_rows_and_rejects_are_the_plan(
         assert info[split]["rows"] == sum(row.split == split for row in rows)
         assert sum(info[split]["rejects"].values()) == sum(row["split"] == split for row in rejects)
     assert [row.key for row in rows] == sorted(row.key for row in rows)
-    place = {row["key"]: (row["source"], row["identity"], row["split"], row["label"]) for row in plan}
-    assert all(place[row.key] == (row.source, row.identity, row.split, row.label) for row in rows)
+    places = {row["key"]: (row["source"], row["identity"], row["split"], row["label"]) for row in plan}
+    assert all(places[row.key] == (row.source, row.identity, row.split, row.label) for row in rows)

@@ -109,7 +109,7 @@ def test_a_worker_comes_and_another_is_killed(
 
 
 @needs_signals
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, address: str, stop: signal.Signals
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
             assert process.returncode == 1, errors
             assert errors.strip() == (
                 f"maskgen: lost the Dask scheduler at {address}; start it and its workers again and run the same "
-                "command: it goes on from here."
+                "command: it resumes from here."
             )
     assert 2 < shards(out) < 38
     with scheduler(address), worker(address):

@@ -187,6 +187,7 @@ def test_a_pickled_landmarker_holds_its_settings_and_loads_the_models_at_first_u
     assert len(pickle.dumps(landmarker)) < 1000
     assert list(vars(copy)) == ["_path"], "nothing is loaded yet"
     face, same = copy.find(head), landmarker.find(head)
+    assert same is not None
     np.testing.assert_array_equal(face.landmarks, same.landmarks)
     chosen = maskgen.Landmarker(model_path(SHAPE_PREDICTOR))
     assert pickle.loads(pickle.dumps(chosen))._path == model_path(SHAPE_PREDICTOR)
@@ -249,4 +250,4 @@ def test_what_cannot_be_searched_is_named(landmarker: maskgen.Landmarker, image:
 
 def test_what_is_no_picture_is_a_type_error(landmarker: maskgen.Landmarker) -> None:
     with pytest.raises(TypeError, match="the image is a str; give a numpy array or a Pillow image"):
-        landmarker.find("face.jpg")  # type: ignore[arg-type]
+        landmarker.find("face.jpg")

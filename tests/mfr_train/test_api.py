@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from mfr_train.evaluation.evaluate import EvalOptions
 from mfr_train.evaluation.report import COLUMNS
 from mfr_train.keywords import AnyPath
 from mfr_train.networks.model import load_run
+from mfr_train.notebook import progress_bar
 from mfr_train.training.run import TrainOptions
 
 
@@ -97,9 +99,9 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="seed is given beside EvalSettings; put it into the EvalSettings"):
         mfr_train.evaluate(mfr_train.EvalSettings(), seed=1)
     with pytest.raises(UsageError, match="settings are a str; give a TrainSettings, or keywords"):
-        mfr_train.train("smfd")  # type: ignore[arg-type]
+        mfr_train.train("smfd")
     with pytest.raises(UsageError, match="--batch is 'many'; give int or None"):
-        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")  # type: ignore[arg-type]
+        mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -226,6 +228,16 @@ def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> N
     assert len(repr(report)) < 400
 
 
+def test_progress_shows_in_a_terminal_alone(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with progress_bar(total=2, desc="stage 1") as bar:
+        bar.update(2)
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar(total=2, desc="stage 1") as bar:
+        bar.update(2)
+    assert "stage 1: 100%" in capfd.readouterr().err
+
+
 def test_two_subjects_have_figures_and_no_intervals(
     demo_tree: Path, make: Callable[..., Path], run: mfr_train.Run, tmp_path: Path
 ) -> None:
@@ -263,9 +275,12 @@ def test_pictures_of_every_kind_become_the_embeddings_that_are_measured(
 
 
 def test_pictures_that_cannot_be_embedded_are_one_sentence(run: mfr_train.Run, tmp_path: Path) -> None:
-    for bad in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8)):
+    wrong: list[Any] = [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8)]
+    for bad in wrong:
         with pytest.raises(UsageError, match=r"picture 1 is .*; give uint8 \(height, width, 3\) RGB"):
             run.model.embed([np.zeros((8, 8, 3), np.uint8), bad])
+    with pytest.raises(UsageError, match=r"picture 0 cannot be embedded: the image is a int; give .*, or the path"):
+        run.model.embed([3])  # type: ignore[list-item]
     with pytest.raises(UsageError, match=r"landmarks have shape \(68, 2\); give \(1, 68, 2\)"):
         run.model.embed([np.zeros((8, 8, 3), np.uint8)], landmarks=np.zeros((68, 2)))
     with pytest.raises(UsageError, match=r"cannot read the picture .*none\.jpg: No such file"):

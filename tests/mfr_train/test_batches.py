@@ -199,7 +199,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("where", ["fetching", "elsewhere"])
+@pytest.mark.parametrize("where", [pytest.param("fetching", marks=pytest.mark.slow), "elsewhere"])
 def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
     """In a process of its own: PyTorch raises its error anywhere in the process whose worker died."""
     script = tmp_path / "kills.py"
@@ -225,7 +225,9 @@ def test_single_rows_and_pictures_of_a_shard_are_those_of_the_whole(demo_tree, m
     names = {
         every[number].key: name for number, name in zip(numbers, ("unmasked", "round_low", "wide_high"), strict=True)
     }
-    some = list(shard.read(("unmasked", "wide_high", "round_low"), numbers, names.__getitem__))
+    pairs = list(shard.read_chosen(("unmasked", "wide_high", "round_low"), names.__getitem__, numbers))
+    assert [name for _, name in pairs] == list(names.values())
+    some = [row for row, _ in pairs]
     assert [row.key for row in some] == list(names)
     for row, number in zip(some, numbers, strict=True):
         assert len(row.pictures) == 1

@@ -172,7 +172,31 @@ def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None
     assert "fewer than 30 expected errors" in text
     row = report.rows[0]
     assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
-    assert f"[{row.intervals.intervals['auc'][0]:.4f}, {row.intervals.intervals['auc'][1]:.4f}]" in text
+    auc = [line.split()[-3] for line in text.splitlines() if line.startswith("  95 %")]
+    assert auc[:2] == [f"{end:.4f}" for end in row.intervals.intervals["auc"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(99_999, "99999"), (100_000, "100k"), (999_500, "1M"), (1_234_567, "1.23M"), (99_960_000, "100M")],
+)
+def test_counts_have_five_characters_at_most(count: int, text: str) -> None:
+    assert outputs._short(count) == text
+
+
+def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
+    report = evaluate(settings)
+    one = metrics.Point(0.5, 0.0, 1.0)
+    figures = replace(
+        report.rows[0].figures, genuine=99_999, impostor=1_234_567_890, fmr100=one, fmr10=one, gmean=-0.1, imean=-0.1,
+        eer=metrics.EqualError(1.0, 1.0, 1.0, 0.5),
+    )  # fmt: skip
+    few = {"fmr100": 1.0, "fmr10": 1.0, "eer": 1.0}
+    wide = [replace(row, figures=figures, few=few) for row in report]
+    lines = outputs.table(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
+    tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
+    assert any(line.startswith("round_medium   100.00*") for line in tables)
+    assert max(map(len, tables)) == 80
 
 
 def test_single_photographs_are_counted(

@@ -53,8 +53,8 @@ class FakeShard:
     def rows(self) -> int:
         return len(self.photographs)
 
-    def read(self, images, numbers, only):
-        return (self.photographs[number] for number in numbers)
+    def read_chosen(self, images, choose, numbers):
+        return ((self.photographs[number], choose(self.photographs[number].key)) for number in numbers)
 
 
 calls: list[int] = []
@@ -170,7 +170,7 @@ def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
     left = folder / f".maskgen-{'0' * 16}.unmasked.npy.tmp"
     left.write_bytes(b"half")
     (folder / "own.txt").write_text("not ours")
-    with feature_cache._at_work(folder):  # as another process would be
+    with feature_cache._writing_in(folder):  # as another process would be
         assert not left.exists()
         left.write_bytes(b"what that one is writing")
         feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)

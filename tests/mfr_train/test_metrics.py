@@ -134,7 +134,9 @@ def test_unusable_scores_are_one_sentence(genuine: list[float], impostor: list[f
         ([0, 1], [1], [0], "no impostor"),
     ],
 )
-def test_unusable_histograms_are_one_sentence(edges: list, genuine: list, impostor: list, said: str) -> None:
+def test_unusable_histograms_are_one_sentence(
+    edges: list[float], genuine: list[float], impostor: list[float], said: str
+) -> None:
     with pytest.raises(MaskgenError, match=said):
         metrics.from_histogram(edges, genuine, impostor)
 

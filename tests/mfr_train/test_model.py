@@ -20,7 +20,9 @@ from mfr_train.networks.model import Model
 
 
 def plain_backbone(dim: int = 2) -> backbone.Backbone:
-    return backbone.Backbone("plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim)))
+    return backbone.Backbone(
+        "plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim), np.float32)
+    )
 
 
 def test_projection_by_hand():

@@ -13,7 +13,7 @@ import maskgen
 from mfr_train.data import feature_cache, one_pass
 from mfr_train.data.batches import Feed, picture
 from mfr_train.data.decoders import decoded
-from mfr_train.networks.resnet import Network, resnet_backbone
+from mfr_train.networks.resnet import Network, resized, resnet_backbone
 
 Pieces = dict[int, tuple[bytes, int]]
 
@@ -38,7 +38,7 @@ def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -
     seen = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
     assert sorted(seen) == list(range(len(rows)))
     for number, row in enumerate(rows):
-        image = one_pass.resized(row.image(only(row.key)), 48)
+        image = resized(row.image(only(row.key)), 48)
         assert seen[number] == (image.tobytes(), row.label)
 
 
@@ -63,6 +63,7 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
+@pytest.mark.slow
 def test_features_are_the_same_for_any_number_of_workers(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
@@ -75,7 +76,7 @@ def test_features_are_the_same_for_any_number_of_workers(
     np.testing.assert_array_equal(shared, alone)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_damaged_shard_is_named(
     demo_tree: Path,
     make: Callable[..., Path],

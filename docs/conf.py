@@ -63,6 +63,7 @@ API: mfr_train <api/mfr_train>
 Commands <commands>
 architecture
 contributing
+Test coverage <coverage>
 changes
 ```
 """

@@ -43,13 +43,14 @@ coverage: $(READY) ## Run the tests and print what they reach (docs/coverage.md)
 soak: $(READY) ## Run the tests of faults twenty times harder, with new draws (a quarter of an hour)
 	$(BIN)/python -m pytest -n logical tests/faults --soak 20
 
-lint: $(READY) ## Check format, lint and types
+lint: $(READY) ## Check format, lint, types, and that imports go one way
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## Measure speed; prints ratios
-	for name in build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
+	for name in start build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
 
 .venv/.docs: $(READY)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs

@@ -16,7 +16,7 @@ from PIL import ImageDraw, ImageFont
 
 from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
-from ..errors import MaskgenError, Rejected, UsageError
+from ..errors import MaskgenError, Rejected, UsageError, shown, shown_lines
 from ..imaging.decode import decode
 from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
@@ -95,12 +95,11 @@ def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor:
     written = _write(drawn(), VARIANTS, out)
     if len(problems) == len(paths):
         raise MaskgenError(f"no mask could be drawn ({problems[0]}), see {out}; give photographs of frontal faces.")
-    left = "\n  There are more photographs; raise --limit to see them." if next(found, None) else ""
-    return (
-        f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."
-        + "".join(f"\n  {problem}" for problem in problems)
-        + left
-    )
+    lines = [f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."]
+    lines += [f"  {problem}" for problem in problems]
+    if next(found, None):
+        lines.append("  There are more photographs; raise --limit to see them.")
+    return shown_lines(lines)
 
 
 def _paths(places: Iterable[Path]) -> Iterator[Path]:
@@ -150,7 +149,7 @@ def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
 
     written = _write(strips(), dataset.variants, out)
     photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(shown):,} of {rejects.num_rows:,}"
-    return f"{written}: {photographs} photographs and {rejected} rejects of {dataset}."
+    return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
 
 
 def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
@@ -211,7 +210,7 @@ def _sheet(strips: Sequence[Strip], masks: Sequence[str]) -> PillowImage.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
 
     def write(x: float, y: float, text: str, anchor: str) -> None:
-        pen.text((x, y), text.encode("ascii", "replace").decode(), _INK, font, anchor=anchor)
+        pen.text((x, y), shown(text).encode("ascii", "replace").decode(), _INK, font, anchor=anchor)
 
     for column, title in enumerate(titles):
         write(GAP + column * (SIDE + GAP) + SIDE / 2, LINE / 2 + 2, title, "mm")

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import fcntl
-import io
 import json
 import logging
 import os
-import pty
 import shutil
 import struct
 import subprocess
 import sys
-import termios
 import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -178,7 +173,7 @@ def test_errors_show_them_escaped(hostile: Path, hostile_tree: Path, tmp_path: P
         run("\x1b[31mcommand"),
         run("--\x1b[31moption"),
         run("build", "--src", hostile_tree, "--out", "x", "--size", "\x1b[31m9"),
-        run("eval", "--run", tmp_path / RED, group=mfr_command),
+        run("eval", "--config", tmp_path / RED, group=mfr_command),
         run("train", "--config", tmp_path / RED, group=mfr_command),
     ]
     for number, result in enumerate(failures):
@@ -191,6 +186,10 @@ def test_errors_show_them_escaped(hostile: Path, hostile_tree: Path, tmp_path: P
 @needs_such_names
 def test_what_reaches_a_terminal(hostile_tree: Path, tmp_path: Path) -> None:
     """A build on a real terminal: beside text it gets carriage returns and what tqdm moves the cursor with."""
+    import fcntl
+    import pty
+    import termios
+
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     out = tmp_path / "o\x1b[31mut"
@@ -288,18 +287,3 @@ def test_objects_show_themselves_as_text(hostile: Path) -> None:
     assert str(hostile.parent / r"o\x1b[1mu\u202et\n") in "".join(found.text)
     assert plain(repr(maskgen.open(hostile)))
     assert all(plain(repr(row)) for row in maskgen.open(hostile))
-
-
-def test_a_learning_curve_holds_words_and_numbers_alone(tmp_path: Path) -> None:
-    """The only CSV file that is written: a run that someone else began may hold cells that spreadsheets execute."""
-    from mfr_train.training.curve import COLUMNS, Curve
-
-    path = tmp_path / "curve.csv"
-    good = ["classify,5,1.25,0.1,", "embed,5,2e-05,0.01,0.750000"]
-    bad = ['"=HYPERLINK(""http:x"")",5,1,1,', "classify,4,@SUM(A1),1,", 'classify,3,1,1,"+1\n=2"', "-2+3,1,1,1,1"]
-    path.write_text("\n".join([",".join(COLUMNS), *bad, *good]) + "\n")
-    curve = Curve(path, "embed", start=10)
-    curve.add(15, -0.5, 0.01, 0.5)
-    curve.close()
-    rows = list(csv.reader(io.StringIO(path.read_text())))
-    assert rows == [list(COLUMNS), *(line.split(",") for line in good), ["embed", "15", "-0.5", "0.01", "0.500000"]]

@@ -71,7 +71,7 @@ class CommandGroup(click.Group):
 
 def _escaped(error: click.ClickException) -> click.ClickException:
     """An error of click's own, such as an unknown option: with `maskgen verify *` its name may be that of a file."""
-    error.message = shown(error.message)
+    vars(error).update(message=shown(error.message))  # the type checker is told that it is final
     return error
 
 
@@ -103,8 +103,8 @@ def _option(field: dataclasses.Field[Any], kind: Any) -> Callable[[Any], Any]:
     default: dict[str, Any] = {"required": True}
     # Not `default=None` for a required option: since click 8.3 that is a default, and the option is not required.
     if field.default is not dataclasses.MISSING:
-        shown = field.default not in (None, ()) and field.default is not False
-        default = {"default": field.default, "show_default": shown}
+        show = field.default not in (None, ()) and field.default is not False
+        default = {"default": field.default, "show_default": show}
     return click.option(
         f"{flag}/--no-{option_name(field)}" if kind is bool else flag,
         type=_click_type(kind, field),

@@ -137,18 +137,18 @@ def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int])
 
 def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
     rejects = pq.read_table(dataset.storage.open("rejects.parquet"), columns=["source", "reason", "detail"])
-    shown = rejects.slice(0, limit).to_pylist()
+    listed = rejects.slice(0, limit).to_pylist()
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int)).tolist()
-    if not numbers and not shown:
+    if not numbers and not listed:
         raise MaskgenError(f"{dataset} is empty; there is nothing to show.")
 
     def strips() -> Iterator[Strip]:
         yield from _rows(dataset, numbers)
-        for reject in shown:
+        for reject in listed:
             yield Strip(f"{reject['source']}  (rejected)", [], f"{reject['reason']}: {reject['detail']}")
 
     written = _write(strips(), dataset.variants, out)
-    photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(shown):,} of {rejects.num_rows:,}"
+    photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(listed):,} of {rejects.num_rows:,}"
     return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
 
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
-from ..errors import MaskgenError, Rejected, UsageError, shown, shown_lines
+from ..errors import MaskgenError, Rejected, UsageError, short, shown, shown_lines
 from ..imaging.decode import decode
 from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
@@ -136,7 +137,7 @@ def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int])
 
 
 def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
-    rejects = pq.read_table(dataset.storage.open("rejects.parquet"), columns=["source", "reason", "detail"])
+    rejects = _rejects(dataset)
     listed = rejects.slice(0, limit).to_pylist()
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int)).tolist()
     if not numbers and not listed:
@@ -150,6 +151,20 @@ def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
     written = _write(strips(), dataset.variants, out)
     photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(listed):,} of {rejects.num_rows:,}"
     return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
+
+
+def _rejects(dataset: Dataset) -> pa.Table:
+    """Sources, reasons and details, as text."""
+    texts = pa.schema([(name, pa.string()) for name in ("source", "reason", "detail")])
+    try:
+        with dataset.storage.open("rejects.parquet") as file:
+            rejects = pq.read_table(file, columns=texts.names).cast(texts)
+            rejects.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise MaskgenError(
+            f"{dataset}/rejects.parquet cannot be read ({short(error)}); `maskgen verify` says what to do."
+        ) from None
+    return rejects
 
 
 def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:

@@ -102,11 +102,20 @@ class Curve:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a curve as text, oldest first; none if there is no file. A line cut off by a crash is left out."""
+    """The rows of a curve as text, oldest first; none if there is no file. A line cut off by a crash is left out.
+
+    Raises `MaskgenError` if the file is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    except (UnicodeDecodeError, csv.Error):
+        raise _damaged(path) from None
+    if rows and not rows[0].keys() >= set(COLUMNS):
+        raise _damaged(path)
+    return rows
 
 
 def _is_ours(row: dict[str, str]) -> bool:
@@ -130,7 +139,11 @@ def learning_curve(path: Path) -> LearningCurve:
             for row in read(path)
         )
     except (KeyError, ValueError):
-        raise MaskgenError(f"the learning curve {path} is damaged; train the run again.") from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> MaskgenError:
+    return MaskgenError(f"the learning curve {path} is damaged; delete it, or train the run again.")
 
 
 def check_tensorboard() -> Any:

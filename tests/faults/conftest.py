@@ -63,7 +63,7 @@ def bounded(request: pytest.FixtureRequest, times: int, tmp_path: Path) -> Itera
         return
     resource = pytest.importorskip("resource")
     temporary = (os.path.realpath(tempfile.gettempdir()), os.path.realpath(tmp_path.parents[1]))
-    for name in ("whole", "webdataset", "trained"):  # what is built before counts for nothing
+    for name in ("whole", "webdataset", "networks", "trained"):  # what is built before counts for nothing
         if name in request.fixturenames:
             request.getfixturevalue(name)
     memory, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()

@@ -131,9 +131,8 @@ def test_weights_files(tmp_path: Path, cases: Cases) -> None:
     from mfr_train.networks.resnet import read_weights
 
     path, good = tmp_path / "weights.safetensors", 0
-    for data in cases(
-        save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"}), "weights in safetensors"
-    ):
+    weights = save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"})
+    for data in cases(weights, "weights in safetensors"):
         path.write_bytes(data)
         try:
             tensors, _ = read_weights(path)

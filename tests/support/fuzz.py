@@ -14,9 +14,9 @@ CASES = {
     "Parquet of photographs": 300,
     "RecordIO pack and its index": 1500,
     "damaged source, built": 40,
-    "boxes CSV": 1500,
-    "protocol CSV": 1500,
-    "--config TOML": 1500,
+    "boxes CSV": 1000,
+    "protocol CSV": 1000,
+    "--config TOML": 1000,
     "command with --config TOML": 900,
     "dataset.json": 120,
     "marker": 120,
@@ -29,7 +29,7 @@ CASES = {
     "weights in safetensors": 400,
     "embedding in safetensors": 120,
     "ONNX network": 120,
-    "learning curve": 600,
+    "learning curve": 200,
 }
 """Cases of a usual run, by reader; `--soak N` runs N times as many."""
 

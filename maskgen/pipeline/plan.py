@@ -22,7 +22,7 @@ from .. import settings
 from ..dataset import schema
 from ..dataset.identity import versions
 from ..errors import UsageError
-from ..imaging.decode import MAX_BYTES
+from ..imaging.limits import MAX_BYTES
 from ..imaging.seeding import digest
 from ..sources.boxes import box_names, read_boxes
 from ..sources.listing import photographs

@@ -188,7 +188,7 @@ def test_a_process_of_its_own_ends_with_a_killed_parent(tmp_path: Path) -> None:
     """It only waits, so no broken pipe tells it."""
     (tmp_path / "waits.py").write_text(
         "import os, time\n"
-        "from maskgen.processes import apart\n"
+        "from maskgen.engines.processes import apart\n"
         "def wait():\n"
         "    yield os.getpid()\n"
         "    time.sleep(3600)\n"
@@ -226,7 +226,7 @@ def test_a_process_starts_deaf_to_ctrl_c() -> None:
     """In a new Python, where starting the first worker also starts resource trackers, which may unblock SIGINT."""
     code = (
         "import functools, signal\n"
-        "from maskgen import processes\n"
+        "from maskgen.engines import processes\n"
         "blocked = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK)\n"
         "[signals] = processes.apart(map, blocked, [()])\n"
         "assert signal.SIGINT in signals, signals\n"

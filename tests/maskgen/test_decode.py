@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from maskgen.errors import Rejected
-from maskgen.imaging.decode import MAX_PIXELS, decode
+from maskgen.imaging.decode import decode
+from maskgen.imaging.limits import MAX_PIXELS
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (7, 5, 3), dtype=np.uint8)
 """Noise without any symmetry: a turned or mixed-up picture shows."""
@@ -227,7 +228,7 @@ def test_a_bomb_takes_no_memory(bomb: bytes, tmp_path_factory: pytest.TempPathFa
     path.write_bytes(bomb)
     program = """
 import resource, sys
-from maskgen.decode import Rejected, decode
+from maskgen import Rejected, decode
 data = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

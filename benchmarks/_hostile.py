@@ -23,7 +23,9 @@ Photograph = Callable[[], bytes]
 def jpeg(width: int, height: int, *, progressive: bool = False, grey: bool = True) -> bytes:
     """A flat JPEG picture."""
     flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive), cv2.IMWRITE_JPEG_QUALITY, 50]
-    return bytes(cv2.imencode(".jpg", np.full((height, width) if grey else (height, width, 3), 128, np.uint8), flags)[1])
+    return bytes(
+        cv2.imencode(".jpg", np.full((height, width) if grey else (height, width, 3), 128, np.uint8), flags)[1]
+    )
 
 
 def noise(side: int, seed: int = 8) -> bytes:
@@ -148,7 +150,9 @@ def photographs() -> dict[str, Photograph]:
         "PNG, 5,000,000 empty chunks at the end": lambda: png(64, 64, after=chunk(b"teSt", b"") * 5_000_000),
         "WebP, 50,000 frames of 1,024": part(webp, 1_024, 50_000),
         "WebP, 50,000 frames of 9,000": part(webp, 9_000, 50_000),
-        "PPM, 20,000,000 comments in its header": lambda: b"P6\n" + comment * 20_000_000 + b"64 64 255\n" + bytes(12_288),
+        "PPM, 20,000,000 comments in its header": lambda: (
+            b"P6\n" + comment * 20_000_000 + b"64 64 255\n" + bytes(12_288)
+        ),
         "PGM, plain, 1,000,000 comments": lambda: b"P2 64 64 255\n" + comment * 1_000_000 + b"7 " * 4_096,
         "PPM, plain, 89 MP": lambda: b"P3 9459 9459 255\n" + b"7 " * (SIDE * SIDE * 3),
         "PPM, 254 grades, 89 MP": lambda: b"P6 9459 9459 254\n" + bytes(SIDE * SIDE * 3),

@@ -94,7 +94,7 @@ def count_scans(jpeg: bytes) -> int:
 
 
 def check_header(picture: PillowImage.Image, data: bytes, scans: int, max_pixels: int) -> None:
-    """Raises `Rejected` (`too_large`) for a picture whose header shows that decoding it is more work than the limits."""
+    """Raises `Rejected` (`too_large`) if the header shows that decoding a picture is more work than the limits."""
     width, height = picture.size
     pixels, size = width * height, f"{width} x {height} pixels"
     if pixels > MAX_PIXELS:

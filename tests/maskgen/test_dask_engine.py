@@ -184,7 +184,7 @@ def test_no_scheduler_no_worker_and_no_such_address(
 def test_a_worker_of_other_versions_makes_nothing(tmp_path: Path) -> None:
     task = ShardTask(maskgen.BuildSettings(src=tmp_path, out=tmp_path), "f", 0, "train", 0, 1)
     with pytest.raises(MaskgenError, match=r"a Dask worker on .* has pillow \d[\d.]+, other than the build; install"):
-        dask_engine._in_worker(task, identity.versions() | {"pillow": "1.0"})
+        dask_engine._in_worker(task, identity.versions() | {"pillow": "1.0"}, "")
 
 
 def test_dask_is_an_extra(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

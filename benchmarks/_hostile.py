@@ -71,8 +71,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def png(width: int, height: int, *before: bytes, after: bytes = b"", rows: int | None = None) -> bytes:
     """A grey PNG with chunks before or after its pixels; with `rows`, packed data of that many rows."""
     packer = zlib.compressobj(9)
-    line = bytes(1 + width)
-    packed = b"".join(packer.compress(line) for _ in range(height if rows is None else rows)) + packer.flush()
+    left, block = (1 + width) * (height if rows is None else rows), bytes(1 << 24)
+    packed = b""
+    while left > 0:
+        packed += packer.compress(block[:left])
+        left -= len(block)
+    packed += packer.flush()
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     pixels = chunk(b"IDAT", packed)
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(before) + pixels + after + chunk(b"IEND", b"")
@@ -127,28 +131,23 @@ def photographs() -> dict[str, Photograph]:
         "JPEG, progressive, 1,000 scans of 64 x 64": part(scans, 64, 1_000),
         "JPEG, progressive, 1,000 scans of 4,000 x 4,000": part(scans, 4_000, 1_000),
         "JPEG, progressive, 50 scans of 89 MP": part(scans, SIDE, 50),
-        "JPEG, progressive, 12 scans of 89 MP": part(scans, SIDE, 12),
         "JPEG, 4,000,000 empty comments": lambda: with_header(segment(0xFE, b"") * 4_000_000),
         "JPEG, 20,000,000 fill bytes": lambda: with_header(b"\xff" * 20_000_000),
         "JPEG, EXIF in 1,000 parts of 64 KB": part(exif_parts, 1_000),
         "JPEG, a resolution of 2,000,000 fractions": part(exif_rationals, 2_000_000),
         "JPEG, flat, 89 MP, colour, 0.4 MB": lambda: jpeg(SIDE, SIDE, grey=False),
         "JPEG, noise, 89 MP": part(noise, SIDE),
-        "JPEG, noise, 24 MP": part(noise, 4_900),
         "JPEG, 65,500 x 1,366": lambda: jpeg(65_500, 1_366),
         "PNG, 1 x 89 M": lambda: png(1, MAX_PIXELS),
-        "PNG, 89 M x 1": lambda: png(MAX_PIXELS, 1),
-        "PNG, flat, 89 MP": lambda: png(SIDE, SIDE),
         "PNG, 16 bits, 89 MP": lambda: saved("PNG", Image.new("I;16", (SIDE, SIDE), 30_000)),
         "PNG, transparent, 89 MP": lambda: saved("PNG", Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 9))),
         "PNG, 20,000 x 20,000 in its header": lambda: png(20_000, 20_000, rows=1),
-        "PNG, 10 GB of pixels behind 64 x 64": part(png, 64, 64, rows=10_000_000),
+        "PNG, 1 GB of pixels in 64 x 64": part(png, 64, 64, rows=16_000_000),
         "PNG, zTXt of 1 GB": part(png_text, b"zTXt", 1_024),
         "PNG, iTXt of 1 GB": part(png_text, b"iTXt", 1_024),
         "PNG, 1,000 zTXt of 1 MB": part(png_text, b"zTXt", 1, 1_000),
         "PNG, 5,000,000 empty chunks": lambda: png(64, 64, chunk(b"teSt", b"") * 5_000_000),
         "PNG, 5,000,000 empty chunks at the end": lambda: png(64, 64, after=chunk(b"teSt", b"") * 5_000_000),
-        "WebP, 50,000 frames of 1,024": part(webp, 1_024, 50_000),
         "WebP, 50,000 frames of 9,000": part(webp, 9_000, 50_000),
         "PPM, 20,000,000 comments in its header": lambda: (
             b"P6\n" + comment * 20_000_000 + b"64 64 255\n" + bytes(12_288)

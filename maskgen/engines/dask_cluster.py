@@ -1,7 +1,8 @@
 """A Dask scheduler and workers on this machine, ended all at once.
 
-`python -m maskgen.engines.dask_cluster WORKERS FOLDER` says its address and lives until its standard input ends, as it does when the build ends in any way. Dask's own
-`LocalCluster` takes seconds to stop workers that start or work, and loses for good a worker that dies as it starts.
+`python -m maskgen.engines.dask_cluster WORKERS FOLDER` prints its address and lives until its standard input ends, as
+it does when the build ends in any way. Dask's own `LocalCluster` takes seconds to stop workers that start or work, and
+loses for good a worker that dies as it starts.
 """
 
 from __future__ import annotations

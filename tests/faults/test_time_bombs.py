@@ -72,8 +72,8 @@ def test_segments_header_and_exif_of_a_jpeg_are_limited(hostile: Any) -> None:
 
 STEPS = {
     "JPEG, fill bytes": lambda attack: attack.with_header(b"\xff" * 60_000),
-    "PNG, chunks before the pixels": lambda attack: attack.png(64, 64, attack.chunk(b"teSt", b"") * 20_000),
-    "PNG, chunks behind the pixels": lambda attack: attack.png(64, 64, after=attack.chunk(b"teSt", b"") * 20_000),
+    "PNG, chunks before the pixels": lambda attack: attack.png(64, 64, attack.chunk(b"teSt", b"") * 30_000),
+    "PNG, chunks behind the pixels": lambda attack: attack.png(64, 64, after=attack.chunk(b"teSt", b"") * 30_000),
     "PPM, comments in the header": lambda attack: b"P6\n" + b"#\n" * 30_000 + b"8 8 255\n" + bytes(192),
     "PPM, 254 grades": lambda attack: b"P6 300 300 254\n" + bytes(270_000),
     "BMP, ends of line": lambda attack: attack.bmp(8, 8, b"\0\0" * 30_000, compression=1),
@@ -105,11 +105,11 @@ def test_photographs_of_too_much_work_leave_their_neighbours_alone(
         "ann/0000_01.jpg": (hostile.scans(2_000, 900), "905 scans of 2000 x 2000 pixels"),
         "bob/0001_01.jpg": (hostile.exif_parts(17), "more than 1,048,576 bytes of EXIF data"),
         "cyd/0002_01.jpg": (b"P2 8 8 255\n" + b"#\n" * 2_000 + b"7 " * 64, "2,000 comments"),
-        "dee/0003_01.jpg": (hostile.jpeg(700, 700), "700 x 700 pixels take up to 12 MB; the limit is 10 MB"),
+        "dee/0003_01.jpg": (hostile.jpeg(2_200, 2_200), "2200 x 2200 pixels take up to 121 MB; the limit is 110 MB"),
     }
     for name, (data, _) in attacks.items():
         (src / name).write_bytes(data)
-    shape = {"size": 64, "shard_size": 5, "test_identities": 0.4, "photograph_megabytes": 10}
+    shape = {"size": 64, "shard_size": 5, "test_identities": 0.4, "photograph_megabytes": 110}
     for workers in (1, 2):
         maskgen.build(src=src, out=tmp_path / str(workers), workers=workers, **shape)
     assert hashes(tmp_path / "1") == hashes(tmp_path / "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import signal
 import socket
@@ -130,6 +131,91 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     with scheduler(address), worker(address):
         finish(start(crowd, out, "--engine=dask", f"--address={address}"))
     assert hashes(out) == expected
+
+
+@needs_proc
+def test_a_cluster_of_this_machine_listens_on_loopback_only(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    with dask_engine._cluster(2) as address, distributed.Client(address, timeout=60) as client:
+        client.wait_for_workers(2, timeout=120)
+        [cluster] = [
+            child for child in psutil.Process().children() if dask_engine.dask_cluster.__name__ in child.cmdline()
+        ]
+        processes = [cluster, *cluster.children(recursive=True)]
+        found = [
+            socket.laddr
+            for process in processes
+            for socket in process.net_connections("inet")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+        assert len(found) >= 3, "the scheduler and two workers"
+        assert {place.ip for place in found} == {"127.0.0.1"}
+        ports = {place.port for place in found}
+        info = client.scheduler_info()
+        served = [info["address"], *info["workers"]]
+        assert ports == {int(place.rpartition(":")[2]) for place in served}, "nothing but what they talk by"
+        assert info["services"] == {}
+        assert not any(worker["services"] for worker in info["workers"].values())
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, str]:
+    """The environment in which Dask's own configuration names a certificate, its key and who vouches for it."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dask")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
+        key, hashes.SHA256()
+    )
+    pem, secret = tmp_path / "dask.pem", tmp_path / "dask.key"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    files = {
+        f"{role}__{what}": path
+        for role in ("scheduler", "worker", "client")
+        for what, path in (("cert", pem), ("key", secret))
+    }
+    tls = {f"DASK_DISTRIBUTED__COMM__TLS__{name.upper()}": str(path) for name, path in files.items()}
+    tls["DASK_DISTRIBUTED__COMM__TLS__CA_FILE"] = str(pem)
+    tls["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
+    return tls
+
+
+def test_tls_of_dasks_own_configuration(
+    tree: Path,
+    built: Path,
+    tmp_path: Path,
+    hashes: Hashes,
+    address: str,
+    certificates: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secure = address.replace("tcp", "tls")
+    host, port = secure.removeprefix("tls://").split(":")
+    shape = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}  # of the fixture `built`
+    for name, value in certificates.items():
+        monkeypatch.setenv(name, value)
+    with dask("scheduler", "--protocol", "tls", "--host", host, "--port", port), worker(secure):
+        finish(start(tree, tmp_path / "smfd", "--engine=dask", f"--address={secure}", shape=shape))
+        assert hashes(tmp_path / "smfd") == hashes(built)
+        for name in certificates:
+            monkeypatch.delenv(name)
+        process = start(tree, tmp_path / "other", "--engine=dask", f"--address={secure}", shape=shape)
+        with reaped(process):
+            _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith(f"maskgen: cannot connect to --address {secure} (TLS expects ")
+    assert errors.endswith("; set distributed.comm.tls in Dask's configuration, as for the scheduler.\n")
+    assert errors.count("\n") == 1
 
 
 def test_what_crosses_the_scheduler_is_small(

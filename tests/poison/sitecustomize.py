@@ -1,7 +1,7 @@
 """With this folder on PYTHONPATH, a photograph that holds `poison:SIGNAL` kills every process that decodes it.
 
-`poison:SIGNAL:TIMES:FILE` kills that often and then no more; each death leaves a byte in FILE. The signal 0 stands for a
-MemoryError.
+`poison:SIGNAL:TIMES:FILE` kills that often and then no more; each death leaves a byte in FILE. SIGNAL 0
+stands for a MemoryError.
 """
 
 import importlib.util

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+import dask
 from distributed import LocalCluster
 
 LOOPBACK = "127.0.0.1"
@@ -22,7 +23,10 @@ CHECK_INTERVAL = 0.2
 
 
 def main(workers: int, folder: str) -> None:
-    # On loopback only: who reaches a scheduler or a worker can run code as its user.
+    # On loopback only: who reaches a scheduler or a worker can run code as its user. Dask starts web servers also
+    # without a dashboard, those of workers on all interfaces unless told otherwise; they have no page here.
+    dask.config.set({"distributed.scheduler.http.routes": []})
+    environment = {**os.environ, "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]"}
     scheduler = LocalCluster(
         n_workers=0, host=LOOPBACK, dashboard_address=None, scheduler_kwargs={"allowed_failures": 1}
     )
@@ -33,10 +37,11 @@ def main(workers: int, folder: str) -> None:
         "--nthreads=1",
         "--no-nanny",
         "--no-dashboard",
+        f"--dashboard-address={LOOPBACK}:0",
         "--memory-limit=0",
         "--death-timeout=60",
+        f"--local-directory={folder}",
     ]
-    command += [f"--local-directory={folder}"]
     running: list[subprocess.Popen[bytes]] = []
     held = threading.Lock()
 
@@ -45,7 +50,9 @@ def main(workers: int, folder: str) -> None:
             with held:
                 running[:] = [worker for worker in running if worker.poll() is None]
                 while len(running) < workers:
-                    running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+                    running.append(
+                        subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                    )
             time.sleep(CHECK_INTERVAL)
 
     threading.Thread(target=keep_running, daemon=True).start()

@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 
-from distributed import Client, Future, KilledWorker, wait
+from distributed import Client, Future, KilledWorker, Security, wait
 
 from ..dataset import identity
-from ..errors import MaskgenError, UsageError, short
+from ..errors import MaskgenError, UsageError
 from ..pipeline import time_limit
 from ..pipeline.shard import Made, ShardTask, make_shard, with_one_thread
 from . import crashes, dask_cluster
@@ -161,6 +161,12 @@ def _client(workers: int, address: str | None) -> Iterator[Client]:
 
 
 def _connect(address: str) -> Client:
+    """A client of a scheduler; TLS takes its certificates from Dask's own configuration."""
+    if address.startswith("tls://") and not Security().get_connection_args("client").get("ssl_context"):
+        raise UsageError(
+            f"--address {address} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) in "
+            "Dask's configuration."
+        )
     for attempt in range(CONNECT_TIMES):
         try:
             with interrupts_later():  # a client that is left half made waits long before it goes
@@ -171,11 +177,6 @@ def _connect(address: str) -> Client:
                     f"cannot reach a Dask scheduler at {address} ({error}); start one with 'dask scheduler', "
                     "or leave --address out for workers on this machine."
                 ) from None
-        except TypeError as error:  # of tls:// without certificates in Dask's configuration
-            raise UsageError(
-                f"cannot connect to --address {address} ({short(error)}); set distributed.comm.tls in Dask's "
-                "configuration, as for the scheduler."
-            ) from None
         except ValueError as error:
             raise UsageError(f"--address {address} is none ({error}); give one such as tcp://10.0.0.1:8786.") from None
     raise AssertionError

@@ -5,11 +5,15 @@ UV := $(BIN)/uv
 READY := .venv/.ready
 SHARED := $(wildcard ../shared/data/faces)
 
+# Compiled modules are kept, whatever the environment says: a test run starts hundreds of Pythons, and compiling all
+# that one imports takes it longer than its work.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench docs clean
+.PHONY: help demo test test-all coverage soak lint bench docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,22 +31,35 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval --cache demo/features
 	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
 
-test: $(READY) ## Set up and run the tests
-	$(BIN)/python -m pytest -n logical --dist loadfile
+test: $(READY) ## Set up and run the tests, without those that take long
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
+
+test-all: $(READY) ## Run every test, also those that take long
+	$(BIN)/python -m pytest -n logical --dist worksteal
+
+coverage: $(READY) ## Run the tests and print what they reach (docs/coverage.md)
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 soak: $(READY) ## Run the tests of faults twenty times harder, with new draws (a quarter of an hour)
 	$(BIN)/python -m pytest -n logical tests/faults --soak 20
 
-lint: $(READY) ## Check format, lint and types
+lint: $(READY) ## Check format, lint, types, and that imports go one way
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## Measure speed; prints ratios
-	for name in build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
+	for name in start build floor peers store hotspots landmarks plan memory loader stage2; do $(BIN)/python benchmarks/$$name.py; done
 
-docs: $(READY) ## Write the command reference anew from the code
+.venv/.docs: $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
+	@touch $@
+
+docs: .venv/.docs ## Write the command reference from the code, and build the site into site/, strictly
 	$(BIN)/python docs/make_reference.py
+	rm -rf site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env docs site
 
 clean: ## Remove the demo and the caches (.venv stays)
-	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from maskgen.cli.main import maskgen
-from maskgen.cli.options import OneSentence
+from maskgen.cli.options import CommandGroup
 from mfr_train.cli.main import mfr
 
-commands = OneSentence("cli.py", commands={**maskgen.commands, **mfr.commands}, help=__doc__)
+commands = CommandGroup("cli.py", commands={**maskgen.commands, **mfr.commands}, help=__doc__)
 
 if __name__ == "__main__":
     commands()

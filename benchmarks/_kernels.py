@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.dataset.record import Sample
+from maskgen.dataset.record import Row
 from maskgen.dataset.writers import ParquetShard
 from maskgen.imaging import seeding
 from maskgen.imaging.decode import decode
@@ -77,7 +77,7 @@ def kernels(
     return watch
 
 
-def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Sample]:
+def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Row]:
     with watch("decode"):
         images = [decode(path.read_bytes()) for path in paths]
     with watch("detect"):
@@ -106,7 +106,7 @@ def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatc
                 jpegs.append(_encode(image))
         names = dict(zip(("unmasked", *VARIANTS), jpegs, strict=True))
         head = (path.stem, path.name, "n000000", "train", 0, SIZE, SIZE)
-        samples.append(Sample(*head, boxes[place], landmarks[place], None, colors, names))
+        samples.append(Row(*head, boxes[place], landmarks[place], None, colors, names))
     return samples
 
 

@@ -70,7 +70,7 @@ def main() -> None:
         f"embeddings {one.embeddings.nbytes / 2**20:.0f} MiB, table of the bootstrap {tables / 2**20:.0f} MiB "
         f"({len(table.edges) - 1} bins); peak {peak_mib():.0f} MiB, whatever the number of pairs"
     )
-    bounds = metrics.figures(sample).bounds
+    bounds = metrics.figures_of(sample).bounds
     print("error bounds of the grid: " + ", ".join(f"{name} {bound:.1e}" for name, bound in bounds.items()))
 
 

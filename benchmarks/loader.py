@@ -34,7 +34,7 @@ from torchvision.transforms.functional import pil_to_tensor
 import maskgen
 from mfr_train.data import batches
 from mfr_train.data.batches import Feed
-from mfr_train.data.decoders import AHEAD
+from mfr_train.data.decoders import PREFETCHED_PIECES
 
 STORES: dict[str, dict[str, Any]] = {
     "parquet": {},
@@ -232,7 +232,7 @@ def webdataset_loader(folder: Path, batch: int, masks: bool = True) -> Any:
         .batched(batch, partial=False)
     )
     return webdataset.WebLoader(
-        pipeline, batch_size=None, num_workers=1, persistent_workers=True, prefetch_factor=AHEAD
+        pipeline, batch_size=None, num_workers=1, persistent_workers=True, prefetch_factor=PREFETCHED_PIECES
     )
 
 
@@ -243,7 +243,7 @@ def folder_loader(tree: Path, batch: int) -> Any:
         shuffle=True,
         num_workers=1,
         persistent_workers=True,
-        prefetch_factor=AHEAD,
+        prefetch_factor=PREFETCHED_PIECES,
         drop_last=True,
     )
 

@@ -85,7 +85,7 @@ def steps(source: embed.Pictures, backbone: Backbone, count: int, chosen: Any) -
     """Median seconds of a step, and the losses: the loop of `train_embedding`, without curve and checkpoints."""
     settings = train_settings.filled(train_settings.TrainSettings(recipe="small", backbone=DLIB, device="cpu"))
     layer = embed.new_layer(backbone.dim, settings.dim, 0)
-    optimizer = torch.optim.SGD(layer.parameters(), train_settings.need(settings.embed_lr), settings.momentum)
+    optimizer = torch.optim.SGD(layer.parameters(), train_settings.not_none(settings.embed_lr), settings.momentum)
     groups = triplets.group(source.labels)
     draw: Callable[[int], triplets.Triplets] = lambda step: triplets.draw(  # noqa: E731
         groups, chosen.triplets, source.variants, 0.5, "any", "any", np.random.default_rng([0, step])

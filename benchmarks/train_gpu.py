@@ -70,6 +70,7 @@ def measure(path: str, chosen: Any) -> None:
     optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, weight_decay=5e-4)
     forward: Any = torch.compile(network) if chosen.compile else network
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
+    learner = classify.Learner(network, forward, optimizer, chosen.batch, device, autocast)
 
     def run(stream: Iterator[Batch], train: bool) -> float:
         began = 0.0
@@ -79,7 +80,7 @@ def measure(path: str, chosen: Any) -> None:
                 began = time.perf_counter()
             images, labels = next(stream)
             if train:
-                classify.train_step(network, forward, optimizer, images, labels, chosen.batch, device, autocast)
+                classify.train_step(learner, images, labels)
         wait(on_gpu)
         return chosen.steps * chosen.batch / (time.perf_counter() - began)
 

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands themselves; `--check` fails where it is stale."""
+"""Writes docs/commands.md from the commands; `--check` fails if it is out of date."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.cli.options import CONTEXT
 from mfr_train.cli.main import mfr as mfr_command
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -18,10 +19,11 @@ def reference() -> str:
     parts = [
         "# Command reference",
         "",
-        "Generated from the code by `make docs`; a test fails where it is stale.",
+        "Generated from the code by `make docs`; a test fails if it is out of date.",
         "",
         "Exit codes: 0 done; 1 the work failed; 2 the call was wrong; 130 stopped by Ctrl-C or SIGTERM. A failure is",
-        "one sentence that says what to do next. Every option can also stand in a TOML file given by `--config`.",
+        "one sentence that says what to do next. Every option of `maskgen build`, `mfr train` and `mfr eval` may also",
+        "be set in a TOML file given by `--config`.",
     ]
     for group in (maskgen_command, mfr_command):
         parts += ["", f"## {group.name}", "", _help(group, str(group.name))]
@@ -31,9 +33,7 @@ def reference() -> str:
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(
-        command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
-    )
+    context = click.Context(command, info_name=path, terminal_width=80, **CONTEXT)
     return f"```text\n{command.get_help(context).rstrip()}\n```"
 
 
@@ -41,4 +41,4 @@ if __name__ == "__main__":
     if "--check" not in sys.argv:
         PAGE.write_text(reference())
     elif PAGE.read_text() != reference():
-        sys.exit("docs/commands.md is stale; run `make docs`.")
+        sys.exit("docs/commands.md is out of date; run `make docs`.")

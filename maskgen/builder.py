@@ -1,4 +1,4 @@
-"""Plan + engine + commits + summary: builds a data set, or goes on with one that was interrupted."""
+"""Plan + engine + commits + summary: builds a data set, or resumes a build that was interrupted."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .dataset import card, identity, markers, plan_file, schema
+from .dataset import card, identity, markers, notebook, plan_file, schema
 from .engines import engine
 from .errors import MaskgenError, UsageError
 from .pipeline import build_settings, existing, plan
+from .pipeline.build_options import BuildOptions
 from .pipeline.build_settings import BuildSettings
 from .pipeline.shard import Made, ShardTask
-from .settings import jsonable
+from .settings import from_keywords, jsonable
 from .sources import detect, kinds
 from .storage import files
 from .storage.base import Storage
 from .storage.local import LocalStorage
 from .storage.opening import open_storage
-from .storage.uri import plain
+from .storage.uri import is_uri, plain
 
 Planned = Callable[[int, int], None]
 """Called once the plan stands, with its photographs and how many of them an earlier run has done."""
@@ -37,7 +38,16 @@ Progress = Callable[[Made], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished data set holds, and what this run of `build` did for it. `out` holds no credentials."""
+    """What a finished data set holds, and what this run of `build` did for it.
+
+    Attributes:
+        out: Where it lies; a URI without credentials if that is a store.
+        rows: Usable photographs by split.
+        rejects: Photographs that cannot be used, by split and reason.
+        masked_per_row: Masked pictures of each photograph.
+        made: Photographs that this run made; the others were done before.
+        seconds: How long this run took.
+    """
 
     out: Path | str
     rows: dict[str, int]
@@ -51,6 +61,11 @@ class Summary:
         """Photographs of the plan: all rows and all rejects."""
         return sum(self.rows.values()) + sum(sum(reasons.values()) for reasons in self.rejects.values())
 
+    def _repr_html_(self) -> str:
+        about = f"{self.out}: {self.made:,} photographs made in {self.seconds:.1f} s"
+        counts = [(split, self.rows.get(split, 0), sum(reasons.values())) for split, reasons in self.rejects.items()]
+        return notebook.html_table(about, ("split", "rows", "rejects"), counts)
+
 
 def build(
     settings: BuildSettings | None = None,
@@ -58,55 +73,80 @@ def build(
     *,
     planned: Planned | None = None,
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[BuildOptions],
 ) -> Summary:
-    """Builds a data set, or goes on with it: `build(src="photographs", out="smfd", size=112)`.
+    """Builds a data set, or resumes a build that was interrupted. The same call always ends in the same bytes.
 
-    Give the fields of `BuildSettings` by name, or a `BuildSettings`. `planned` is called once the plan stands,
-    `progress` after every shard. Raises `UsageError` where --out holds something else, or a data set of other
-    settings; `MaskgenError` where the work cannot go on. Whatever happens, the same call goes on from there and
-    ends in the same bytes.
+    Args:
+        settings: All settings in one object, instead of keywords.
+        planned: Called once the plan is made, with the number of photographs and of those that an earlier run has done.
+        progress: Called after every shard with its counts.
+        **options: The fields of `BuildSettings`; `src` and `out` are required.
+
+    Returns:
+        What the data set holds, and what this call did for it.
+
+    Raises:
+        UsageError: A setting is wrong or misspelled, the source has no photograph that can be used, or `out` holds
+            something else or a data set of other settings. Nothing was written.
+        MaskgenError: The work cannot continue, for example because the disk is full. The same call resumes it.
+
+    Example:
+        >>> summary = maskgen.build(src="photographs", out="smfd", size=112)
+        >>> summary.rows
+        {'train': 63, 'val': 16, 'test': 14}
     """
-    build = build_settings.normal(settings or BuildSettings(**options))
+    if settings and options:
+        raise UsageError(f"build was given settings and the keyword {next(iter(options))!r}; give one of the two.")
+    build = build_settings.normalised(settings or from_keywords(BuildSettings, options))
     build_settings.check(build)
     engine.check(build)
     began = time.perf_counter()
     storage = open_storage(build.out)
     with _disk_errors(storage):
         _check_out(build.src, storage)
+        table, identities = plan.make_plan(build)
+        if not storage.exists("dataset.json"):
+            engine.try_out(build)
         storage.prepare()
         with storage.lock() as held:
-            return _build(build, storage, held, began, progress, planned)
+            facts = _claim(build, storage, table, identities)
+            slices = plan_file.shard_slices(table)
+            del table  # a large plan fills much memory
+            return _make(build, storage, facts, slices, held, began, progress, planned)
 
 
-def _build(
+def _claim(build: BuildSettings, storage: Storage, table: pa.Table, identities: list[str]) -> dict[str, Any]:
+    """Writes the plan and the facts of a data set into its place, unless another build is there."""
+    with storage.temporary("plan.parquet") as written:
+        plan_file.write_plan(table, written)
+        described = plan.description(build, files.sha256(written))
+        if differs := existing.difference(storage, described, written):
+            if not build.overwrite:
+                raise UsageError(
+                    f"--out {storage} {differs}; give --out another folder, or start anew with --overwrite."
+                )
+            engine.try_out(build)
+            existing.remove(storage)
+        facts = identity.facts(described, identities)
+        if not storage.exists("dataset.json"):
+            storage.write("dataset.json", files.json_bytes({**facts, "complete": False}))
+        storage.publish(written, "plan.parquet")
+    return facts
+
+
+def _make(
     build: BuildSettings,
     storage: Storage,
+    facts: dict[str, Any],
+    slices: list[tuple[str, int, int, int]],
     held: Callable[[], None],
     began: float,
     progress: Progress | None,
     planned: Planned | None,
 ) -> Summary:
-    table, identities = plan.make_plan(build)
-    slices = plan_file.shard_slices(table)
-    with storage.temporary("plan.parquet") as written:
-        plan_file.write_plan(table, written)
-        del table
-        described = plan.description(build, files.sha256(written))
-        if differs := existing.difference(storage, described):
-            if not build.overwrite:
-                raise UsageError(
-                    f"--out {storage} {differs}: repeat its settings, give --out another folder, or start anew with "
-                    "--overwrite."
-                )
-            engine.try_out(build)
-            existing.remove(storage)
-        facts = identity.facts(described, identities)
-        fingerprint = facts["fingerprint"]
-        if not storage.exists("dataset.json"):
-            storage.write("dataset.json", files.json_bytes({**facts, "complete": False}))
-        storage.publish(written, "plan.parquet")
-
+    """Makes the shards that are missing, and finishes the data set."""
+    fingerprint = facts["fingerprint"]
     tasks = [
         ShardTask(build, fingerprint, group, split, shard, rows) for group, (split, shard, _, rows) in enumerate(slices)
     ]
@@ -158,12 +198,12 @@ def _finish(
     storage.write("README.md", card.text(facts, counts, build.format).encode())
     found = {"counts": counts, "content": markers.content(facts["fingerprint"], hashes), "complete": True}
     storage.write("dataset.json", files.json_bytes({**facts, **found}))
-    storage.clean(schema.SPLITS)
+    storage.clean(markers.FOLDERS)
     return dict(rows), {split: dict(found) for split, found in reasons.items()}
 
 
 def _check_out(src: str, storage: Storage) -> None:
-    """Raises `UsageError` where there is no --src, or where --out overlaps it or holds something that is not ours."""
+    """Raises `UsageError` if --src does not exist, or if --out overlaps it or holds something that is not ours."""
     local = detect.local_path(src)
     if local is not None and not os.path.isdir(local) and not kinds.kind_of(local):  # so, too, in a closed folder
         raise UsageError(f"there is no folder --src {local}; give a folder of identity folders.")
@@ -191,14 +231,27 @@ def _check_apart(local: str | None, src: str, storage: Storage) -> None:
 
 
 def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
-    """What ran and how fast: the one file that differs from run to run."""
+    """What ran and how fast: the one file that differs from run to run.
+
+    Of local paths it gives the last part only: the file may be published with the data set.
+    """
     rate = summary.made / summary.seconds if summary.seconds else 0.0
+    command = jsonable(build)
+    for name in ("src", "out", "predictor", "boxes"):
+        value = command[name]
+        command[name] = [_last_part(path) for path in value] if isinstance(value, list) else _last_part(value)
     return {
-        "command": jsonable(build),
+        "command": command,
         "photographs_made": summary.made,
         "seconds": round(summary.seconds, 3),
         "photographs_per_second": round(rate, 2),
     }
+
+
+def _last_part(place: str | None) -> str | None:
+    if place is None or (is_uri(place) and not place.lower().startswith("file:")):
+        return place
+    return Path(place).name
 
 
 @contextlib.contextmanager
@@ -208,5 +261,5 @@ def _disk_errors(storage: Storage) -> Iterator[None]:
     except OSError as error:
         raise MaskgenError(
             f"cannot write to {storage.workplace}: {error.strerror or error}; "
-            "make room or mend the folder and run the same command again."
+            "make room or repair the folder and run the same command again."
         ) from None

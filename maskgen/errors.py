@@ -16,8 +16,13 @@ class UsageError(MaskgenError):
 
 
 def short(error: object) -> str:
-    """What a library's error says, as a part of one sentence: in one line, 120 characters at most."""
+    """The message of a library's error as a part of one sentence: one line of at most 120 characters."""
     return " ".join(str(error).split())[:120]
+
+
+def installing(extra: str) -> str:
+    """How to install an optional part, for the end of an error message."""
+    return f"run pip install '.[{extra}]' in the checkout of maskgen"
 
 
 class Rejected(MaskgenError):

@@ -1,1 +1,60 @@
-"""mfr: train and measure masked face recognition."""
+"""mfr_train: train and measure masked face recognition.
+
+run = mfr_train.train(data="smfd", recipe="small")
+report = mfr_train.evaluate(data="smfd", run=run)
+report["U-M"].eer
+"""
+
+from typing import TYPE_CHECKING
+
+from maskgen.errors import MaskgenError, UsageError
+from maskgen.lazy import attributes
+
+if TYPE_CHECKING:
+    from .evaluation.eval_settings import EvalSettings
+    from .evaluation.evaluate import evaluate
+    from .evaluation.measurement import Measurement
+    from .evaluation.metrics import Figures, figures
+    from .evaluation.report import Report
+    from .networks.model import Model, load_model
+    from .training.curve import LearningCurve
+    from .training.run import Run, train
+    from .training.train_settings import TrainSettings
+    from .version import __version__
+
+__all__ = [
+    "EvalSettings",
+    "Figures",
+    "LearningCurve",
+    "MaskgenError",
+    "Measurement",
+    "Model",
+    "Report",
+    "Run",
+    "TrainSettings",
+    "UsageError",
+    "__version__",
+    "evaluate",
+    "figures",
+    "load_model",
+    "train",
+]
+
+__getattr__, __dir__ = attributes(
+    __name__,
+    {
+        "EvalSettings": "evaluation.eval_settings",
+        "Figures": "evaluation.metrics",
+        "LearningCurve": "training.curve",
+        "Measurement": "evaluation.measurement",
+        "Model": "networks.model",
+        "Report": "evaluation.report",
+        "Run": "training.run",
+        "TrainSettings": "training.train_settings",
+        "__version__": "version",
+        "evaluate": "evaluation.evaluate",
+        "figures": "evaluation.metrics",
+        "load_model": "networks.model",
+        "train": "training.run",
+    },
+)

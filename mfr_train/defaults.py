@@ -1,4 +1,4 @@
-"""The names that settings choose from. Nothing here loads PyTorch: the command line reads it to show its help."""
+"""The names and numbers that settings choose from. Nothing heavy is loaded here, so that `mfr --help` starts fast."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from pathlib import Path
 RESNETS = ("resnet18", "resnet50")
 DLIB, ONNX = "dlib", "onnx"
 TRAINED = (DLIB, ONNX)
-"""Networks that come trained: only stage 2 learns on them."""
+"""Networks that are already trained: only stage 2 trains on them."""
 
 BACKBONES = (*RESNETS, *TRAINED)
 
 DISTANCES = ("squared", "euclidean", "cosine")
-"""Of the triplet loss; see `losses.distance`."""
+"""Distances of the triplet loss; see `losses.distance`."""
+
+POSITIVES = ("any", "other", "same")
+NEGATIVES = ("any", "masked", "unmasked")
+"""Which pictures a triplet may use; see `triplets`."""
+
+SCENARIOS = ("U-U", "U-M", "M-M")
+"""What an evaluation compares, reference with probe: U is unmasked, M is masked."""
+
+EXACT_PAIRS = 10_000_000
+"""Up to this many pairs, every score is kept: with their positions and the sorting, about 1 GiB."""
+
+MIN_RESAMPLES = 100
+"""The fewest resamples for an interval: with fewer, the two or three outermost ones decide its ends."""
 
 RUNS = Path("runs")
-"""Where `mfr train` puts its runs by default."""
+"""The default folder for the runs of `mfr train`."""
 
 CACHE = RUNS / "features"
-"""Where features of pictures lie by default: beside the runs."""
+"""The default folder for the features of pictures."""
 
 EVALUATIONS = RUNS / "eval"
-"""Where `mfr eval` writes by default: a folder for each model on each data set."""
+"""The default folder for the reports of `mfr eval`: one folder for each model on each data set."""
 
 DEVICES = ("auto", "cpu", "cuda")

@@ -11,7 +11,7 @@ from maskgen.errors import MaskgenError
 
 
 class saved_figure:
-    """`with saved_figure(path) as axes:` draws without a screen and saves a PNG; the data alone shape its pixels."""
+    """`with saved_figure(path) as axes:` draws without a screen and saves a PNG that depends on the data alone."""
 
     def __init__(self, path: Path, columns: int = 1) -> None:
         # Figure, not pyplot: no global state, no window system.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import maskgen
 from maskgen import settings
 from maskgen.cli.main import maskgen as maskgen_command
-from maskgen.cli.options import OneSentence
+from maskgen.cli.options import CommandGroup
 from maskgen.settings import read_toml
 from mfr_train.cli.main import mfr as mfr_command
 from tests.support.processes import STOPPED
@@ -36,13 +39,86 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_reference_is_what_the_code_says() -> None:
     sys.path.insert(0, str(ROOT / "docs"))
-    import make_reference
+    import make_reference  # type: ignore[import-not-found]
 
     assert make_reference.PAGE.read_text() == make_reference.reference(), "run `make docs`"
 
 
+HEAVY = ("PIL", "cv2", "dlib", "numpy", "pyarrow", "torch", "tqdm")
+
+HELP = [
+    ("maskgen",),
+    ("mfr",),
+    *(("maskgen", name) for name in maskgen_command.commands),
+    *(("mfr", name) for name in mfr_command.commands),
+]
+
+
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
+def test_help_fits_80_columns(command: tuple[str, ...]) -> None:
+    group = {"maskgen": maskgen_command, "mfr": mfr_command}[command[0]]
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(group, [*command[1:], "--help"], terminal_width=80)
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= 80
+    assert "..." not in shown.output.partition("Commands:")[2], "a summary is cut"
+
+
+@pytest.mark.parametrize("module", ["maskgen", "mfr_train"])
+def test_help_loads_nothing_heavy(module: str) -> None:
+    program = f"""
+import runpy, sys
+for command in (["--help"], *([name, "--help"] for name in sys.argv[1:])):
+    sys.argv = ["x", *command]
+    try:
+        runpy.run_module({module!r}, run_name="__main__")
+    except SystemExit as stopped:
+        assert not stopped.code, command
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+    group = maskgen_command if module == "maskgen" else mfr_command
+    command = [sys.executable, "-c", program, *group.commands]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = shown.splitlines()[-1].split()
+    assert "click" in loaded
+    assert shown.count("Usage:") == 1 + len(group.commands)
+    assert not set(HEAVY) & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"), [(["--src", "photographs"], "--out"), (["--out", "smfd"], "--src"), ([], "--src")]
+)
+def test_required_options_are_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], missing: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photographs").mkdir()
+    result = run("build", *arguments)
+    assert (result.exit_code, result.exception.__class__) == (2, SystemExit)
+    assert f"Missing option '{missing}'" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["photographs"]
+
+
+def test_a_required_option_may_stand_in_the_settings_file(tmp_path: Path) -> None:
+    config = tmp_path / "build.toml"
+    config.write_text(f'src = "{tmp_path}/none"\n')
+    result = run("build", "--config", config, "--out", tmp_path / "smfd")
+    assert (result.exit_code, "there is no folder --src" in result.stderr) == (2, True)
+
+
+def test_a_progress_bar_leaves_room_for_the_bar_in_80_columns() -> None:
+    from maskgen.cli.console import progress_bar
+
+    screen = io.StringIO()
+    with progress_bar("building", 3_141_890, 1_570_945, disable=False, file=screen, ncols=80) as bar:
+        bar.set_postfix_str("12,345 rejects", refresh=False)
+        line = bar.format_meter(**{**bar.format_dict, "rate": 832.12})
+    assert len(line) <= 80
+    assert len(line.split("|")[1]) >= 8, line
+    assert "1570945/3141890 [31:27 left, 832.12/s, 12,345 rejects]" in line
+
+
 @pytest.mark.parametrize("group", [maskgen_command, mfr_command])
-def test_every_command_teaches_by_example(group: OneSentence) -> None:
+def test_every_command_teaches_by_example(group: CommandGroup) -> None:
     for name, command in group.commands.items():
         assert command.help, name
         assert f"{group.name} {name}" in command.help, f"{name} shows no example"
@@ -54,10 +130,16 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
     assert built.exit_code == 0, built.output
     assert "holds 96 of 96 photographs" in built.output
     assert (
-        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("there already") == 1
+        run("build", "--src", photographs, "--out", out, "--test-identities", "0.5").output.count("already complete")
+        == 1
     )
     inspected = run("inspect", out).output
     assert "test-identities  0.5" in inspected
+    sizes = {split: sum(path.stat().st_size for path in (out / split).glob("*.parquet")) for split in ("train", "test")}
+    lines = {line.split()[0]: line.split() for line in inspected.splitlines() if line.strip()}
+    assert {split: lines[split][-1] for split in sizes} == {split: f"{size:,}" for split, size in sizes.items()}
+    shown = (built.output + inspected).replace(str(out), "smfd")
+    assert max(map(len, shown.splitlines())) <= 80
     assert len(maskgen.open(out)) == 96
     verified = run("verify", out)
     assert verified.exit_code == 0
@@ -104,7 +186,7 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
         assert "holds 0 of 3 photographs" in result.stdout
         assert "mfr train --data" not in result.stdout
         assert result.stderr.count("\n") == 1
-        assert "not one photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
+        assert "no photograph could be used, 2 of 3 because of not_an_image; see " in result.stderr
     assert run("verify", tmp_path / "smfd").exit_code == 0
 
 
@@ -159,10 +241,10 @@ def test_a_bad_settings_file_is_one_sentence(tmp_path: Path, text: str | None, w
         ("limit = 9223372036854775808", "at most 9223372036854775807"),
         ("follow-links = 2", "'2' is not a valid boolean"),
         ("test-identities = nan", "give a finite number"),
-        ("variants = { a = 1 }", "sets 'variants' to what no option can be"),
-        ("variants = []", "sets 'variants' to what no option can be"),
-        ("predictor = 1979-05-27", "sets 'predictor' to what no option can be"),
-        (r'boxes = ["a\u0000b"]', "sets 'boxes' to what no option can be"),
+        ("variants = { a = 1 }", "sets 'variants' to a value that no option accepts"),
+        ("variants = []", "sets 'variants' to a value that no option accepts"),
+        ("predictor = 1979-05-27", "sets 'predictor' to a value that no option accepts"),
+        (r'boxes = ["a\u0000b"]', "sets 'boxes' to a value that no option accepts"),
     ],
 )
 def test_a_settings_file_is_held_to_the_rules_of_the_command_line(tmp_path: Path, text: str, words: str) -> None:
@@ -221,7 +303,7 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     ("group", "command", "stands_in", "said"),
     [
         (maskgen_command, ["demo", "x"], "maskgen.cli.demo.write_demo", "maskgen: stopped."),
-        (maskgen_command, ["preview", "x.jpg"], "maskgen.cli.preview.write_sheet", "maskgen: stopped."),
+        (maskgen_command, ["preview", "x.jpg"], "maskgen.cli.preview.write_sheets", "maskgen: stopped."),
         (maskgen_command, ["inspect", "x"], "maskgen.cli.console.inspection", "maskgen: stopped."),
         (maskgen_command, ["verify", "x"], "maskgen.cli.console.verify_with_progress", "maskgen: stopped."),
         (maskgen_command, ["build", "--src=x", "--out=y"], "maskgen.cli.console.build_with_progress", STOPPED),
@@ -229,8 +311,8 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
         (mfr_command, ["eval"], "mfr_train.cli.console.eval_with_progress", "mfr: stopped."),
     ],
 )
-def test_only_what_goes_on_says_so_when_it_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, group: OneSentence, command: list[str], stands_in: str, said: str
+def test_only_a_resumable_command_says_so_when_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, group: CommandGroup, command: list[str], stands_in: str, said: str
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -253,9 +335,42 @@ def test_a_path_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
         assert "File name too long" in result.output or "Not a directory" in result.output
 
 
-def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tmp_path: Path) -> None:
-    from PIL import Image
+def test_preview_pages_a_folder_of_photographs(photographs: Path, tmp_path: Path) -> None:
+    result = run("preview", photographs, "-o", tmp_path / "sheet.png", "--limit", 21)
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path}/sheet.png to {tmp_path}/sheet-2.png: 21 of 21 photographs masked." in result.output
+    assert "There are more photographs; raise --limit" in result.output
+    with Image.open(tmp_path / "sheet.png") as full, Image.open(tmp_path / "sheet-2.png") as rest:
+        assert full.size == (8 + 7 * 232, 24 + 8 + 20 * 256)
+        assert rest.size == (8 + 7 * 232, 24 + 8 + 256)
+    (tmp_path / "empty").mkdir()
+    nothing = run("preview", tmp_path / "empty")
+    assert (nothing.exit_code, "there is no photograph in" in nothing.stderr) == (2, True)
 
+
+@pytest.mark.parametrize("store", ["rendered", "recipe"])
+def test_preview_of_a_data_set_shows_its_pictures_and_its_rejects(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, store: str
+) -> None:
+    out = make(tree, tmp_path / "smfd", store=store, variants="wide_low", colors="#00ff00", size=224)
+    sheet = tmp_path / "sheet.png"
+    result = run("preview", out, "-o", sheet, "--limit", 3)
+    assert result.exit_code == 0, result.output
+    assert f"{sheet}: 3 of 27 photographs and 3 of 3 rejects of {out}." in result.output
+    rows = list(maskgen.open(out))
+    with Image.open(sheet) as picture:
+        assert picture.size == (8 + 4 * 232, 24 + 8 + 3 * 256 + 3 * 32)
+        for place, number in enumerate((0, 13, 26)):  # evenly spaced
+            left, top = 8 + 232, 24 + 256 * place
+            shown = np.asarray(picture.crop((left, top, left + 224, top + 224)))
+            np.testing.assert_array_equal(shown, rows[number].image("wide_low"))
+        text = np.asarray(picture.crop((0, 24 + 3 * 256, 400, 24 + 3 * 256 + 3 * 32)).convert("L"))
+    assert all((text[32 * line : 32 * line + 24] < 100).any() for line in range(3)), "three lines of rejects"
+    for wrong in ((out, out), (out, "--color", "#ff0000")):
+        assert run("preview", *wrong, "-o", sheet).exit_code == 2
+
+
+def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tmp_path: Path) -> None:
     blank = tmp_path / "blank.png"
     Image.new("RGB", (64, 64), "grey").save(blank)
     sheet = tmp_path / "sheet.png"
@@ -270,7 +385,7 @@ def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tm
     assert run("preview", blank, "-o", sheet, "--color", "nist").exit_code == 2
 
 
-def test_verify_names_the_broken_shard_and_the_mending_works(photographs: Path, tmp_path: Path) -> None:
+def test_verify_names_the_broken_shard_and_its_advice_works(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "smfd"
     build = ("build", "--src", photographs, "--out", out, "--size", 64, "--limit", 40)
     assert run(*build).exit_code == 0
@@ -282,7 +397,7 @@ def test_verify_names_the_broken_shard_and_the_mending_works(photographs: Path, 
     result = run("verify", out)
     assert result.exit_code == 1
     assert "shard train/00000 is broken: 00000.parquet has other bytes" in result.output
-    shard.with_suffix(".json").unlink()  # what the sentence advises
+    (out / f"__markers/train-{shard.stem}.json").unlink()  # what the sentence advises
     assert run(*build).exit_code == 0
     assert shard.read_bytes() == whole
     assert run("verify", out).exit_code == 0

@@ -56,8 +56,8 @@ def test_train_and_eval_need_no_other_argument_after_a_build(work: Path, monkeyp
 
 def test_an_embedding_on_dlibs_network_is_the_newest_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
-    arguments = ("train", "--recipe", "small", "--backbone", "dlib", "--embed-iterations", 20, "--out", "runs/head")
-    trained = run(*arguments)
+    arguments = ("--recipe", "small", "--backbone", "dlib", "--embed-iterations", 20, "--variants", "wide_high")
+    trained = run("train", *arguments, "--out", "runs/head")
     assert trained.exit_code == 0, trained.output
     assert "classify" not in trained.output
     plain = run("eval", "--model", "dlib", "--scenario", "U-U", "--bootstrap", 0)

@@ -18,7 +18,7 @@ def scale() -> Iterator[Any]:
     """The script as a module."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import scale
+        import scale  # type: ignore[import-not-found]
 
         yield scale
     finally:

@@ -1,9 +1,8 @@
-"""What the maskgen command shows: progress bars (quiet where there is no terminal) and tables at the end."""
+"""The output of the maskgen command: progress bars (only on a terminal) and tables at the end."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from typing import Any
 
@@ -19,28 +18,33 @@ from ..pipeline.shard import Made
 from ..storage.uri import plain, redacted
 from .table import table
 
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left, {rate_noinv_fmt}{postfix}]"
+"""A progress bar that leaves room for the bar in 80 columns, also with millions of photographs."""
+
+
+def progress_bar(description: str, total: int, done: int = 0, **options: Any) -> tqdm[Any]:
+    """A progress bar of photographs on standard error; nothing is shown if that is not a terminal."""
+    options = {"disable": None, "dynamic_ncols": True, "smoothing": 0.1, "bar_format": BAR, "unit": ""} | options
+    return tqdm(total=total, initial=done, desc=description, **options)
+
 
 def build_with_progress(settings: BuildSettings) -> str:
-    """Builds with a progress bar of photographs, masked pictures and rejects; returns the summary.
+    """Builds with a progress bar of photographs and rejects, and returns the summary.
 
-    Where no photograph could be used it prints the summary and raises `MaskgenError`: the data set is whole, and empty.
+    If no photograph could be used, prints the summary and raises `MaskgenError`: the data set is complete but empty.
     """
     bar: tqdm[Any] | None = None
-    began, masked, rejects = 0.0, 0, 0
+    rejects = 0
 
     def planned(photographs: int, done: int) -> None:
-        nonlocal bar, began
-        began = time.perf_counter()
-        bar = tqdm(total=photographs, initial=done, unit=" photographs", desc="building", disable=None, smoothing=0.1)
+        nonlocal bar
+        bar = progress_bar("building", photographs, done)
 
     def progress(made: Made) -> None:
-        nonlocal masked, rejects
+        nonlocal rejects
         assert bar is not None
-        masked += made.rows * len(settings.masked_names)
         rejects += made.rejects
-        bar.set_postfix_str(
-            f"{masked / (time.perf_counter() - began):,.0f} masked/s, {rejects:,} rejects", refresh=False
-        )
+        bar.set_postfix_str(f"{rejects:,} rejects", refresh=False)
         bar.update(made.photographs)
 
     if sys.stderr.isatty():
@@ -55,14 +59,14 @@ def build_with_progress(settings: BuildSettings) -> str:
         print(text)
         reason, count = _reasons(summary).most_common(1)[0]
         raise MaskgenError(
-            f"not one photograph could be used, {count:,} of {summary.photographs:,} because of {reason}; see "
+            f"no photograph could be used, {count:,} of {summary.photographs:,} because of {reason}; see "
             f"{summary.out}/rejects.parquet and give other photographs."
         )
     return text
 
 
 def _reasons(summary: Summary) -> Counter[str]:
-    """How many photographs each reason rejected."""
+    """The number of rejected photographs by reason."""
     return sum((Counter(found) for found in summary.rejects.values()), Counter[str]())
 
 
@@ -75,39 +79,48 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
     lines.append(table(["split", "photographs", "masked pictures", "rejected"], rows))
     if reasons := _reasons(summary):
         lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
-        lines += ["", f"  Each one is listed in {summary.out}/rejects.parquet."]
+        lines += ["", f"  They are listed in {summary.out}/rejects.parquet."]
     if summary.made:
         rate = summary.made / summary.seconds
         lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
     else:
-        lines += ["", "  Everything was there already."]
-    lines += [f"  {wants}" for split, wants in _WANTS.items() if not summary.rows.get(split)]
+        lines += ["", "  The data set was already complete."]
+    lines += [f"  {advice}" for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split)]
     out = redacted(str(settings.out))
     train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
     lines += ["", f"Next: maskgen inspect {out}{train}"]
     return "\n".join(lines)
 
 
-_WANTS = {
-    "train": "No training photographs, which mfr train needs: lower --test-identities, raise --limit, or add people.",
-    "test": "No test photographs, which mfr eval needs: raise --test-identities or --limit, or add people.",
+_EMPTY_SPLIT = {
+    "train": "No training photographs, which mfr train needs: lower --test-identities,\n"
+    "  raise --limit, or add identities.",
+    "test": "No test photographs, which mfr eval needs: raise --test-identities or --limit,\n  or add identities.",
 }
-"""What the summary says of a split in which nothing is."""
+"""The advice of the summary on an empty split."""
 
 
 def inspection(path: str) -> str:
-    """What a data set holds, as text: settings, counts by split, rejects by reason."""
+    """What a data set contains, as text: settings, counts and bytes by split, rejects by reason."""
     dataset = open_dataset(path)
     info = dataset.info
     counts = info["counts"]
     rows = [
-        [split, count["rows"], _identities(dataset, split), sum(count["rejects"].values()), _shards(dataset, split)]
+        [
+            split,
+            count["rows"],
+            _identities(dataset, split),
+            sum(count["rejects"].values()),
+            len(dataset.shards(split)),
+            _bytes(dataset, split),
+        ]
         for split, count in counts.items()
     ]
     lines = [
-        f"{dataset}: {len(dataset):,} photographs, masks {', '.join(dataset.variants)} ({dataset.store})",
+        f"{dataset}: {len(dataset):,} photographs ({dataset.store})",
+        f"  masks {', '.join(dataset.variants)}",
         "",
-        table(["split", "photographs", "identities", "rejected", "shards"], rows),
+        table(["split", "photographs", "identities", "rejected", "shards", "bytes"], rows),
     ]
     reasons = sum((Counter(count["rejects"]) for count in counts.values()), Counter[str]())
     if reasons:
@@ -122,18 +135,20 @@ def _identities(dataset: Dataset, split: str) -> int:
     return len({row.identity for row in dataset.rows(split, images=())}) if dataset.count(split) else 0
 
 
-def _shards(dataset: Dataset, split: str) -> int:
-    return len(dataset.shards(split))
+def _bytes(dataset: Dataset, split: str) -> int:
+    """The bytes of the shards of a split, without their markers."""
+    sizes = dataset.storage.entries(split).items()
+    return sum(size or 0 for name, size in sizes if name.endswith((".parquet", ".tar")))
 
 
 def verify_with_progress(out: str) -> str:
-    """Verifies with a progress bar; returns a sentence."""
+    """Verifies with a progress bar, and returns a sentence."""
     counted = open_dataset(out).info["counts"].values()
     total = sum(count["rows"] + sum(count["rejects"].values()) for count in counted)
-    with tqdm(total=total, unit=" photographs", desc="verifying", disable=None, dynamic_ncols=True) as bar:
+    with progress_bar("verifying", total) as bar:
         counts = verify(out, bar.update)
     return (
-        f"{redacted(out)} is whole: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "
+        f"{redacted(out)} is intact: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "
         f"{counts['photographs']:,} photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, "
-        "every byte as its marker says."
+        "all hashes match."
     )

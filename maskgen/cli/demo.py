@@ -1,4 +1,4 @@
-"""A small source tree of real face photographs, made from those that come with scikit-image and matplotlib."""
+"""A small source tree of real face photographs, made from pictures of scikit-image and matplotlib."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from ..errors import MaskgenError, UsageError
+from ..errors import MaskgenError, UsageError, installing
 from ..imaging.render import Image
 
 TAKES = 8
-"""Photographs of each identity: one portrait, moved, turned, scaled and lit a little differently."""
+"""Photographs of each identity: one portrait, each time moved, turned, scaled and lit slightly differently."""
 
 SIDE = 192
 
 LFW_FACES = (3, 19, 51, 60, 62, 66, 77, 80, 92, 95)
-"""Faces of scikit-image's excerpt of Labeled Faces in the Wild (25 x 25 pixels, grey) that the demo takes: those that
-dlib finds most surely, so that every machine finds them."""
+"""Faces from scikit-image's excerpt of Labeled Faces in the Wild (25 x 25 pixels, grey): those that dlib detects most
+reliably, so that they are found on every machine."""
 
 _ASTRONAUT = (135, 20, 190)  # left, top, side of the head in scikit-image's portrait of Eileen Collins (NASA)
 _HOPPER = (80, 60, 370)  # in matplotlib's portrait of Grace Hopper (US Navy)
 
 
 def write_demo(folder: Path) -> str:
-    """Writes the tree into a new or empty folder; returns a sentence. The same versions give the same pictures.
+    """Writes the tree into a new or empty folder, and returns a sentence. The same versions give the same pictures.
 
-    Raises `UsageError` for a folder that is not empty, `MaskgenError` where scikit-image is not installed.
+    Raises `UsageError` if the folder is not empty, `MaskgenError` if scikit-image is not installed.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a new folder.")
@@ -42,18 +42,18 @@ def write_demo(folder: Path) -> str:
             name = folder / identity / f"{take + 1:04d}_01.jpg"
             PillowImage.fromarray(_take(portrait, take, generator)).save(name, quality=95)
     return (
-        f"{folder} holds {len(portraits) * TAKES} photographs of {len(portraits)} people: {TAKES} takes of one "
-        "portrait each (so figures measured on them show that everything runs, not how well a network recognises).\n"
+        f"{folder} holds {len(portraits) * TAKES} photographs of {len(portraits)} people: {TAKES} variations of one\n"
+        "portrait each. Results on them show that everything runs, not how well a network\nrecognises faces.\n"
         f"Next: maskgen build --src {folder} --out smfd"
     )
 
 
 def _portraits() -> dict[str, Image]:
-    """Square portraits by identity: NASA's, the US Navy's where matplotlib is installed, and ten of LFW."""
+    """Square portraits by identity: NASA's, the US Navy's if matplotlib is installed, and ten of LFW."""
     data = _package_file("skimage", "data")
     if data is None or not (data / "astronaut.png").is_file():
         raise MaskgenError(
-            "the demo's photographs come with scikit-image; install it with: pip install 'maskgen[demo]'"
+            f"the demo's photographs come with scikit-image, which is not installed; {installing('demo')}."
         )
     portraits = {"collins": _cut(data / "astronaut.png", *_ASTRONAUT)}
     hopper = _package_file("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")
@@ -79,7 +79,7 @@ def _cut(path: Path, left: int, top: int, side: int) -> Image:
 
 
 def _take(portrait: Image, take: int, generator: np.random.Generator) -> Image:
-    """One take: up to 6 degrees, 5 % and 8 pixels away from the portrait, in other light; every other one mirrored."""
+    """A variation: turned by up to 6 degrees, scaled by 5 %, moved by 8 pixels, in other light; half are mirrored."""
     angle, scale = generator.uniform(-6, 6), generator.uniform(0.95, 1.05)
     move = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
     move[:, 2] += generator.uniform(-8, 8, 2)

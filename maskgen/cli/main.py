@@ -1,4 +1,4 @@
-"""The command maskgen: options and messages only. What it does is in the rooms beside this one."""
+"""The maskgen command: options and help texts. The work is in the modules beside this one, loaded when needed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 import click
 
 from ..pipeline.build_settings import BuildSettings
-from .options import OneSentence, options_from, stop_like_ctrl_c
+from .options import CONTEXT, CommandGroup, options_from, stop_like_ctrl_c
 
 
-@click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(package_name="maskgen")
 def maskgen() -> None:
-    """From a folder of face photographs to a synthetic masked face data set.
+    """Build synthetic masked face data sets from face photographs.
 
     \b
-    Try it on the photographs of scikit-image (pip install 'maskgen[demo]'):
+    Try it on photographs that come with scikit-image:
+      pip install '.[demo]'
       maskgen demo photographs
       maskgen build --src photographs --out smfd
-      maskgen inspect smfd
+      maskgen preview smfd
     """
     signal.signal(signal.SIGTERM, stop_like_ctrl_c)
 
@@ -28,26 +29,29 @@ def maskgen() -> None:
 @maskgen.command()
 @options_from(BuildSettings)
 def build(settings: BuildSettings) -> None:
-    """Build a data set, or go on with one that was interrupted.
+    """Build a data set, or resume an interrupted build.
 
-    Every photograph ends as a row or as a reject with a reason. The same sources and settings give the same bytes,
-    with any number of workers and any number of interruptions: run the same command again to go on.
+    Every photograph becomes a row, or a reject with a reason. The same source and settings always give the same
+    bytes, with any number of workers and interruptions. To resume, run the same command again.
 
     \b
-    All six masks of every photograph, at 224 x 224, as Parquet:
+    All six masks for each photograph, at 224 x 224, as Parquet:
       maskgen build --src vggface2 --out smfd
-    The paper's draw, one random mask each, as WebDataset tars:
-      maskgen build --src vggface2 --out smfd --variants random --format webdataset
-    A sixth of the bytes: masks are drawn when the data set is read:
+    As in the paper, one random mask each, as WebDataset tars:
+      maskgen build --src vggface2 --out smfd \\
+        --variants random --format webdataset
+    A sixth of the bytes, with masks drawn when the data set is read:
       maskgen build --src vggface2 --out smfd --store recipe
     From tar shards in a bucket, and from an insightface pack:
       maskgen build --src "s3://bucket/faces-{000000..000330}.tar" --out smfd
       maskgen build --src ms1mv3 --out smfd
     VGGFace2 with its own face boxes instead of detection:
-      maskgen build --src vggface2 --out smfd --boxes loose_bb_train.csv --boxes loose_bb_test.csv
-    A quick trial of 5,000 photographs of about 14 people, half of whom are kept for tests:
-      maskgen build --src vggface2/train --out trial --limit 5000 --test-identities 0.5
-    Into an object store; `maskgen verify` and `mfr train --data` take the same URI:
+      maskgen build --src vggface2 --out smfd \\
+        --boxes loose_bb_train.csv --boxes loose_bb_test.csv
+    A trial of 5,000 photographs of about 14 people, half of them for tests:
+      maskgen build --src vggface2/train --out trial \\
+        --limit 5000 --test-identities 0.5
+    Into an object store; verify and mfr train --data take the same URI:
       maskgen build --src vggface2 --out s3://bucket/smfd
     """
     from .console import build_with_progress
@@ -58,13 +62,14 @@ def build(settings: BuildSettings) -> None:
 @maskgen.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def demo(folder: Path) -> None:
-    """Write a small source tree of real face photographs into FOLDER.
+    """Write a few real face photographs into FOLDER, to try maskgen.
 
-    They come with scikit-image (its public-domain portrait and its excerpt of LFW), which pip install 'maskgen[demo]'
-    installs, so the first trial needs no download of photographs.
+    They are made from pictures that come with scikit-image (a portrait in the public domain and an excerpt of LFW),
+    so no download is needed. To install it, run pip install '.[demo]' in the checkout of maskgen.
 
     \b
-      maskgen demo photographs && maskgen build --src photographs --out smfd
+      maskgen demo photographs
+      maskgen build --src photographs --out smfd
     """
     from .demo import write_demo
 
@@ -72,26 +77,59 @@ def demo(folder: Path) -> None:
 
 
 @maskgen.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="preview.png", show_default=True, help="Sheet.")
-@click.option("--predictor", type=click.Path(path_type=Path), metavar="FILE", help="dlib shape predictor to use.")
-@click.option("--color", default="#9ecff0", show_default=True, help="Mask colour.", metavar="#RRGGBB")
-def preview(images: tuple[Path, ...], out: Path, predictor: Path | None, color: str) -> None:
-    """Draw the six masks of each IMAGE, with box and landmarks, on one labelled sheet.
+@click.argument("places", nargs=-1, required=True, metavar="PLACE...")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default="preview.png",
+    show_default=True,
+    metavar="FILE",
+    help="File of the sheet. Further sheets are numbered, such as preview-2.png.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Show at most N photographs: the first of a folder, or evenly spaced ones of a data set.",
+)
+@click.option(
+    "--predictor",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="dlib shape predictor of 68 points; by default the packaged one.",
+)
+@click.option(
+    "--color",
+    metavar="#RRGGBB",
+    help="Colour of the masks; by default #9ecff0. A data set has its own colours.",
+)
+def preview(places: tuple[str, ...], out: Path, limit: int, predictor: Path | None, color: str | None) -> None:
+    """Draw photographs and their masks on labelled sheets.
+
+    PLACE is a photograph, a folder of photographs, or a data set (a folder or a URI). Photographs get all six masks,
+    face box and landmarks. A data set is shown as it is stored, with its own masks and colours, and with the reasons
+    of its rejects. A sheet holds up to 20 photographs; further ones are drawn on further sheets.
 
     \b
       maskgen preview face.jpg
-      maskgen preview photographs/*/*1.jpg -o sheet.png --color "#1e90ff"
+      maskgen preview photographs -o sheet.png --color "#1e90ff"
+      maskgen preview smfd --limit 20
     """
-    from .preview import write_sheet
+    from .preview import write_sheets
 
-    click.echo(write_sheet(images, out, predictor, color))
+    click.echo(write_sheets(places, out, limit, predictor, color))
 
 
 @maskgen.command()
-@click.argument("dataset", type=click.Path(), metavar="OUT")
+@click.argument("dataset", metavar="DATASET")
 def inspect(dataset: str) -> None:
-    """Show what a data set holds: settings, counts by split, rejects by reason, bytes.
+    """Show what a data set contains.
+
+    Prints its settings, the photographs, identities and bytes of each split, and the number of rejects by reason.
+    DATASET is a folder or a URI.
 
     \b
       maskgen inspect smfd
@@ -102,11 +140,12 @@ def inspect(dataset: str) -> None:
 
 
 @maskgen.command()
-@click.argument("dataset", type=click.Path(), metavar="OUT")
+@click.argument("dataset", metavar="DATASET")
 def verify(dataset: str) -> None:
-    """Check a finished data set: every hash, every count, the schema, and rows + rejects = plan.
+    """Check every byte of a finished data set.
 
-    Names the first broken shard and how to mend it.
+    Checks all hashes and counts, the schema, and that rows + rejects = plan. Names the first broken shard and how to
+    fix it. DATASET is a folder or a URI.
 
     \b
       maskgen verify smfd

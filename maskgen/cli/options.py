@@ -16,11 +16,14 @@ import click
 from ..errors import MaskgenError
 from ..settings import is_repeated, option_name, read_toml
 
-GO_ON = ("build", "train")
-"""Commands that take up what they were stopped in; the others begin anew, or change nothing."""
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+"""The `context_settings` of both command lines."""
+
+RESUMABLE = ("build", "train")
+"""Commands that resume if they are run again; the others start from the beginning, or write nothing."""
 
 
-class OneSentence(click.Group):
+class CommandGroup(click.Group):
     """A group whose commands fail with one sentence and an exit code: 1 the work failed, 2 the call was wrong."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -30,60 +33,54 @@ class OneSentence(click.Group):
             click.echo(f"{self.name}: {error}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.filename is None:  # about no file: our own mistake, to be seen whole
+            if error.filename is None:  # not about a file, so a bug: show the traceback
                 raise
             click.echo(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path.", err=True)
             ctx.exit(2 if error.errno == errno.ENAMETOOLONG else 1)
         except KeyboardInterrupt:
-            how = "; run the same command again and it goes on from here" if ctx.invoked_subcommand in GO_ON else ""
-            click.echo(f"\n{self.name}: stopped{how}.", err=True)
+            advice = "; run the same command again to resume" if ctx.invoked_subcommand in RESUMABLE else ""
+            click.echo(f"\n{self.name}: stopped{advice}.", err=True)
             ctx.exit(130)
 
 
-def options_from(settings: type[Any], arguments: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Any]:
-    """Gives a command one option for each setting of a dataclass, and --config; it is called with the dataclass.
-
-    Names in `arguments` become positional arguments.
-    """
+def options_from(settings: type[Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Gives a command one option for each setting of a dataclass, and --config. The command receives the dataclass."""
     hints = typing.get_type_hints(settings)
-    fields = {field.name: field for field in dataclasses.fields(settings)}
 
     def decorate(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
-        def command(**values: Any) -> Any:
-            values.pop("config")
-            return function(settings(**{name: values[name] for name in fields}))
+        def command(config: str | None, **values: Any) -> Any:
+            return function(settings(**values))
 
-        for name in reversed(fields):
-            field, kind = fields[name], hints[name]
-            required = field.default is dataclasses.MISSING
-            if name in arguments:
-                command = click.argument(name, type=_click_type(kind, field))(command)
-                continue
-            flags = [f"--{option_name(field)}"]
-            if kind is bool:
-                flags = [f"--{option_name(field)}/--no-{option_name(field)}"]
-            command = click.option(
-                *flags,
-                type=_click_type(kind, field),
-                required=required,
-                default=None if required else field.default,
-                multiple=is_repeated(kind),
-                metavar=field.metadata["metavar"],
-                help=field.metadata["help"],
-                show_default=not required and field.default not in (None, ()) and field.default is not False,
-            )(command)
+        for field in reversed(dataclasses.fields(settings)):
+            command = _option(field, hints[field.name])(command)
         return click.option(
             "--config",
             type=click.Path(dir_okay=False),
             metavar="FILE.toml",
             is_eager=True,
-            expose_value=True,
             callback=functools.partial(_read_config, settings),
-            help="Take settings from a TOML file of `option = value` lines; options on the command line win.",
+            help="Read settings from a TOML file of `option = value` lines; the command line takes precedence.",
         )(command)
 
     return decorate
+
+
+def _option(field: dataclasses.Field[Any], kind: Any) -> Callable[[Any], Any]:
+    flag = f"--{option_name(field)}"
+    default: dict[str, Any] = {"required": True}
+    # Not `default=None` for a required option: since click 8.3 that is a default, and the option is not required.
+    if field.default is not dataclasses.MISSING:
+        shown = field.default not in (None, ()) and field.default is not False
+        default = {"default": field.default, "show_default": shown}
+    return click.option(
+        f"{flag}/--no-{option_name(field)}" if kind is bool else flag,
+        type=_click_type(kind, field),
+        multiple=is_repeated(kind),
+        metavar=field.metadata["metavar"],
+        help=field.metadata["help"],
+        **default,
+    )
 
 
 def _read_config(settings: type[Any], ctx: click.Context, _: click.Parameter, path: str | None) -> str | None:

@@ -1,14 +1,21 @@
-"""A labelled sheet: each photograph with its box and landmarks, then its six masks."""
+"""Labelled sheets of photographs with their masks, or of what a data set holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from ..dataset.reader import Dataset
+from ..dataset.reader import open as open_dataset
 from ..errors import MaskgenError, Rejected, UsageError
 from ..imaging.decode import decode
 from ..imaging.fit import fit
@@ -17,79 +24,204 @@ from ..imaging.outline import Undrawable
 from ..imaging.render import Image, draw
 from ..imaging.seeding import palette
 from ..imaging.variants import VARIANTS
+from ..sources.photograph import EXTENSIONS, is_hidden
+from ..storage.uri import is_uri
+
+COLOR = "#9ecff0"
+"""The colour of the masks on photographs that have no colours yet: NIST's light blue."""
 
 SIDE = 224
 GAP = 8
-HEADER = 24
+LINE = 24
+SHEET_HEIGHT = 20 * (SIDE + LINE + GAP)
+"""A sheet holds 20 photographs, or as many lines of text as fit in their place."""
+
+MIN_COLUMNS = 4
+"""Room for the text of a reject on the sheet of a data set with one mask."""
+
 _INK, _DOT, _BOX = (40, 40, 40), (0, 200, 90), (255, 140, 0)
 
 
-def write_sheet(images: Sequence[Path], out: Path, predictor: Path | None = None, color: str = "#9ecff0") -> str:
-    """Writes the sheet of some photographs as PNG (or what the ending says); returns a sentence about it.
+class Strip(NamedTuple):
+    """One photograph on a sheet: its pictures, SIDE x SIDE each, and why there are not more of them."""
 
-    A photograph that cannot be masked has its reason on the sheet. Raises `MaskgenError` where none can.
+    label: str
+    pictures: list[Image]
+    problem: str = ""
+
+    @property
+    def height(self) -> int:
+        return (SIDE if self.pictures else 0) + LINE + GAP
+
+
+def write_sheets(
+    places: Sequence[str], out: Path, limit: int = 100, predictor: Path | None = None, color: str | None = None
+) -> str:
+    """Writes the sheets of photographs and folders, or of one data set. Returns a sentence about them.
+
+    Sheets are PNG files, or what the suffix of `out` says. Raises `MaskgenError` if no photograph could be masked.
     """
+    if any(map(_is_dataset, places)):
+        if len(places) > 1:
+            raise UsageError(f"{next(filter(_is_dataset, places))} is a data set; give it alone.")
+        if color or predictor:
+            raise UsageError(f"{places[0]} is a data set with masks of its own; leave out --color and --predictor.")
+        return _write_dataset(open_dataset(places[0]), out, limit)
+    return _write_photographs([Path(place) for place in places], out, limit, predictor, color or COLOR)
+
+
+def _is_dataset(place: str) -> bool:
+    return is_uri(place) or (Path(place) / "dataset.json").is_file()
+
+
+def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor: Path | None, color: str) -> str:
     shade = palette(color)
     if len(shade) != 1:
-        raise UsageError(f"--color is {color!r}; give one colour such as #9ecff0.")
+        raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
     landmarker = Landmarker(predictor)
-    rows: list[tuple[str, Sequence[Image | str]]] = []
+    found = _paths(places)
+    paths = list(islice(found, limit))
+    if not paths:
+        raise UsageError(f"there is no photograph in {places[0]}; give photographs, or a folder of them.")
     problems: list[str] = []
-    for path in images:
-        try:
-            rows.append((str(Path(*path.parts[-2:])), _panels(path, landmarker, shade[0])))
-        except (Rejected, Undrawable) as error:
-            problems.append(f"{path}: {error}")
-            rows.append((str(Path(*path.parts[-2:])), [str(error)]))
-    if len(problems) == len(rows):
-        raise MaskgenError(f"no mask could be drawn ({problems[0]}); give photographs of frontal faces.")
-    try:
-        _sheet(rows).save(out)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write the sheet {out}: {error}; give -o a picture file such as sheet.png.") from None
-    return f"{out}: {len(rows) - len(problems)} of {len(rows)} photographs masked." + "".join(
-        f"\n  {problem}" for problem in problems
+
+    def drawn() -> Iterator[Strip]:
+        for path in paths:
+            strip = _photograph(path, landmarker, shade[0])
+            if strip.problem:
+                problems.append(f"{path}: {strip.problem}")
+            yield strip
+
+    written = _write(drawn(), VARIANTS, out)
+    if len(problems) == len(paths):
+        raise MaskgenError(f"no mask could be drawn ({problems[0]}), see {out}; give photographs of frontal faces.")
+    left = "\n  There are more photographs; raise --limit to see them." if next(found, None) else ""
+    return (
+        f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."
+        + "".join(f"\n  {problem}" for problem in problems)
+        + left
     )
 
 
-def _panels(path: Path, landmarker: Landmarker, color: tuple[int, int, int]) -> list[Image]:
-    """The marked photograph and its six masks, each SIDE x SIDE."""
+def _paths(places: Iterable[Path]) -> Iterator[Path]:
+    """The photographs that are given, and those in the folders that are given, at any depth and sorted by name."""
+    for place in places:
+        if not place.is_dir():
+            yield place
+            continue
+        for top, folders, names in os.walk(place):
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
+            for name in sorted(names):
+                if os.path.splitext(name)[1].lower() in EXTENSIONS and not is_hidden(name):
+                    yield Path(top) / name
+
+
+def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int]) -> Strip:
+    """The photograph with box and landmarks, and its six masks."""
+    label = str(Path(*path.parts[-2:]))
     try:
         image = decode(path.read_bytes())
     except OSError as error:
-        raise Rejected("unreadable", error.strerror or str(error)) from None
+        return Strip(label, [], f"unreadable: {error.strerror or error}")
+    except Rejected as rejected:
+        return Strip(label, [], str(rejected))
     face = landmarker.find(image)
     if face is None:
-        raise Rejected("no_face", "no frontal face found")
+        whole = fit(image, SIDE, "pad", (0, 0, 0, 0))
+        return Strip(label, [whole.image], "no_face: no frontal face found")
+    picture, marked, landmarks = _marked(image, face)
+    try:
+        return Strip(label, [marked, *(draw(picture, landmarks, variant, color) for variant in VARIANTS)])
+    except Undrawable as error:
+        return Strip(label, [marked], str(error))
+
+
+def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
+    rejects = pq.read_table(dataset.storage.open("rejects.parquet"), columns=["source", "reason", "detail"])
+    shown = rejects.slice(0, limit).to_pylist()
+    numbers = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int)).tolist()
+    if not numbers and not shown:
+        raise MaskgenError(f"{dataset} is empty; there is nothing to show.")
+
+    def strips() -> Iterator[Strip]:
+        yield from _rows(dataset, numbers)
+        for reject in shown:
+            yield Strip(f"{reject['source']}  (rejected)", [], f"{reject['reason']}: {reject['detail']}")
+
+    written = _write(strips(), dataset.variants, out)
+    photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(shown):,} of {rejects.num_rows:,}"
+    return f"{written}: {photographs} photographs and {rejected} rejects of {dataset}."
+
+
+def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
+    """The rows with these numbers, counted over all splits in ascending order."""
+    first = 0
+    for split in dataset.splits:
+        for shard in dataset.shards(split):
+            for row in shard.read(None, [n - first for n in numbers if first <= n < first + shard.rows]):
+                pictures = row.images(("unmasked", *dataset.variants))
+                unmasked = pictures.pop("unmasked")
+                _, marked, _ = _marked(unmasked, Face(row.box, row.landmarks))
+                masked = [fit(picture, SIDE, "pad", row.box).image for picture in pictures.values()]
+                what = f", {row.variant}" if row.variant else ""
+                yield Strip(f"{row.source}  ({split}{what})", [marked, *masked])
+            first += shard.rows
+
+
+def _marked(image: Image, face: Face) -> tuple[Image, Image, npt.NDArray[np.float32]]:
+    """A picture as SIDE x SIDE, a copy with box and landmarks drawn on it, and the landmarks there."""
     fitted = fit(image, SIDE, "pad", face.box)
     landmarks = fitted.points(face.landmarks)
-    marked = _marked(fitted.image, Face(fitted.points(face.box.reshape(2, 2)).ravel(), landmarks))
-    return [marked, *(draw(fitted.image, landmarks, variant, color) for variant in VARIANTS)]
-
-
-def _marked(image: Image, face: Face) -> Image:
-    picture = PillowImage.fromarray(image)
+    picture = PillowImage.fromarray(fitted.image)
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(face.box.tolist(), outline=_BOX, width=2)
-    for x, y in face.landmarks.tolist():
+    pen.rectangle(fitted.points(face.box.reshape(2, 2)).ravel().tolist(), outline=_BOX, width=2)
+    for x, y in landmarks.tolist():
         pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=_DOT)
-    return np.asarray(picture)
+    return fitted.image, np.asarray(picture), landmarks
 
 
-def _sheet(rows: Sequence[tuple[str, Sequence[Image | str]]]) -> PillowImage.Image:
-    columns = ("landmarks", *VARIANTS)
-    width = GAP + (SIDE + GAP) * len(columns)
-    sheet = PillowImage.new("RGB", (width, HEADER + GAP + (SIDE + HEADER + GAP) * len(rows)), "white")
+def _write(strips: Iterable[Strip], masks: Sequence[str], out: Path) -> str:
+    """Writes as many sheets as the strips need, one at a time. Returns the names of the files."""
+    written: list[Path] = []
+
+    def save(page: Sequence[Strip]) -> None:
+        path = out.with_stem(f"{out.stem}-{len(written) + 1}") if written else out
+        try:
+            _sheet(page, masks).save(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"cannot write the sheet {path}: {error}; give -o a picture file such as sheet.png."
+            ) from None
+        written.append(path)
+
+    page: list[Strip] = []
+    for strip in strips:
+        if sum(other.height for other in page) + strip.height > SHEET_HEIGHT:
+            save(page)
+            page = []
+        page.append(strip)
+    save(page)
+    return str(out) if len(written) == 1 else f"{out} to {written[-1]}"
+
+
+def _sheet(strips: Sequence[Strip], masks: Sequence[str]) -> PillowImage.Image:
+    titles = ("landmarks", *masks)
+    width = GAP + (SIDE + GAP) * max(len(titles), MIN_COLUMNS)
+    sheet = PillowImage.new("RGB", (width, LINE + GAP + sum(strip.height for strip in strips)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
-    for column, name in enumerate(columns):
-        pen.text((GAP + column * (SIDE + GAP) + SIDE / 2, HEADER / 2 + 2), name, _INK, font, anchor="mm")
-    for line, (name, panels) in enumerate(rows):
-        top = HEADER + line * (SIDE + HEADER + GAP)
-        pen.text((GAP, top + SIDE + HEADER / 2), name.encode("ascii", "replace").decode(), _INK, font, anchor="lm")
-        for column, panel in enumerate(panels):
-            left = GAP + column * (SIDE + GAP)
-            if isinstance(panel, str):
-                pen.text((left, top + SIDE / 2), panel.encode("ascii", "replace").decode(), _INK, font, anchor="lm")
-            else:
-                sheet.paste(PillowImage.fromarray(panel), (left, top))
+
+    def write(x: float, y: float, text: str, anchor: str) -> None:
+        pen.text((x, y), text.encode("ascii", "replace").decode(), _INK, font, anchor=anchor)
+
+    for column, title in enumerate(titles):
+        write(GAP + column * (SIDE + GAP) + SIDE / 2, LINE / 2 + 2, title, "mm")
+    top = LINE
+    for strip in strips:
+        for column, picture in enumerate(strip.pictures):
+            sheet.paste(PillowImage.fromarray(picture), (GAP + column * (SIDE + GAP), top))
+        foot = top + strip.height - GAP - LINE / 2
+        write(GAP, foot, strip.label if strip.pictures else f"{strip.label}: {strip.problem}", "lm")
+        if strip.pictures and strip.problem:
+            write(GAP + len(strip.pictures) * (SIDE + GAP), top + SIDE / 2, strip.problem, "lm")
+        top += strip.height
     return sheet

@@ -14,6 +14,10 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "pretty_name: Synthetic masked face data",
         "task_categories:",
         "- image-classification",
+        "license: other",
+        "license_name: that-of-the-source-photographs",
+        "size_categories:",
+        f"- {_size_category(sum(count['rows'] for count in counts.values()))}",
         "tags:",
         "- face-recognition",
         "- masked-faces",
@@ -48,6 +52,8 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         f'    row.source, row.landmarks, row.image("{facts["variants"][0]}")',
         "```",
         "",
+        "## Licence",
+        "",
         "The rights in the photographs are those of their source. dlib's packaged landmark model was trained on "
         "iBUG 300-W, whose licence excludes commercial use.",
         "",
@@ -55,6 +61,15 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _size_category(rows: int) -> str:
+    """The category of a data set of so many rows, as the Hub names it."""
+    names = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    for power, name in enumerate(names, 3):
+        if rows < 10**power:
+            return f"{names[power - 4]}<n<{name}" if power > 3 else f"n<{name}"
+    return "n>1T"
 
 
 def _size(made: dict[str, Any]) -> str:

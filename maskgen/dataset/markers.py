@@ -1,20 +1,56 @@
-"""What makes a file count: written to a temporary name, flushed to the disk, renamed; a shard's marker comes last."""
+"""Markers: a shard counts once its marker is written, which gives its files, their hashes and its rejects."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..storage.files import parse_json
+from .schema import SCHEMA_VERSION, SPLITS
 
 if TYPE_CHECKING:
     from ..storage.base import Storage
 
+FOLDER = "__markers"
+"""Where markers lie since version 2. Arrow, pandas and `datasets` pass over files beside the shards if their names
+begin with the right character; Polars accepts no file there that is not Parquet. `datasets` searches every folder whose
+name does not begin with a dot or two underscores, and copying `smfd/*` would leave out one that begins with a dot."""
 
-def shard_name(split: str, shard: int, ending: str) -> str:
-    """The name of a shard's file in its data set; the ending `json` is its marker."""
+FOLDERS = (*SPLITS, FOLDER)
+"""The folders of a data set, of any version."""
+
+_MARKER = {1: re.compile(r"(?P<shard>[0-9]{5,})\.json"), 2: re.compile(r"(?P<split>[a-z]+)-(?P<shard>[0-9]{5,})\.json")}
+"""The names of markers in their folder, by version."""
+
+
+def file_name(split: str, shard: int, ending: str) -> str:
+    """The name of a shard's data file in its data set."""
     return f"{split}/{shard:05d}.{ending}"
+
+
+def marker_name(split: str, shard: int, version: int = SCHEMA_VERSION) -> str:
+    """The name of a shard's marker in a data set of that version."""
+    return f"{split}/{shard:05d}.json" if version == 1 else f"{FOLDER}/{split}-{shard:05d}.json"
+
+
+def is_ours(folder: str, name: str) -> bool:
+    """Whether a file of that name, in one of `FOLDERS`, is a shard's data file or marker, of any version."""
+    if folder == FOLDER:
+        return _MARKER[2].fullmatch(name) is not None
+    return _MARKER[1].fullmatch(name) is not None or re.fullmatch(r"[0-9]{5,}\.(parquet|tar)", name) is not None
+
+
+def marker_names(storage: Storage, split: str, version: int = SCHEMA_VERSION) -> dict[int, str]:
+    """The markers of a split that exist: their names in the data set by the number of the shard, in order."""
+    folder = split if version == 1 else FOLDER
+    found = {}
+    for name in storage.entries(folder):
+        match = _MARKER[version].fullmatch(name)
+        if match and match.groupdict().get("split", split) == split:
+            found[int(match["shard"])] = f"{folder}/{name}"
+    return dict(sorted(found.items()))
 
 
 def file_hashes(marker: dict[str, Any]) -> list[str]:
@@ -33,10 +69,13 @@ def content(fingerprint: str, hashes: Iterable[str]) -> str:
 def read_markers(
     storage: Storage, shards: Iterable[tuple[str, int]], fingerprint: str
 ) -> Iterator[dict[str, Any] | None]:
-    """The marker of each shard (split, number) that is done: it is of this data set and the files have its sizes."""
+    """The marker of each shard (split, number) of a build; None if the shard is not done.
+
+    A shard is done if its marker is of this data set and its files have the sizes that the marker gives.
+    """
     shards = list(shards)
     sizes = {split: storage.entries(split) for split in {split for split, _ in shards}}
-    found = storage.read_many(shard_name(split, shard, "json") for split, shard in shards)
+    found = storage.read_many(marker_name(split, shard) for split, shard in shards)
     for (split, _), data in zip(shards, found, strict=True):
         try:
             marker: dict[str, Any] = parse_json(data or b"")

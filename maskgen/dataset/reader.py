@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import operator
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from tarfile import TarError
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,62 +21,121 @@ from ..errors import MaskgenError, UsageError, short
 from ..storage import files
 from ..storage.base import Storage
 from ..storage.opening import open_storage
-from . import info, schema, tar
+from . import info, markers, notebook, schema
 from .record import Row
+from .shard_files import Choose, parquet_rows, tar_rows
+
+if TYPE_CHECKING:
+    import pandas
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shard:
-    """One committed shard: `rows` usable photographs in files of one `format`, read in key order."""
+    """One committed shard of a data set.
+
+    Attributes:
+        dataset: The data set that it is part of.
+        split: train, val or test.
+        index: Its number in the split.
+        rows: How many usable photographs it holds, in key order.
+        ending: `parquet` or `tar`, the file that is read.
+        marker: What its marker says: `photographs`, `rejects`, and the size and hash of each of its `files`.
+    """
 
     dataset: Dataset
     split: str
     index: int
     rows: int
     ending: str
+    marker: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Shard({self.name!r}, rows={self.rows})"
 
     @property
     def name(self) -> str:
         """`train/00003`."""
         return f"{self.split}/{self.index:05d}"
 
-    def read(
-        self,
-        images: Sequence[str] | None = None,
-        numbers: Sequence[int] | None = None,
-        only: Callable[[str], str] | None = None,
-    ) -> Iterator[Row]:
-        """Its rows with the pictures named in `images`: None for all of them, () for none.
+    def read(self, images: Sequence[str] | None = None, numbers: Sequence[int] | None = None) -> Iterator[Row]:
+        """Its rows. Parquet reads only the columns and row groups that are asked for.
 
-        `numbers`, ascending, are the rows to read, by default all; `only(key)` names the one picture of `images` that a
-        row shall have. Parquet reads only the columns and row groups that are asked for. Raises `MaskgenError`
-        where the shard is damaged.
+        Args:
+            images: The pictures to read; None for all of them, () for none.
+            numbers: The rows to read, ascending, from 0; by default all.
+
+        Raises:
+            UsageError: The data set has no such picture.
+            MaskgenError: The shard is damaged.
         """
         stored = self.dataset.stored_pictures(images)
+        for row, _ in self._rows(stored, numbers, lambda _: ("", stored)):
+            yield row
+
+    def read_chosen(
+        self, images: Sequence[str], choose: Callable[[str], str], numbers: Sequence[int] | None = None
+    ) -> Iterator[tuple[Row, str]]:
+        """Its rows with one picture each, and the name of that picture.
+
+        Args:
+            images: The pictures to choose from.
+            choose: From the key of a row to the name of its picture, one of `images`.
+            numbers: The rows to read, ascending, from 0; by default all.
+
+        Raises:
+            UsageError: The data set has no such picture.
+            MaskgenError: The shard is damaged.
+        """
+        stored = self.dataset.stored_pictures(images)
+
+        def chosen(key: str) -> tuple[str, tuple[str, ...]]:
+            name = choose(key)
+            return name, (name if name in stored else "unmasked",)
+
+        return self._rows(stored, numbers, chosen)
+
+    def table(self) -> pa.Table:
+        """Its rows without the pictures, with the columns of the Parquet file. Raises `MaskgenError` on damage."""
+        settings = self.dataset.info["settings"]
+        columns = schema.plain_schema(settings["variants"], settings["store"])
+        if self.ending == "tar":
+            return pa.Table.from_pylist([row.facts() for row in self.read(())], schema=columns)
+        path = f"{self.name}.{self.ending}"
+        with _read_errors(f"{self.dataset}/{path}"), self.dataset.storage.open(path) as file:
+            return pq.ParquetFile(file).read(columns=columns.names).cast(columns)
+
+    def _rows(
+        self, stored: tuple[str, ...], numbers: Sequence[int] | None, choose: Choose
+    ) -> Iterator[tuple[Row, str]]:
         wanted = range(self.rows) if numbers is None else numbers
-
-        def pictures(key: str) -> tuple[str, ...]:
-            name = only(key) if only else None
-            return stored if name is None else (name,) if name in stored else ("unmasked",)
-
-        reader = _parquet_rows if self.ending == "parquet" else _tar_rows
-        storage, name = self.dataset.storage, f"{self.name}.{self.ending}"
-        path = f"{storage}/{name}"
-        try:
-            with storage.open(name) as file:
-                yield from reader(file, self, stored, wanted, pictures)
-        except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
-            said = short(error)
-            raise MaskgenError(
-                f"shard {path} cannot be read ({said}); `maskgen verify` tells how to mend it."
-            ) from None
+        read = parquet_rows if self.ending == "parquet" else tar_rows
+        path = f"{self.name}.{self.ending}"
+        with _read_errors(f"{self.dataset}/{path}"), self.dataset.storage.open(path) as file:
+            yield from read(file, self, stored, wanted, choose)
 
 
 class Dataset:
-    """A built data set. Iterating yields every row of train, val and test in key order."""
+    """A built data set, as `maskgen.open` returns it.
+
+    Iterating yields every row of train, val and test in key order; `len` counts them. `dataset[7]` and `dataset[-1]`
+    are rows by position, `dataset[2:5]` is a list of them, and `dataset["000000007"]` is the row of a key.
+
+    Attributes:
+        info: What dataset.json says: settings, versions, counts, hashes, the identity of each label.
+        fingerprint: Hash of settings, versions and plan.
+        content: Hash of the bytes of all shards: equal for equal data sets wherever they lie.
+        variants: The names of the masked pictures.
+        store: `rendered` or `recipe`.
+        splits: The splits that have rows.
+
+    Example:
+        >>> dataset = maskgen.open("smfd")
+        >>> dataset[0].identity
+        'hopper'
+    """
 
     def __init__(self, storage: Storage) -> None:
-        """Opens what lies in a storage. Raises `UsageError` where that is no finished data set."""
+        """Opens what a storage holds. Raises `UsageError` if that is not a finished data set."""
         self.storage = storage
         try:
             self.info: dict[str, Any] = info.read(storage)
@@ -81,10 +143,11 @@ class Dataset:
             raise UsageError(
                 f"there is no data set in {self} (dataset.json is missing); make one with `maskgen build`."
             ) from None
-        version = self.info["schema_version"]
-        if version != schema.SCHEMA_VERSION:
+        self.version: int = self.info["schema_version"]
+        if self.version not in schema.READABLE_VERSIONS:
             raise UsageError(
-                f"{self} has schema version {version!r}; this maskgen reads {schema.SCHEMA_VERSION}: rebuild it."
+                f"{self} has schema version {self.version!r}; this maskgen reads "
+                f"{' and '.join(map(str, schema.READABLE_VERSIONS))}: rebuild it."
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
@@ -92,14 +155,26 @@ class Dataset:
             raise info.damaged(storage, "a part of it is missing or of another type")
         self.fingerprint: str = self.info["fingerprint"]
         self.content: str = self.info["content"]
-        """Hash of the bytes of all shards: equal for equal data sets wherever they lie."""
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
         self.splits = tuple(split for split in schema.SPLITS if self.count(split))
 
     def __str__(self) -> str:
-        """Where it lies; no credentials are in it."""
+        """Where it lies, without credentials."""
         return str(self.storage)
+
+    def __repr__(self) -> str:
+        counts = "".join(f", {split}={self.count(split)}" for split in self.splits)
+        return f"Dataset({str(self)!r}{counts})"
+
+    def _repr_html_(self) -> str:
+        made = self.info["settings"]
+        pictures = ", ".join(("unmasked", *self.variants))
+        about = f"{self}: {made['format']}, {self.store}, pictures {pictures}"
+        counts = [
+            (split, count["rows"], sum(count["rejects"].values())) for split, count in self.info["counts"].items()
+        ]
+        return notebook.html_table(about, ("split", "rows", "rejects"), counts)
 
     def count(self, split: str) -> int:
         """Rows (usable photographs) of a split."""
@@ -112,33 +187,85 @@ class Dataset:
     def shards(self, split: str) -> list[Shard]:
         """The shards of a split that have rows, in key order.
 
-        Raises `UsageError` for a split that no data set has, `MaskgenError` where a marker is missing.
+        Raises:
+            UsageError: There is no such split.
+            MaskgenError: A marker is missing or damaged.
         """
-        if split not in schema.SPLITS:
-            raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
-        ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
-        names = sorted(name for name in self.storage.entries(split) if name.endswith(".json"))
-        shards = []
-        for name, data in zip(names, self.storage.read_many(f"{split}/{name}" for name in names), strict=True):
-            marker = self._marker(f"{split}/{name}", data)
-            if marker.get("fingerprint") != self.fingerprint or not isinstance(marker.get("rows"), int):
-                raise MaskgenError(
-                    f"shard {split}/{name} is of another data set; `maskgen verify` tells how to mend it."
-                )
-            if marker["rows"]:
-                shards.append(Shard(self, split, int(name.removesuffix(".json")), marker["rows"], ending))
-        if sum(shard.rows for shard in shards) != self.count(split):
-            raise MaskgenError(f"{self}/{split} lacks shards; `maskgen verify {self}` names them.")
-        return shards
+        return [shard for shard in self._all_shards(split) if shard.rows]
 
     def rows(self, split: str | None = None, images: Sequence[str] | None = None) -> Iterator[Row]:
-        """Every row of a split, or of all; `images` names the pictures to read, as in `Shard.read`."""
+        """Every row of a split, or of all.
+
+        Args:
+            split: train, val or test; None for all three.
+            images: The pictures to read; None for all of them, () for none.
+
+        Raises:
+            UsageError: There is no such split or picture.
+            MaskgenError: A shard is damaged.
+        """
         for name in self.splits if split is None else (split,):
             for shard in self.shards(name):
                 yield from shard.read(images)
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a photograph of that key is in it, and was not rejected."""
+        try:
+            return isinstance(key, str) and self._place(key) is not None
+        except KeyError:
+            return False
+
+    @overload
+    def __getitem__(self, which: SupportsIndex | str) -> Row: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Row]: ...
+    def __getitem__(self, which: SupportsIndex | str | slice) -> Row | list[Row]:
+        """A row by its position or key, or the rows of a slice. Reads only the shards and row groups that hold them.
+
+        Raises:
+            IndexError: There are not so many rows.
+            KeyError: There is no photograph of that key, or it was rejected.
+            MaskgenError: A shard is damaged.
+        """
+        if isinstance(which, str):
+            shard, number = self._place(which)
+            row = next(shard.read(numbers=[number]), None)
+            if row is None or row.key != which:
+                raise MaskgenError(
+                    f"shard {shard.name} of {self} lacks photograph {which}; run `maskgen verify {self}`."
+                )
+            return row
+        if isinstance(which, slice):
+            positions = range(*which.indices(len(self)))
+            found = self._at(sorted(positions))
+            return found if positions.step > 0 else found[::-1]
+        position = operator.index(which)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"there is no row {position} in {self}: it has {len(self)}")
+        return self._at([position % len(self)])[0]
+
+    def to_pandas(self, split: str | None = None) -> pandas.DataFrame:
+        """All rows without their pictures: a column for each column of the Parquet shards that is no picture.
+
+        Args:
+            split: train, val or test; None for all three.
+
+        Raises:
+            UsageError: There is no such split, or pandas is not installed.
+            MaskgenError: A shard is damaged.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError:
+            raise UsageError("to_pandas needs pandas, which is not installed; run pip install pandas.") from None
+        made = self.info["settings"]
+        names = self.splits if split is None else (split,)
+        tables = [shard.table() for name in names for shard in self.shards(name)]
+        empty = schema.plain_schema(made["variants"], made["store"]).empty_table()
+        return pa.concat_tables([empty, *tables]).to_pandas()
 
     def stored_pictures(self, images: Sequence[str] | None) -> tuple[str, ...]:
         """The stored pictures behind the named ones: in a recipe they are all drawn on the unmasked one."""
@@ -152,112 +279,97 @@ class Dataset:
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
 
+    @cached_property
+    def _found(self) -> tuple[list[Shard], list[int], list[int]]:
+        """All shards in key order, and the numbers of rows and of photographs before each and in all."""
+        shards = [shard for split in schema.SPLITS for shard in self._all_shards(split)]
+        rows, photographs = [0], [0]
+        for shard in shards:
+            rows.append(rows[-1] + shard.rows)
+            photographs.append(photographs[-1] + shard.marker["photographs"])
+        return shards, rows, photographs
+
+    def _at(self, positions: Sequence[int]) -> list[Row]:
+        """The rows at ascending positions."""
+        shards, firsts, _ = self._found
+        found: list[Row] = []
+        for place, group in groupby(positions, lambda position: bisect_right(firsts, position) - 1):
+            found += shards[place].read(numbers=[position - firsts[place] for position in group])
+        return found
+
+    def _place(self, key: str) -> tuple[Shard, int]:
+        """The shard of a key and the number of its row there. Raises `KeyError` if there is no such row."""
+        shards, _, firsts = self._found
+        position = int(key) if re.fullmatch("[0-9]{9}|[1-9][0-9]{9,17}", key) else firsts[-1]
+        if position >= firsts[-1]:
+            raise KeyError(f"there is no photograph {short(key)!r} in {self}")
+        place = bisect_right(firsts, position) - 1
+        rejects = shards[place].marker["rejects"]
+        for reject in rejects:
+            if reject["key"] == key:
+                raise KeyError(f"photograph {key} was rejected as {reject['reason']}: {reject['detail']}")
+        return shards[place], position - firsts[place] - sum(reject["key"] < key for reject in rejects)
+
+    def _all_shards(self, split: str) -> list[Shard]:
+        if split not in schema.SPLITS:
+            raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
+        ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
+        names = markers.marker_names(self.storage, split, self.version)
+        shards = []
+        for (index, name), data in zip(names.items(), self.storage.read_many(names.values()), strict=True):
+            marker = self._marker(name, data)
+            shards.append(Shard(self, split, index, marker["rows"], ending, marker))
+        if sum(shard.rows for shard in shards) != self.count(split):
+            raise MaskgenError(f"{self}/{split} lacks shards; `maskgen verify {self}` names them.")
+        return shards
+
     def _marker(self, name: str, data: bytes | None) -> dict[str, Any]:
         try:
-            value = files.parse_json(data or b"")
-            if not isinstance(value, dict):
+            marker = files.parse_json(data or b"")
+            if not isinstance(marker, dict):
                 raise ValueError("not a JSON object")
-            return value
         except ValueError as error:
             raise MaskgenError(
-                f"{self}/{name} cannot be read ({short(error)}); `maskgen verify` tells how to mend it."
+                f"{self}/{name} cannot be read ({short(error)}); `maskgen verify` says what to do."
             ) from None
+        if marker.get("fingerprint") != self.fingerprint or not _is_marker(marker):
+            raise MaskgenError(f"the marker {self}/{name} is of another data set; `maskgen verify` says what to do.")
+        return marker
+
+
+def _is_marker(marker: dict[str, Any]) -> bool:
+    """Whether a marker has what a reader relies on, in the types it should have."""
+    rejects = marker.get("rejects")
+    return (
+        isinstance(marker.get("rows"), int)
+        and isinstance(marker.get("photographs"), int)
+        and isinstance(rejects, list)
+        and all(isinstance(one, dict) and {"key", "reason", "detail"} <= one.keys() for one in rejects)
+        and all(isinstance(one["key"], str) for one in rejects)
+    )
+
+
+@contextmanager
+def _read_errors(path: str) -> Iterator[None]:
+    """Turns what a damaged shard raises into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
+        raise MaskgenError(f"shard {path} cannot be read ({short(error)}); `maskgen verify` says what to do.") from None
 
 
 def open(path: Path | str) -> Dataset:
-    """Opens a data set: a local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands."""
+    """Opens a data set.
+
+    Args:
+        path: A local folder, or a URI such as s3://bucket/smfd that `pyarrow.fs` understands.
+
+    Raises:
+        UsageError: There is no finished data set.
+        MaskgenError: Its dataset.json is damaged or cannot be read.
+
+    Example:
+        >>> for row in maskgen.open("smfd"):
+        ...     row.identity, row.image("wide_high")
+    """
     return Dataset(open_storage(path))
-
-
-_HEAD = ("key", "source", "identity", "split", "label", "width", "height")
-
-
-Choose = Callable[[str], tuple[str, ...]]
-"""The stored pictures to read of the photograph with a key."""
-
-
-def _parquet_rows(
-    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
-) -> Iterator[Row]:
-    distant = shard.dataset.storage.distant
-    # Checking costs an eighth of decoding. A disk watches over its bits by itself; networks have been seen not to.
-    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
-    if source.metadata.num_rows != shard.rows:
-        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
-    variants = shard.dataset.variants
-    colors = [f"{name}_color" for name in variants]
-    head = [*_HEAD, "variant"] if "variant" in source.schema_arrow.names else _HEAD
-    columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
-    first = 0
-    for group in range(source.num_row_groups):
-        following = first + source.metadata.row_group(group).num_rows
-        chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
-        if chosen:
-            table = source.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
-            plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
-            boxes = _values(table["box"], 4)
-            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
-            shades = [_values(table[name], 3).tolist() for name in colors]
-            data = {name: table[name].chunk(0).field("bytes") for name in stored}
-            for i in (number - first for number in chosen):
-                key, source_name, identity, split, label, width, height, *variant = plain[i]
-                yield Row(
-                    key,
-                    source_name,
-                    identity,
-                    split,
-                    label,
-                    width,
-                    height,
-                    boxes[i],
-                    landmarks[i],
-                    {name: tuple(shade[i]) for name, shade in zip(variants, shades, strict=True)},
-                    variant[0] if variant else None,
-                    # Only these are made Python's: a row group holds every picture of 64 photographs.
-                    {name: data[name][i].as_py() for name in pictures(key)},
-                )
-        first = following
-
-
-def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
-    return values
-
-
-def _tar_rows(
-    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], pictures: Choose
-) -> Iterator[Row]:
-    chosen, number, current = set(numbers), -1, ""
-    named: tuple[str, ...] = ()
-
-    def wanted(member: str) -> bool:
-        """Whether to read a member. The first one of a photograph decides for all of them."""
-        nonlocal number, current, named
-        key, _, kind = member.partition(".")
-        if key != current:
-            number, current = number + 1, key
-            named = pictures(key) if number in chosen else ()
-        return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
-
-    found: dict[str, bytes] = {}
-    for member, data in tar.members(file, wanted):
-        key, _, kind = member.partition(".")
-        if kind != "json":
-            found[kind.removesuffix(".jpg")] = data
-            continue
-        row = files.parse_json(data)
-        if row["key"] != key or len(found) != len(named):
-            raise TarError(f"{key} is incomplete")
-        yield Row(
-            **{name: row[name] for name in _HEAD},
-            box=np.array(row["box"], dtype=np.float32),
-            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
-            colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
-            variant=row.get("variant"),
-            pictures=found,
-        )
-        found = {}
-        if number == numbers[-1] < shard.rows - 1:
-            return
-    if number + 1 != shard.rows:
-        raise TarError(f"it ends after {number + 1} of {shard.rows} rows")

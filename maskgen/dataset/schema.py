@@ -1,4 +1,4 @@
-"""The data contract, version 1: tables, columns and names that other people's tools rely on."""
+"""The data contract: tables, columns and names that other people's tools rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pyarrow as pa
 
 from ..imaging.variants import masked_names
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The version of the data sets that are built. Version 1 kept the markers beside the shards."""
+
+READABLE_VERSIONS = (1, 2)
+"""The versions that are read."""
+
+ROWS_VERSION = 1
+"""The version of the rows themselves, in the metadata of every Parquet shard: their columns have not changed since."""
 
 SPLITS = ("train", "val", "test")
 
@@ -66,8 +73,13 @@ def row_schema(variants: str, store: str) -> pa.Schema:
         fields.append(("variant", pa.string()))
     fields += [(f"{name}_color", COLOR) for name in masked_names(variants)]
     features = {name: _feature(kind) for name, kind in fields}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}}), "maskgen": str(SCHEMA_VERSION)}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}}), "maskgen": str(ROWS_VERSION)}
     return pa.schema(fields, metadata=metadata)
+
+
+def plain_schema(variants: str, store: str) -> pa.Schema:
+    """The columns of a shard that are no pictures."""
+    return pa.schema([field for field in row_schema(variants, store) if field.type != IMAGE])
 
 
 def _feature(kind: pa.DataType) -> dict[str, object]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import schema
-from .record import Sample
+from .record import Row
 
 ROW_GROUP = 64
 """Rows of a Parquet row group: what a writer holds in memory, and what a reader reads at once."""
@@ -29,7 +29,7 @@ ROW_GROUP_BYTES = 64 << 20
 class ShardWriter(Protocol):
     """Writes samples to one file. Leaving the context closes the file; only a marker says that it is whole."""
 
-    def add(self, sample: Sample) -> None: ...
+    def add(self, sample: Row) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None: ...
 
@@ -39,7 +39,7 @@ class ParquetShard:
 
     def __init__(self, path: Path, variants: str, store: str) -> None:
         self._schema = schema.row_schema(variants, store)
-        self._samples: list[Sample] = []
+        self._samples: list[Row] = []
         self._size = 0
         jpegs = [f"{name}.{leaf}" for name in schema.picture_names(variants, store) for leaf in ("bytes", "path")]
         lists = {field.name: field.type for field in self._schema if pa.types.is_fixed_size_list(field.type)}
@@ -60,7 +60,7 @@ class ParquetShard:
             write_statistics=["key", "source", "identity", "split", "label"],
         )
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Row) -> None:
         self._samples.append(sample)
         self._size += sum(map(len, sample.pictures.values()))
         if len(self._samples) == ROW_GROUP or self._size >= ROW_GROUP_BYTES:
@@ -96,10 +96,10 @@ class TarShard:
     def __init__(self, path: Path, variants: str, store: str) -> None:
         self._tar = tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Row) -> None:
         for name, data in sample.pictures.items():
             self._member(f"{sample.key}.{name}.jpg", data)
-        self._member(f"{sample.key}.json", json.dumps(_metadata(sample), ensure_ascii=False).encode())
+        self._member(f"{sample.key}.json", json.dumps(sample.facts(), ensure_ascii=False).encode())
 
     def _member(self, name: str, data: bytes) -> None:
         header = tarfile.TarInfo(name)  # time 0, owner 0: the same bytes on every machine and day
@@ -124,7 +124,7 @@ def endings(format: str) -> tuple[str, ...]:
     return {"parquet": ("parquet",), "webdataset": ("tar",), "both": ("parquet", "tar")}[format]
 
 
-def _column(field: pa.Field, samples: list[Sample]) -> pa.Array:
+def _column(field: pa.Field, samples: list[Row]) -> pa.Array:
     """One column of a row group, made of buffers: `pa.array` looks at every value, and loads pandas to do so."""
     name, kind = field.name, field.type
     if kind == schema.IMAGE:
@@ -154,21 +154,3 @@ def _numbers(kind: pa.DataType, values: Any) -> pa.Array:
 
 def _lists(kind: pa.DataType, values: Any) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(_numbers(kind.value_type, values), type=kind)
-
-
-def _metadata(sample: Sample) -> dict[str, Any]:
-    """Everything of a row but its pictures, as plain values."""
-    row: dict[str, Any] = {
-        "key": sample.key,
-        "source": sample.source,
-        "identity": sample.identity,
-        "split": sample.split,
-        "label": sample.label,
-        "width": sample.width,
-        "height": sample.height,
-        "box": sample.box.tolist(),
-        "landmarks": sample.landmarks.ravel().tolist(),
-    }
-    if sample.variant is not None:
-        row["variant"] = sample.variant
-    return row | {f"{name}_color": list(color) for name, color in sample.colors.items()}

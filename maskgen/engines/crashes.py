@@ -36,7 +36,7 @@ def make_apart(task: ShardTask) -> Made:
         unexplained += not found
     raise MaskgenError(
         f"{TIMES} processes died making shard {task.name} (killed, or out of memory), and no photograph alone does it; "
-        "free some memory and run the same command again: it goes on from here."
+        "free some memory and run the same command again: it resumes from here."
     )
 
 
@@ -48,7 +48,7 @@ def check_a_process_lives(task: ShardTask) -> None:
     except Died:
         raise MaskgenError(
             "a worker process died (killed, or out of memory) before its first photograph; "
-            "free some memory or start fewer --workers, and run the same command again: it goes on from here."
+            "free some memory or start fewer --workers, and run the same command again: it resumes from here."
         ) from None
 
 

@@ -86,7 +86,7 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
                 raise MaskgenError(
                     f"the Dask scheduler {_place(address)} has had no worker for {PATIENCE:.0f} s; "
                     + (f"start some ('dask worker {address} --nthreads 1')" if address else "free some memory")
-                    + " and run the same command again: it goes on from here."
+                    + " and run the same command again: it resumes from here."
                 )
     return blamed
 
@@ -118,7 +118,7 @@ def _sentences(address: str | None) -> Iterator[None]:
     except (OSError, CancelledError):
         raise MaskgenError(
             f"lost the Dask scheduler {_place(address)}; start it and its workers again and run the same command: "
-            "it goes on from here."
+            "it resumes from here."
         ) from None
     except ImportError as error:
         raise MaskgenError(
@@ -139,7 +139,7 @@ def _in_worker(task: ShardTask, versions: dict[str, str], command: str) -> Made:
     if others := [f"{name} {version}" for name, version in _versions().items() if version != versions[name]]:
         raise MaskgenError(
             f"a Dask worker on {socket.gethostname()} has {', '.join(others)}, other than the build; "
-            "install the same versions there and run the same command again: it goes on from here."
+            "install the same versions there and run the same command again: it resumes from here."
         )
     with _ONE_AT_A_TIME:  # dlib holds the GIL, and the threads of a worker share one model
         with_one_thread()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
-from ..errors import UsageError
+from ..errors import UsageError, installing
 from ..imaging.landmarks import Landmarker
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made, ShardTask, make_shard, make_shards
@@ -26,7 +26,7 @@ WORTH_A_WORKER = 256
 def check(build: BuildSettings) -> None:
     """Raises `UsageError` for an engine that is not installed, or settings of another engine."""
     if build.engine == "dask" and importlib.util.find_spec("distributed") is None:
-        raise UsageError("--engine dask needs Dask, which is not installed; run pip install 'maskgen[dask]'.")
+        raise UsageError(f"--engine dask needs Dask, which is not installed; {installing('dask')}.")
     if build.address and build.engine != "dask":
         raise UsageError(f"--address {build.address} is a Dask scheduler; add --engine dask.")
     if build.address and build.workers:

@@ -1,4 +1,4 @@
-"""Bytes of an untrusted image file -> uint8 RGB pixels, upright and whole, or a reason why not."""
+"""Bytes of an untrusted image file -> uint8 RGB pixels, upright and complete, or the reason why not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import UnidentifiedImageError
 
 from ..errors import Rejected
 from . import libjpeg_warnings, limits
+from .pixels import rgb_of
 from .render import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
@@ -28,8 +29,8 @@ _TURNS = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
-"""What turns a picture of each EXIF orientation upright. (Pillow's own `exif_transpose` also writes the EXIF block
-anew, and fails on photographs whose other tags are damaged.)"""
+"""What turns a picture of each EXIF orientation upright. (Pillow's `exif_transpose` also rewrites the EXIF block, and
+fails if other tags are damaged.)"""
 
 _START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 
@@ -37,22 +38,26 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
     *(struct.error, zlib.error),
 )
-"""What Pillow's plugins let out on damaged files."""
+"""What Pillow's plugins raise on damaged files."""
 
 
 def decode(data: bytes) -> Image:
-    """Decodes one photograph: uint8 (h, w, 3) RGB, turned as its EXIF orientation says.
+    """Decodes one photograph and turns it upright by its EXIF orientation.
 
-    16-bit samples are cut to 8 bits, grey, palette and CMYK become RGB, transparent parts become white.
+    Grey, palette and CMYK pictures become RGB, 16-bit samples lose their lower 8 bits, and transparent parts become
+    white.
 
     Args:
-        data: The bytes of a JPEG, PNG, WebP, BMP or PNM file.
+        data: The bytes of a JPEG, PNG, WebP, BMP or PPM file.
 
     Returns:
-        The pixels, uint8 (height, width, 3) RGB.
+        uint8 (height, width, 3), RGB.
 
     Raises:
         Rejected: With the reason `empty`, `not_an_image`, `damaged` or `too_large` (see docs/hostile.md).
+
+    Example:
+        >>> image = maskgen.decode(Path("face.jpg").read_bytes())
     """
     return decode_with_warnings(data)[0]
 
@@ -95,7 +100,7 @@ def _one_line(error: Exception, said: list[str]) -> str:
 
 
 def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
-    """Whether OpenCV may decode it. A JPEG cut short goes to Pillow, which says so where OpenCV would fill up grey."""
+    """Whether OpenCV may decode it. Truncated JPEG goes to Pillow, which raises; OpenCV fills the rest with grey."""
     return (
         header.format in ("JPEG", "MPO")
         and header.mode in ("RGB", "L")
@@ -105,7 +110,7 @@ def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
 
 
 def _orientation(picture: PillowImage.Image) -> Any:
-    """The EXIF orientation; None where the EXIF block is damaged, which takes nothing from the pixels."""
+    """The EXIF orientation; None if the EXIF block is damaged, which does not affect the pixels."""
     try:
         return picture.getexif().get(_ORIENTATION)
     except _DAMAGE:
@@ -119,14 +124,6 @@ def _fast(data: bytes) -> Image | None:
 
 
 def _thorough(header: PillowImage.Image) -> Image:
-    header.load()  # before EXIF, which may lie behind the pixels
+    header.load()  # before EXIF, which may come after the pixels
     turn = _TURNS.get(_orientation(header))
-    picture = header if turn is None else header.transpose(turn)
-    if picture.mode.startswith("I"):
-        grey = np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = PillowImage.new("RGBA", picture.size, "white")
-        picture = PillowImage.alpha_composite(paper, picture)
-    return np.array(picture.convert("RGB"))
+    return rgb_of(header if turn is None else header.transpose(turn))

@@ -1,4 +1,4 @@
-"""Photograph -> stored picture: the size and proportions on disk, and how points move there with it."""
+"""Photograph -> stored picture: resizes it to the size on disk, and maps points accordingly."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Fitted(NamedTuple):
     offset: tuple[float, float]
 
     def points(self, points: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Carries points (..., 2) of the photograph, in pixels, to the stored picture: float32."""
+        """Maps points (..., 2) in pixels of the photograph to pixels of the stored picture, float32."""
         moved = (np.asarray(points, dtype=np.float64) + 0.5) * self.scale + self.offset - 0.5
         return moved.astype(np.float32)
 
 
 def fit(image: Image, size: int, how: str, box: npt.ArrayLike) -> Fitted:
-    """Makes a photograph `size` x `size`; 0 keeps it as it is.
+    """Resizes a photograph to `size` x `size` pixels; a size of 0 keeps it as it is.
 
-    `how` is `stretch` (proportions change), `crop` (the largest square, as near to the face's `box` as the frame
-    allows) or `pad` (black bars).
+    `how` is `stretch` (proportions change), `crop` (the largest square, centred on the face's `box` as far as the
+    frame allows) or `pad` (black bars).
     """
     height, width = image.shape[:2]
     if not size:

@@ -1,68 +1,118 @@
-"""Photograph -> face box + 68 landmarks, coarse to fine: the usual face is found on a small copy."""
+"""Photograph -> face box + 68 landmarks, coarse to fine: most faces are found on a small copy."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import dlib
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
 
 from ..errors import MaskgenError, UsageError
+from .pixels import Pixels, pixels_of
 
 FIRST_SIDE = 120
-"""Longer side, in pixels, of the copy that is searched first: a face of two thirds of it or more is found there.
-Of the sides from 96 to 160 it costs least at no loss of faces or of precision (docs/performance.md)."""
+"""Longer side, in pixels, of the copy that is searched first, where faces of two thirds of it or more are found.
+The cheapest of the sides from 96 to 160, with no loss of faces or precision (docs/performance.md)."""
 
 SMALLEST_LAST_SIDE = 448
-"""Small photographs are searched up to this size or nearly: dlib's detector needs faces of about 80 pixels."""
+"""Small photographs are enlarged to about this size at last: dlib's detector needs faces of about 80 pixels."""
 
 LARGEST_UPSAMPLED_SIDE = 3000
-"""Photographs are searched at twice their size unless that is more than this; then at their own size at most."""
+"""Photographs are enlarged to twice their size only if that is at most this."""
 
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
 
-class Face(NamedTuple):
-    """A face in a photograph: `box` float32 (4,) x0, y0, x1, y1 and `landmarks` float32 (68, 2), in its pixels."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face:
+    """A face in a photograph, in pixels of the photograph.
+
+    Attributes:
+        box: float32 (4,), left, top, right and bottom.
+        landmarks: float32 (68, 2), x and y, in the iBUG 300-W order.
+    """
 
     box: npt.NDArray[np.float32]
     landmarks: npt.NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        box = ", ".join(f"{value:.1f}" for value in self.box.tolist())
+        return f"Face(box=({box}), landmarks={len(self.landmarks)} points)"
+
 
 class Landmarker:
-    """dlib's frontal face detector and 68-point predictor, loaded once (100 MB) and used for many photographs."""
+    """dlib's frontal face detector and 68-point shape predictor.
+
+    The models take 100 MB of memory. Load them once and use them for many photographs. A pickled `Landmarker` holds
+    only the path of its predictor: the process that unpickles it loads the models when it first uses them.
+
+    Args:
+        predictor: A dlib shape predictor of 68 points; by default the packaged one.
+
+    Raises:
+        UsageError: If the file is not such a model.
+        MaskgenError: If the packaged model is missing.
+
+    Example:
+        >>> landmarker = maskgen.Landmarker()
+        >>> face = landmarker.find(maskgen.decode(Path("face.jpg").read_bytes()))
+        >>> face.landmarks.shape
+        (68, 2)
+    """
 
     def __init__(self, predictor: Path | str | None = None) -> None:
-        """Loads the models. `predictor` is a dlib shape predictor of 68 points; default: the packaged one.
+        self._path = Path(predictor).absolute() if predictor else None
+        _ = self._predict  # loads it, so that a wrong file fails here
 
-        Raises `UsageError` for a file that is no such model, `MaskgenError` where the packaged one is missing.
-        """
-        path = Path(predictor) if predictor else model_path(SHAPE_PREDICTOR)
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path}
+
+    @cached_property
+    def _detect(self) -> Any:
+        return dlib.get_frontal_face_detector()
+
+    @cached_property
+    def _predict(self) -> Any:
+        path = self._path or model_path(SHAPE_PREDICTOR)
         if not path.is_file():
             raise UsageError(f"there is no landmark model {path}; give --predictor a dlib shape predictor file.")
-        self._detect = dlib.get_frontal_face_detector()
         try:
-            self._predict = dlib.shape_predictor(str(path))
+            predictor = dlib.shape_predictor(str(path))
         except RuntimeError:
             raise UsageError(f"{path} is not a dlib shape predictor; give --predictor such a file.") from None
-        points = self._predict(np.zeros((9, 9), np.uint8), dlib.rectangle(0, 0, 8, 8)).num_parts
+        points = predictor(np.zeros((9, 9), np.uint8), dlib.rectangle(0, 0, 8, 8)).num_parts
         if points != 68:
             raise UsageError(f"{path} gives {points} points; --predictor needs a dlib shape predictor of 68 points.")
+        return predictor
 
-    def find(self, image: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None) -> Face | None:
-        """The largest face of a photograph, uint8 (h, w) grey or (h, w, 3) RGB; None where there is none.
+    def find(self, image: Pixels | PillowImage.Image, box: npt.ArrayLike | None = None) -> Face | None:
+        """Finds the largest face of a photograph and its landmarks.
 
-        With `box` (x0, y0, x1, y1 in pixels) nothing is detected and the landmarks are fitted to that face, twice:
-        other detectors' boxes lie otherwise around a face than dlib's, which the predictor was trained on, so the
-        first landmarks give a box like dlib's for the second (it nearly halves the error of loose boxes).
-        Raises `ValueError` for pixels or a box of another kind.
+        With a `box` nothing is detected, and the landmarks are fitted to that face in two passes. Boxes of other
+        detectors lie differently around a face than dlib's, which the predictor was trained on. So the landmarks of
+        the first pass give a box like dlib's for the second, which nearly halves the error of loose boxes.
+
+        Args:
+            image: uint8 (height, width) grey or (height, width, 3) RGB, or a Pillow image of any mode.
+            box: Left, top, right and bottom of a face that is already known, in pixels.
+
+        Returns:
+            The face, or None if no frontal face is found.
+
+        Raises:
+            TypeError: If the image is neither an array nor a Pillow image.
+            ValueError: If the image or the box has another form.
         """
+        image = pixels_of(image)
         if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
             raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width) or (..., 3)")
         if box is not None and not (np.shape(box) == (4,) and (np.abs(np.asarray(box, float)) < 1e6).all()):
@@ -75,10 +125,10 @@ class Landmarker:
         boxes: Sequence[npt.ArrayLike | None],
         step: Callable[[int], AbstractContextManager[object]] = nullcontext,
     ) -> list[Face | None]:
-        """What `find` says of each photograph and its box. Each step for photograph n runs in the context `step(n)`.
+        """The result of `find` for each photograph and its box. The steps for photograph n run in `step(n)`.
 
-        A face's landmarks read some 4 MB here and there in a model of 65 MB. Coming one after the other, they find
-        half of that in the processor's cache; between detection, drawing and encoding they find none of it.
+        The landmarks of a face read about 4 MB, scattered over a model of 65 MB. If they are computed one after the
+        other, half of that is in the processor's cache; between detection, drawing and encoding, none of it is.
         """
         greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
         found: list[npt.NDArray[np.float32] | None] = []
@@ -98,7 +148,7 @@ class Landmarker:
         return faces
 
     def detect(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
-        """The box of the largest face: float32 (4,) x0, y0, x1, y1 in pixels, which may reach beyond the frame."""
+        """The box of the largest face, float32 (4,) x0, y0, x1, y1 in pixels. It may extend beyond the picture."""
         for side in search_sides(max(grey.shape)):
             copy = _resized(grey, side)
             faces = self._detect(copy, 0)
@@ -110,20 +160,20 @@ class Landmarker:
         return None
 
     def predict(self, grey: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The 68 landmarks, float32 (68, 2) pixels, of the face in a box. dlib answers in whole pixels."""
+        """The 68 landmarks of the face in a box, float32 (68, 2) in pixels. dlib gives whole pixels."""
         shape = self._predict(grey, dlib.rectangle(*np.rint(np.asarray(box)).astype(int).tolist()))
         return points_of(shape.parts())
 
 
 def points_of(parts: dlib.points) -> npt.NDArray[np.float32]:
-    """dlib's points as float32 (n, 2), x and y. Read from their text, "points[(10, 56), (-3, 72)]", in which dlib
-    writes all of them at once: a sixth of the time of asking each point for its x and its y."""
+    """dlib's points as float32 (n, 2), x and y. They are read from their text, "points[(10, 56), (-3, 72)]", which
+    takes a sixth of the time of reading x and y of each point."""
     text = str(parts).removeprefix("points[(").removesuffix(")]").replace("), (", ",")
     return np.fromstring(text, dtype=np.int64, sep=",").reshape(-1, 2).astype(np.float32)
 
 
 def detector_box(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The box, (4,) pixels, that dlib's detector would put around 68 landmarks: a square of 1.07 times their extent,
+    """The box, (4,) in pixels, that dlib's detector would give for 68 landmarks: a square of 1.07 times their extent,
     centred 12 % of their height above the middle (means over 88 faces)."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     width, height = np.maximum(high - low, 1).astype(np.float64)
@@ -135,8 +185,8 @@ def detector_box(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 def search_sides(longer_side: int) -> list[int]:
     """The longer sides, in pixels, of the copies of a photograph that are searched in turn until a face is found.
 
-    After the first small copy they are the photograph's own size, its halves and its doubles: so a photograph in
-    which dlib finds a face at full size never ends without one.
+    After the first small copy they are the photograph's own size, its halves and its doubles. So no face is missed
+    that dlib finds at full size.
     """
     sides = [longer_side]
     while sides[0] >= 3 * FIRST_SIDE:
@@ -148,9 +198,9 @@ def search_sides(longer_side: int) -> list[int]:
 
 
 def model_path(name: str) -> Path:
-    """A model file that the package face_recognition_models carries, found without importing it.
+    """A model file of the package face_recognition_models, found without importing it.
 
-    (Importing it needs pkg_resources, which new Pythons lack.) Raises `MaskgenError` where it is missing.
+    (Importing it needs pkg_resources, which new Pythons lack.) Raises `MaskgenError` if it is missing.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     for folder in (spec.submodule_search_locations or []) if spec else []:

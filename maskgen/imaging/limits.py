@@ -31,8 +31,8 @@ MAX_EXIF_BYTES = 1 << 20
 MAX_JPEG_SEGMENTS = 1 << 16
 """Segments of a JPEG file, each of which is read by a step in Python."""
 
-MAX_READS = 1 << 24
-"""Reads of a file, and samples of a format, that Pillow decodes by steps in Python: about 10 seconds of them."""
+MAX_READS = 1 << 23
+"""Reads of a file, and samples of a format, that Pillow decodes by steps in Python: some 20 seconds of them."""
 
 MAX_COMMENTS = 1_000
 """Comments of a plain PNM file. Pillow copies a megabyte for each."""

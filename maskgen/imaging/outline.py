@@ -18,25 +18,39 @@ from .variants import VARIANTS
 Points = npt.NDArray[np.float64]
 
 SAGITTA = 0.01
-"""Pixels by which the polygon that stands for an ellipse may lie inside it."""
+"""Largest distance in pixels between an ellipse and the polygon that approximates it."""
 
-FARTHEST = 100_000
-"""Pixels from the origin within which an outline must lie: no JPEG is larger, and the cost grows with the outline."""
+MAX_COORDINATE = 100_000
+"""Largest coordinate of an outline, in pixels: no JPEG is larger, and the cost grows with the outline."""
 
 _JAW = slice(1, 16)
 _NOSE_BASE = [35, 34, 33, 32, 31]
 
 
 class Undrawable(Exception):
-    """The face is turned so far that the mask has no outline; the text says why, for the reject's detail."""
+    """The face is turned so far that a mask has no outline. The message says why."""
 
 
 def outline(landmarks: npt.ArrayLike, variant: str) -> Points:
-    """The closed outline of one mask variant.
+    """The closed outline of one mask on a face.
 
-    `landmarks` are (68, 2), x and y in pixels. Returns the corners as float64 (n, 2) in pixels, clockwise on the
-    screen's axes or not, never repeated; the last joins the first. Raises `Undrawable` for a face that has no such
-    mask, `ValueError` for an unknown variant or landmarks of another shape.
+    The geometry is that of NISTIR 8311 (Ngan, Grother, Hanaoka 2020).
+
+    Args:
+        landmarks: (68, 2), x and y in pixels, in the iBUG 300-W order.
+        variant: One of `VARIANTS`.
+
+    Returns:
+        The corners, float64 (n, 2), x and y in pixels, in either direction. The last corner joins the first, which is
+        not repeated.
+
+    Raises:
+        Undrawable: If the face is turned so far that it has no such mask.
+        ValueError: If the variant is unknown, or the landmarks have another shape.
+
+    Example:
+        >>> face = maskgen.Landmarker().find(image)
+        >>> corners = maskgen.outline(face.landmarks, "wide_high")
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2):
@@ -91,13 +105,13 @@ def _round(points: Points, coverage: str) -> Points:
 
 
 def _check_place(values: npt.ArrayLike, variant: str) -> None:
-    if not (np.abs(values) <= FARTHEST).all():
-        raise Undrawable(f"{variant}: it lies further than {FARTHEST:,} pixels from the picture")
+    if not (np.abs(values) <= MAX_COORDINATE).all():
+        raise Undrawable(f"{variant}: it lies further than {MAX_COORDINATE:,} pixels from the picture")
 
 
 @lru_cache(maxsize=256)
 def _circle(corners: int) -> Points:
-    """The corners (n, 2) of a polygon in the circle of radius 1."""
+    """The corners (n, 2) of a regular polygon in the unit circle."""
     angle = np.arange(corners) * (2 * np.pi / corners)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     circle.setflags(write=False)

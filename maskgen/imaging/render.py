@@ -13,8 +13,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
 
 from .outline import Points, outline
+from .pixels import pixels_of
 
 Image = npt.NDArray[np.uint8]
 """A photograph: uint8 (height, width, 3), RGB."""
@@ -22,14 +24,14 @@ Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-TOGETHER = 2_000_000
-"""Pixels of outlines that `coverage` treats in one pass (17 bytes a pixel)."""
+MAX_PIXELS_AT_ONCE = 2_000_000
+"""Pixels of outlines that `coverage` processes in one pass (17 bytes a pixel)."""
 
-FINE = 1 << 30
-"""Steps in which places along an edge are counted."""
+STEPS_PER_EDGE = 1 << 30
+"""Positions along an edge are multiples of this fraction of it."""
 
-ONE = 1 << 28
-"""A whole pixel's winding in the whole numbers that `coverage` adds up: exact, however many pieces there are."""
+WINDING_OF_PIXEL = 1 << 28
+"""The winding of a whole pixel in the integers that `coverage` adds up: exact for any number of pieces."""
 
 
 class Cover(NamedTuple):
@@ -40,13 +42,31 @@ class Cover(NamedTuple):
     top: int
 
 
-def draw(image: Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[int]) -> Image:
-    """Draws one mask on a copy of `image`.
+def draw(image: Image | PillowImage.Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[int]) -> Image:
+    """Draws one mask on a copy of a picture.
 
-    `landmarks` are (68, 2) in pixels of `image`, `variant` one of `VARIANTS`, `color` three values 0..255, RGB.
-    What lies outside the picture is cut off. Raises `Undrawable` where the face has no such mask, `ValueError` for
-    pixels, landmarks, a variant or a colour of another kind.
+    The edge of the mask is anti-aliased to the exact share of each pixel covered. Parts outside the picture are cut
+    off.
+
+    Args:
+        image: uint8 (height, width, 3) RGB, or a Pillow image of any mode.
+        landmarks: (68, 2), x and y in pixels of `image`, in the iBUG 300-W order.
+        variant: One of `VARIANTS`.
+        color: Red, green and blue, from 0 to 255.
+
+    Returns:
+        A new picture, uint8 (height, width, 3) RGB.
+
+    Raises:
+        Undrawable: If the face is turned so far that it has no such mask.
+        TypeError: If the image is neither an array nor a Pillow image.
+        ValueError: If the image, the landmarks, the variant or the colour has another form.
+
+    Example:
+        >>> face = maskgen.Landmarker().find(image)
+        >>> masked = maskgen.draw(image, face.landmarks, "wide_high", (158, 207, 240))
     """
+    image = pixels_of(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width, 3)")
     if len(color) != 3 or not all(0 <= value <= 255 for value in color):
@@ -56,14 +76,14 @@ def draw(image: Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[i
 
 
 def paint(image: Image, cover: Cover, color: Sequence[int]) -> Image:
-    """Lays one colour (RGB) over a copy of `image`, as far as each pixel is covered."""
+    """Paints one RGB colour over a copy of `image`, in proportion to the cover of each pixel."""
     return next(paint_each(image, [cover], [color]))
 
 
 def paint_each(image: Image, covers: Iterable[Cover], colors: Iterable[Sequence[int]]) -> Iterator[Image]:
-    """Yields `image` under each cover in its colour: always the same picture, to be used before the next is asked for.
+    """Yields `image` with each cover painted in its colour. It is the same array each time, reused for the next one.
 
-    From one mask to the next only the mask's rows are copied anew.
+    Between two masks only the rows of the first mask are restored.
     """
     painted = image.copy()
     for cover, color in zip(covers, colors, strict=True):
@@ -74,14 +94,14 @@ def paint_each(image: Image, covers: Iterable[Cover], colors: Iterable[Sequence[
 
 
 def _lay(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
-    """Writes the pixels of `image` that a cover touches into `painted`, blended with the colour."""
+    """Writes the covered pixels of `image` into `painted`, blended with the colour."""
     share, left, top = cover
     if not share.size:
         return
     height, width = share.shape
     region = (slice(top, top + height), slice(left, left + width))
-    # Whole numbers, rounded once: a share of 0 gives back the very pixel, a share of 255 the very colour. All
-    # three channels lie in one row, because numpy is slow where the last axis is short.
+    # Integers, rounded once: a share of 0 gives exactly the pixel, a share of 255 exactly the colour. All three
+    # channels lie in one row, because numpy is slow if the last axis is short.
     weight = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB).reshape(height, -1).astype(np.uint16)
     blend = image[region].reshape(height, -1).astype(np.uint16)
     blend *= 255 - weight
@@ -95,8 +115,8 @@ def _lay(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> No
 def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]:
     """The share of each pixel that each polygon covers, inside a picture of `width` x `height` pixels.
 
-    The polygons, (n, 2) in pixels, must not overlap themselves. All of them go through numpy together: six masks
-    cost little more than one. Polygons too large for that (`TOGETHER`) are taken one at a time, to bound memory.
+    The polygons, (n, 2) in pixels, must not overlap themselves. numpy processes all of them together, so that six
+    masks cost little more than one. Polygons beyond `MAX_PIXELS_AT_ONCE` are processed one by one to bound memory.
     """
     # Pixel (i, j) becomes the square [i, i+1] x [j, j+1].
     corners = np.concatenate(polygons) + 0.5
@@ -104,7 +124,7 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     first_corner = np.cumsum(corner_count) - corner_count
     boxes = _boxes(corners, first_corner, width, height)
     w, h = boxes[2:]
-    if len(polygons) > 1 and (w * h).sum() > TOGETHER:
+    if len(polygons) > 1 and (w * h).sum() > MAX_PIXELS_AT_ONCE:
         return [coverage([polygon], width, height)[0] for polygon in polygons]
 
     following = np.arange(1, len(corners) + 1)
@@ -120,7 +140,7 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     inside = (y > 0) & (y < h[of_piece])
     column = x.astype(np.int64)
     cell = np.where(inside, base[of_piece] + y.astype(np.int64) * (w + 1)[of_piece] + column, base[-1])
-    whole = np.rint(dy * ONE)
+    whole = np.rint(dy * WINDING_OF_PIXEL)
     beside = np.rint((column + 1 - x) * whole)
     # Every row ends with a winding of nothing, so one sum may run through all of them. What rounding leaves of it is
     # taken away where the next polygon begins: it must be covered as if it were alone.
@@ -128,7 +148,9 @@ def coverage(polygons: Sequence[Points], width: int, height: int) -> list[Cover]
     cells = np.concatenate([cell, cell + 1, base[1:]])
     change = np.bincount(cells, np.concatenate([beside, whole - beside, -left_over]), base[-1])
     winding = np.cumsum(change[: base[-1]].astype(np.int32), dtype=np.int32)
-    share = cv2.convertScaleAbs(winding, alpha=255 / ONE).ravel() if winding.size else np.zeros(0, np.uint8)
+    share = (
+        cv2.convertScaleAbs(winding, alpha=255 / WINDING_OF_PIXEL).ravel() if winding.size else np.zeros(0, np.uint8)
+    )
     return [
         Cover(share[begin : begin + (columns + 1) * rows].reshape(rows, columns + 1)[:, :columns], x0, y0)
         for begin, (x0, y0, columns, rows) in zip(base.tolist(), boxes.T.tolist(), strict=False)
@@ -158,7 +180,7 @@ def _pieces(start: Points, step: Points) -> tuple[Array, Array, Array, Indices]:
     line = np.arange(len(owner)) + (line - np.cumsum(crossed) + crossed)[owner]
     # Edge 7 is cut 0.3 of the way along at place 7.3, and begins at place 7. Such a sum is exact, for the way is cut
     # down to a whole number of 2^-30: what an edge covers must not depend on how many come before it.
-    way = np.floor((line - a[owner]) / da[owner] * FINE) / FINE
+    way = np.floor((line - a[owner]) / da[owner] * STEPS_PER_EDGE) / STEPS_PER_EDGE
     place = np.concatenate([np.arange(edges), owner % edges + way])
     place.sort()
     edge = np.minimum(place.astype(np.int64), edges - 1)

@@ -1,4 +1,4 @@
-"""What chance decides, as pure functions of seed and source: colours of masks, the one variant."""
+"""Random choices as pure functions of the seed and the source: colours of masks, the random variant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..errors import UsageError
 from .variants import VARIANTS
 
 NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
-"""Light blue, black, white, red: the colours NISTIR 8311 and 8331 test. NIST prints no RGB; these values are ours."""
+"""Light blue, black, white, red: the colours of NISTIR 8311 and 8331. NIST gives no RGB values; these are ours."""
 
 
 def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
-    """The colours, RGB, that the setting `--colors` allows; empty for `random`. Raises `UsageError`."""
+    """The RGB colours of the setting `--colors`; empty for `random`. Raises `UsageError` if it is not valid."""
     if colors == "random":
         return ()
     if colors == "nist":
@@ -27,7 +27,7 @@ def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
 
 
 def color_of(seed: int, source: str, variant: str, colors: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
-    """The colour (RGB) of one photograph's mask: a pure function of the seed, the source's name and the variant."""
+    """The RGB colour of a mask: a pure function of the seed, the name of the photograph and the variant."""
     drawn = digest(seed, "color", variant, source)
     if colors:
         return colors[int.from_bytes(drawn[:8], "big") % len(colors)]
@@ -35,11 +35,11 @@ def color_of(seed: int, source: str, variant: str, colors: tuple[tuple[int, int,
 
 
 def variant_of(seed: int, source: str) -> str:
-    """The one variant that `--variants random` draws for a photograph, each of the six alike."""
+    """The variant that `--variants random` draws for a photograph; all six are equally likely."""
     return VARIANTS[int.from_bytes(digest(seed, "variant", source)[:8], "big") % len(VARIANTS)]
 
 
 def digest(seed: int, purpose: str, *names: str) -> bytes:
-    """16 bytes that stand for chance: another purpose or name gives others that tell nothing of these."""
+    """16 pseudo-random bytes. Different purposes or names give independent ones."""
     text = "\0".join((str(seed), purpose, *names))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,13 +1,13 @@
-"""The names of the six masks, and of the masked pictures that a setting asks for."""
+"""The names of the six masks, and of the masked pictures that the setting `--variants` selects."""
 
 from __future__ import annotations
 
 VARIANTS = ("wide_high", "wide_medium", "wide_low", "round_high", "round_medium", "round_low")
-"""The six masks, {wide, round} x {high, medium, low} coverage, in the order of the shards' columns."""
+"""The six masks, {wide, round} x {high, medium, low} coverage, in the order of the columns of a shard."""
 
 
 def masked_names(variants: str) -> tuple[str, ...]:
-    """The masked pictures of a row, by the setting `--variants`: one called `masked`, or those it lists."""
+    """The names of the masked pictures of a row: `masked` alone for random, otherwise the variants listed."""
     if variants == "random":
         return ("masked",)
     if variants == "all":

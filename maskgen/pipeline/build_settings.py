@@ -1,4 +1,4 @@
-"""Every setting of `maskgen build`: declared, said in one way, and checked."""
+"""Every setting of `maskgen build`: declared, normalised, validated."""
 
 from __future__ import annotations
 
@@ -15,72 +15,77 @@ from ..imaging.seeding import palette
 from ..imaging.variants import VARIANTS
 from ..settings import setting
 from ..sources.kinds import KINDS
-from ..storage.opening import located
+from ..storage.uri import is_uri
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What `maskgen build` is told. Everything but the run-only settings shapes the bytes of the data set."""
+    """The settings of `maskgen build`. All but the run-only settings determine the bytes of the data set."""
 
     src: str = setting(
-        help="Folder or URI (s3://bucket/folder) of identity folders, a VGGFace2 tree, tar shards, Parquet files or a "
-        "RecordIO pack; or one such file, or a pattern such as x-{000000..000012}.tar.",
+        help="Folder or URI (s3://bucket/folder) with identity folders, a VGGFace2 tree, tar shards, Parquet files or "
+        "a RecordIO pack; or one such file, or a pattern such as x-{000000..000012}.tar.",
         metavar="DIR|URI|PATTERN",
         run_only=True,
     )
     out: str | Path = setting(
-        help="Folder of the data set, or a URI such as s3://bucket/smfd; new, empty, or an earlier build.",
+        help="Folder for the data set, or a URI such as s3://bucket/smfd: new, empty, or with an earlier build.",
         metavar="DIR|URI",
         run_only=True,
     )
-    format: str = setting("parquet", help="Shard format.", choices=("parquet", "webdataset", "both"))
+    format: str = setting("parquet", help="Format of the shards.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
         "all",
-        help="Masks of each photograph: all six, random (one drawn, as in the paper), or a list such as "
+        help="Masks for each photograph: all six, random (one drawn at random, as in the paper), or a list such as "
         "wide_high,round_low.",
         metavar="all|random|LIST",
     )
     store: str = setting(
         "rendered",
-        help="Store masked pictures, or the recipe (landmarks and colours) by which readers draw the same pixels.",
+        help="rendered stores the masked pictures; recipe stores landmarks and colours, from which readers draw the "
+        "same pixels.",
         choices=("rendered", "recipe"),
     )
     size: int = setting(
-        224, help="Side of the stored pictures in pixels; 0 keeps each photograph's own size.", low=0, high=8192
+        224, help="Side of the stored pictures in pixels; 0 keeps the size of each photograph.", low=0, high=8192
     )
     fit: str = setting(
         "stretch",
-        help="How a photograph becomes square: stretch it, crop it around the face, or pad it with black.",
+        help="How to make a photograph square: stretch it, crop it around the face, or pad it with black.",
         choices=("stretch", "crop", "pad"),
     )
-    quality: int = setting(95, help="JPEG quality of every stored picture.", low=1, high=100)
+    quality: int = setting(95, help="JPEG quality of the stored pictures.", low=1, high=100)
     colors: str = setting(
         "random",
-        help="Mask colours: random RGB, nist (light blue, black, white, red), or a list such as #ffffff,#000000.",
+        help="Colours of the masks: random RGB, nist (light blue, black, white, red), or a list such as "
+        "#ffffff,#000000.",
         metavar="random|nist|LIST",
     )
     seed: int = setting(0, help="Seed of the colours, the splits and the order.")
     boxes: tuple[Path, ...] = setting(
         (),
-        help="VGGFace2 boxes file (NAME_ID,X,Y,W,H) that replaces detection; may be repeated.",
+        help="Face boxes to use instead of detection, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be "
+        "repeated.",
         metavar="CSV",
     )
-    predictor: Path | None = setting(None, help="dlib shape predictor of 68 points to use instead.", metavar="FILE")
+    predictor: Path | None = setting(
+        None, help="dlib shape predictor of 68 points; by default the packaged one.", metavar="FILE"
+    )
     test_identities: float = setting(
         0.1,
-        help="Share of the identities kept for tests, where the source has no test/ folder.",
+        help="Share of the identities reserved for tests if the source has no test/ folder, from 0 to 1.",
         low=0,
         high=1,
     )
     limit: int | None = setting(
         None,
-        help="Take only the first N photographs of the listing, where test/ comes before train/.",
+        help="Use only the first N photographs of the listing, in which test/ comes before train/.",
         low=1,
         metavar="N",
     )
     shard_size: int | None = setting(
         None,
-        help="Photographs in a shard; by default about a 64th of them, from 32 to 1,000.",
+        help="Photographs in a shard; by default a 64th of them, but 32 to 1,000.",
         low=1,
         high=1_000_000,
         metavar="N",
@@ -88,20 +93,20 @@ class BuildSettings:
     follow_links: bool = setting(False, help="Follow symbolic links in --src.")
     src_kind: str = setting(
         "auto",
-        help="What to take --src for, where it holds more than one kind of source.",
+        help="Kind of --src, needed if it contains more than one kind.",
         choices=KINDS,
         run_only=True,
     )
     identity_field: str | None = setting(
         None,
-        help="Column of a Parquet source, or field of a tar's .json, that names the person; by default identity, "
-        "label or class.",
+        help="Column of a Parquet source, or field of the .json files of a tar, with the identity; by default "
+        "identity, label or class.",
         metavar="NAME",
         run_only=True,
     )
     image_column: str | None = setting(
         None,
-        help="Column of a Parquet source that holds the photographs; by default found by its type.",
+        help="Column of a Parquet source with the photographs; by default found by its type.",
         metavar="NAME",
     )
     photograph_megabytes: int | None = setting(
@@ -119,23 +124,27 @@ class BuildSettings:
         run_only=True,
     )
     workers: int | None = setting(
-        None, help="Worker processes; by default one for each core that may be used.", low=1, high=4096, run_only=True
+        None,
+        help="Number of worker processes; by default one for each available core.",
+        low=1,
+        high=4096,
+        run_only=True,
     )
     engine: str = setting(
         "joblib",
-        help="Where shards run: in joblib's worker processes, in Dask's, or in this process.",
+        help="Where the work runs: in worker processes of joblib, on a Dask cluster, or in this process.",
         choices=("joblib", "dask", "serial"),
         run_only=True,
     )
     address: str | None = setting(
         None,
-        help="Dask scheduler whose workers make the shards; by default --engine dask starts workers on this machine.",
+        help="Dask scheduler to use; by default --engine dask starts workers on this machine.",
         metavar="tcp://HOST:PORT",
         run_only=True,
     )
     overwrite: bool = setting(
         False,
-        help="Remove an earlier build in --out first, unless it is this very one: then go on with it.",
+        help="Delete a different earlier build in --out first; the same build is resumed.",
         run_only=True,
     )
 
@@ -150,19 +159,21 @@ class BuildSettings:
         return palette(self.colors)
 
     def __post_init__(self) -> None:
-        """A leading ~ is the home folder: shells leave it where a word begins otherwise, as in --out=~/smfd."""
+        """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd."""
         for name, kind in (("src", str), ("out", type(self.out))):
             given = getattr(self, name)
             if not isinstance(given, str | Path):
-                continue  # the check of settings tells
+                continue  # `check` reports it
             if not str(given):
                 raise UsageError(f"--{name} is empty; give a folder or a URI.")
             object.__setattr__(self, name, kind(os.path.expanduser(given)))
 
 
-def normal(build: BuildSettings) -> BuildSettings:
-    """The same settings as they are said once: absolute paths, which Python callers may give as text, and names as one
-    text without white space, which they may give as a list."""
+def normalised(build: BuildSettings) -> BuildSettings:
+    """The same settings in canonical form: absolute paths (Python callers may give text), and names as one text without
+    white space (they may give a list)."""
+    from ..storage.opening import located  # loads pyarrow, which `maskgen build --help` does not need
+
     boxes = (build.boxes,) if isinstance(build.boxes, str | Path) else build.boxes
     return replace(
         build,
@@ -177,18 +188,18 @@ def normal(build: BuildSettings) -> BuildSettings:
 
 def _absolute(src: str | Path) -> str:
     """A source as an absolute path, or as the URI that it is."""
-    return str(src) if "://" in str(src) else str(Path(src).resolve())
+    return str(src) if is_uri(str(src)) else str(Path(src).resolve())
 
 
 def _list(names: Any) -> Any:
-    """Names as one text; what is neither text nor a list of it is left for the check of settings to tell."""
+    """Names as one text. Any other type is returned as it is, and `check` reports it."""
     if isinstance(names, list | tuple):
         names = ",".join(map(str, names))
     return ",".join(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
 
 def check(build: BuildSettings) -> None:
-    """Raises `UsageError` for a setting that cannot be, in one sentence that names the option."""
+    """Raises `UsageError` for a value that is not valid, in one sentence that names the option."""
     settings.check(build)
     if build.variants != "random":
         names = build.masked_names

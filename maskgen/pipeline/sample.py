@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ..dataset.record import Sample
+from ..dataset.record import Row
 from ..errors import Rejected
 from ..imaging import seeding
 from ..imaging.decode import decode_with_warnings, noted
@@ -31,7 +31,7 @@ GROUP_BYTES = 32 << 20
 """A group ends early where its photographs, decoded, reach this size: workers stay small."""
 
 
-def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Sample:
+def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Row:
     """Makes the sample of one photograph from its file's bytes and its row of the plan.
 
     Raises `Rejected` with a reason of `decode`, or `no_face`, `cut_by_frame`, `not_frontal`, `too_large`.
@@ -44,7 +44,7 @@ def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, land
 
 def make_samples(
     photographs: Iterable[tuple[dict[str, Any], bytes | Rejected]], build: BuildSettings, landmarker: Landmarker
-) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     """What `make_sample` makes of each photograph or why it cannot, in their order, with the row of the plan.
 
     A photograph is its row of the plan and its file's bytes; one rejected before stays so.
@@ -85,7 +85,7 @@ def _decoded(row: dict[str, Any], data: bytes | Rejected, build: BuildSettings) 
 
 def _make_group(
     group: list[_Decoded], build: BuildSettings, landmarker: Landmarker, limit: TimeLimit
-) -> Iterator[tuple[dict[str, Any], Sample | Rejected]]:
+) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     usable = [(one.row, one.image) for one in group if not isinstance(one.image, Rejected)]
     found = landmarker.find_all(
         [image for _, image in usable],
@@ -94,7 +94,7 @@ def _make_group(
     )
     faces = iter(found)
     for row, image, said in group:
-        made: Sample | Rejected
+        made: Row | Rejected
         if isinstance(image, Rejected):
             made = image
         else:
@@ -106,7 +106,7 @@ def _make_group(
         yield row, made
 
 
-def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Sample:
+def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Row:
     """The sample of a decoded photograph.
 
     Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
@@ -140,7 +140,7 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
         pictures["unmasked"] = _encode(bgr, build.quality)
         painted = paint_each(bgr, coverage(outlines, width, height), [colors[name][::-1] for name in masks])
         pictures |= {name: _encode(picture, build.quality) for name, picture in zip(masks, painted, strict=True)}
-    return Sample(
+    return Row(
         planned["key"],
         planned["source"],
         planned["identity"],

@@ -125,7 +125,7 @@ def planned_rows(task: ShardTask, storage: Storage | None = None) -> list[dict[s
     except (OSError, pa.ArrowException) as error:
         said = short(error).rstrip(".")
         raise MaskgenError(
-            f"the plan in {storage} cannot be read ({said}); run the same command again: it goes on from here."
+            f"the plan in {storage} cannot be read ({said}); run the same command again: it resumes from here."
         ) from None
     if [(row["split"], row["shard"]) for row in rows] != [(task.split, task.shard)] * task.photographs:
         raise MaskgenError(
@@ -155,7 +155,7 @@ def _draw(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -
     with _disk_errors(task, storage), _memory_errors(task), ExitStack() as files:
         planned = [{**row, "problem": problems.get(row["key"], row["problem"])} for row in planned_rows(task, storage)]
         written = {
-            ending: files.enter_context(storage.temporary(markers.shard_name(task.split, task.shard, ending)))
+            ending: files.enter_context(storage.temporary(markers.file_name(task.split, task.shard, ending)))
             for ending in writers.endings(build.format)
         }
         rejects, rows = [], 0
@@ -186,9 +186,9 @@ def _commit(drawn: _Drawn) -> Made:
     with _disk_errors(task, storage), drawn.files:
         if marker["rows"]:  # readers choke on empty shards, so a shard of rejects only is a marker without files
             for ending, path in drawn.written.items():
-                name = markers.shard_name(task.split, task.shard, ending)
+                name = markers.file_name(task.split, task.shard, ending)
                 published[name.rpartition("/")[2]] = storage.publish(path, name)
-        name = markers.shard_name(task.split, task.shard, "json")
+        name = markers.marker_name(task.split, task.shard)
         storage.write(name, files.json_bytes({**marker, "files": published}))
     return Made(marker["photographs"], marker["rows"])
 
@@ -200,7 +200,7 @@ def _disk_errors(task: ShardTask, storage: Storage) -> Iterator[None]:
     except OSError as error:
         raise MaskgenError(
             f"cannot write shard {task.name} in {storage.workplace}: {error.strerror or error}; "
-            "make room or mend the folder and run the same command again: it goes on from here."
+            "make room or fix the folder and run the same command again: it resumes from here."
         ) from None
 
 

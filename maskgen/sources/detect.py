@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..storage.uri import plain
+from ..storage.uri import is_uri, parent, plain
 from .kinds import ENDINGS, kind_of
 from .photograph import utf8
 from .place import Entry, Place, place_of
@@ -53,12 +53,10 @@ def find(src: str, kind: str = "auto") -> Found:
             return Found("folders", place)
         if len(kinds_found) > 1 or (folders and kinds_found != ["recordio"]):
             both = " and ".join([f"{ENDINGS[name]} files" for name in kinds_found] + ["folders"][: bool(folders)])
-            raise UsageError(f"--src {place.shown} holds {both}; say which to take with --src-kind.")
+            raise UsageError(f"--src {place} holds {both}; say which to take with --src-kind.")
         kind = kinds_found[0]
     if not holds.get(kind):
-        raise UsageError(
-            f"--src {place.shown} holds no {ENDINGS[kind]} files; give their folder, or another --src-kind."
-        )
+        raise UsageError(f"--src {place} holds no {ENDINGS[kind]} files; give their folder, or another --src-kind.")
     return Found(kind, place, _with_splits(holds[kind]))
 
 
@@ -68,19 +66,18 @@ def locate(src: str) -> tuple[Place, list[str] | None]:
     Raises `UsageError` where it is a local file of another kind.
     """
     if _is_pattern(src):
-        path, mark, options = src.partition("?") if "://" in src else (src, "", "")
+        path, mark, options = src.partition("?") if is_uri(src) else (src, "", "")
         fixed = path[: _first_range(path)]
         folder, slash, _ = fixed.rpartition("/")
         place = place_of((folder or slash or ".") + mark + options)
         return place, [name[len(folder) + len(slash) :] for name in expanded(path)]
     place = place_of(src)
-    if kind_of(place.root) and not place.is_folder():
-        folder, _, name = place.root.rpartition("/")
-        shown = place.shown.rpartition("/")[0]
-        return Place(place.filesystem, folder or "/", shown or "/"), [name]
-    if place.is_local and os.path.exists(place.root) and not os.path.isdir(place.root):
+    if kind_of(str(place)) and not place.is_folder():
+        above, name = parent(src)
+        return place_of(above), [name]
+    if place.is_local and os.path.exists(str(place)) and not os.path.isdir(str(place)):
         raise UsageError(
-            f"--src {place.shown} is a file and none of {', '.join(ENDINGS.values())}; give the folder of identity "
+            f"--src {place} is a file and none of {', '.join(ENDINGS.values())}; give the folder of identity "
             "folders, or such a file, and unpack what is compressed."
         )
     return place, None
@@ -91,11 +88,11 @@ def local_path(src: str) -> str | None:
     place, names = locate(src)
     if not place.is_local:
         return None
-    return place.path(names[0]) if names else place.root
+    return place.path(names[0] if names else "")
 
 
 def _is_pattern(src: str) -> bool:
-    return bool(_RANGE.search(src)) and ("://" in src or not os.path.lexists(src))
+    return bool(_RANGE.search(src)) and (is_uri(src) or not os.path.lexists(src))
 
 
 def _first_range(path: str) -> int:

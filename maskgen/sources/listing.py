@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import folders, parquet, recordio, remote, tars
+from . import folders, remote
+from .containers import CONTAINERS
 from .detect import Found, find
 from .photograph import Photograph
 
@@ -26,18 +27,13 @@ def photographs(
     found = find(str(src), kind)
     if found.kind == "folders":
         if found.place.is_local:
-            return folders.photographs(Path(found.place.root), follow_links)
+            return folders.photographs(Path(str(found.place)), follow_links)
         return remote.photographs(found.place)
     return _contained(found, identity_field, image_column)
 
 
 def _contained(found: Found, identity_field: str | None, image_column: str | None) -> Iterator[Photograph]:
     for name, split in found.containers:
-        if found.kind == "tar":
-            listing = tars.photographs(found.place, name, identity_field)
-        elif found.kind == "parquet":
-            listing = parquet.photographs(found.place, name, identity_field, image_column)
-        else:
-            listing = recordio.photographs(found.place, name)
+        listing = CONTAINERS[found.kind].photographs(found.place, name, identity_field, image_column)
         for photograph in listing:
             yield photograph._replace(official_split=split) if split else photograph

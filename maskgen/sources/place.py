@@ -1,7 +1,7 @@
-"""Where a source lies, on any file system: listing a folder, reading a file, and trying again where a network fails.
+"""Where a source lies: a local folder or a place in an object store, listed and read through the same few calls.
 
-A remote file system's error is never a photograph's fault: it is tried again, and then it ends the build with a
-sentence, so that the same command goes on later and ends in the same bytes.
+A store's error is never a photograph's fault: `storage` repeats the request, and then it ends the build with a
+sentence, so that the same command resumes later and ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -10,26 +10,17 @@ import errno
 import io
 import os
 import stat
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
-
-import pyarrow as pa
-import pyarrow.fs
+from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import MaskgenError, UsageError
-from ..storage.filesystem import filesystem_of
+from ..storage.base import OtherSize
+from ..storage.local import LocalStorage
+from ..storage.object_store import ObjectStorage
+from ..storage.opening import open_storage
 from ..storage.random_access import RandomAccess
-from ..storage.uri import plain
 from .photograph import is_hidden
-
-T = TypeVar("T")
-
-TRIES = 4
-PAUSE = 0.25
-"""Seconds before the second try; each further pause is twice as long."""
 
 _AHEAD = {True: 1 << 16, False: 1 << 22}
 """Bytes that one read of a container fetches at least, by whether it is local."""
@@ -60,86 +51,48 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """A folder on a file system; names of files in it are relative, '/' separated. `shown` is how messages call it."""
+    """A folder or a place in a store; names of files in it are relative, '/' separated."""
 
-    filesystem: pa.fs.FileSystem
-    root: str
-    shown: str
+    storage: LocalStorage | ObjectStorage
+
+    def __str__(self) -> str:
+        return str(self.storage)
 
     @property
     def is_local(self) -> bool:
-        return isinstance(self.filesystem, pa.fs.LocalFileSystem)
+        return isinstance(self.storage, LocalStorage)
 
-    def path(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}" if name else self.root
-
-    def call(self, name: str) -> str:
-        """A file's name for messages."""
-        return f"{self.shown.rstrip('/')}/{name}" if name else self.shown
+    def path(self, name: str = "") -> str:
+        """The name of a file for messages, and for the system if it is local."""
+        return f"{str(self).rstrip('/')}/{name}" if name else str(self)
 
     def entries(self, name: str = "", *, recursive: bool = False) -> list[Entry]:
-        """What lies in a folder and is not hidden, sorted name by name at each level; of a recursive listing only the
-        files.
+        """What lies in a folder and is not hidden, sorted name by name at each level; of a recursive listing, which
+        only stores have, the files.
 
-        Raises `FileNotFoundError` and other errors of the local system as they are, `MaskgenError` of a remote one.
+        Raises `FileNotFoundError` if nothing is there, and other errors of the local system as they are.
         """
-        if self.is_local and not recursive:
+        if isinstance(self.storage, LocalStorage):
             with os.scandir(self.path(name)) as found:
                 return sorted(Entry(entry.name, entry.is_dir(), 0) for entry in found if not is_hidden(entry.name))
-        base = self.path(name)
-        selector = pa.fs.FileSelector(base, recursive=recursive)
-        infos = self.retrying(name, lambda: self.filesystem.get_file_info(selector))
-        entries = [
-            Entry(info.path[len(base.rstrip("/")) + 1 :], info.type == pa.fs.FileType.Directory, info.size or 0)
-            for info in infos
-        ]
-        shown = [entry for entry in entries if not is_hidden(entry.name) and not (recursive and entry.is_folder)]
-        return sorted(shown, key=lambda entry: entry.name.split("/"))
+        listed = self.storage.walk(name) if recursive else self.storage.entries(name)
+        if not listed:  # a store has no empty folders
+            raise FileNotFoundError(self.path(name))
+        entries = [Entry(file, size is None, size or 0) for file, size in listed.items() if not is_hidden(file)]
+        return sorted(entries, key=lambda entry: entry.name.split("/"))
 
     def is_folder(self) -> bool:
         """Whether a folder lies here, and not a file or nothing."""
-        if self.is_local:
-            return os.path.isdir(self.root)
-        info = self.retrying("", lambda: self.filesystem.get_file_info(self.root))
-        return bool(info.type == pa.fs.FileType.Directory)
+        return os.path.isdir(self.path()) if self.is_local else bool(self.storage.entries())
 
     def read(self, name: str, planned_bytes: int) -> bytes:
-        """A whole file of a remote file system. `UsageError` where it is gone or has another size than planned."""
-
-        def action() -> bytes:
-            with self.filesystem.open_input_file(self.path(name)) as file:
-                size = file.size()
-                if size != planned_bytes:
-                    raise changed(self.call(name), size, planned_bytes)
-                data: bytes = file.read(size)
-            if len(data) != size:
-                raise OSError(f"{len(data)} of {size} bytes came")
-            return data
-
+        """A whole file. Raises `UsageError` if it is gone or has another size than planned."""
         try:
-            return self.retrying(name, action)
+            return self.storage.read(name, planned_bytes)
+        except OtherSize as other:
+            raise changed(self.path(name), other.size, planned_bytes) from None
         except FileNotFoundError:
-            raise gone(self.call(name)) from None
-
-    def retrying(self, name: str, action: Callable[[], T]) -> T:
-        """What `action` returns. On a remote file system it is tried again where it fails, but not where a file is
-        missing, which is an answer; in the end `MaskgenError`."""
-        for count in range(1, TRIES + 1):
-            try:
-                return action()
-            except FileNotFoundError:
-                raise
-            except (OSError, pa.ArrowException) as error:
-                if self.is_local:
-                    raise
-                if count == TRIES:
-                    said = " ".join(str(error).split())[:200].rstrip(".")
-                    raise MaskgenError(
-                        f"cannot read {self.call(name)} after {TRIES} tries ({said}); see to the network or the "
-                        "rights and run the same command again: it goes on from here."
-                    ) from None
-                time.sleep(PAUSE * 2 ** (count - 1))
-        raise AssertionError("not reached")
+            raise gone(self.path(name)) from None
 
 
 def gone(name: str) -> UsageError:
@@ -149,10 +102,10 @@ def gone(name: str) -> UsageError:
 
 
 def place_of(folder: str) -> Place:
-    """The place of a folder given as a local path or a URI."""
-    filesystem, root = filesystem_of(folder)
-    local = isinstance(filesystem, pa.fs.LocalFileSystem)
-    return Place(filesystem, root, root if local else plain(folder))
+    """The place of a folder given as a local path or a URI. Raises `UsageError` for a URI that is not one."""
+    storage = open_storage(folder)
+    assert isinstance(storage, LocalStorage | ObjectStorage)
+    return Place(storage)
 
 
 class Container(RandomAccess):
@@ -164,12 +117,16 @@ class Container(RandomAccess):
     def __init__(self, place: Place, name: str, planned_bytes: int | None = None) -> None:
         """Opens it. Raises `UsageError` where it is missing or has another size than planned, else `MaskgenError`."""
         super().__init__()
-        self._place, self._path = place, name
-        self._file: Any = None
-        self.name = place.call(name)
+        self._place = place
+        self.name = place.path(name)
         self._window, self._start = b"", 0
         try:
-            self.size = place.retrying(name, self._open)
+            if place.is_local:
+                self._file: Any = open_regular(self.name)
+                self.size = os.fstat(self._file.fileno()).st_size
+            else:
+                self._file = place.storage.open(name)
+                self.size = self._file.size
         except FileNotFoundError:
             raise (
                 UsageError(f"there is no file {self.name}; check --src.") if planned_bytes is None else gone(self.name)
@@ -188,7 +145,7 @@ class Container(RandomAccess):
         if offset < self._start or end > self._start + len(self._window):
             length = min(max(size, _AHEAD[self._place.is_local]), self.size - offset)
             try:
-                self._window = self._place.retrying(self._path, lambda: self._read(offset, length))
+                self._window = self._read(offset, length)
             except OSError as error:
                 raise self._unreadable(error) from None
             self._start = offset
@@ -209,25 +166,13 @@ class Container(RandomAccess):
         said = error.strerror or " ".join(str(error).split())
         return MaskgenError(f"cannot read {self.name} ({said}); mend that and run the same command again.")
 
-    def _open(self) -> int:
-        if self._place.is_local:
-            self._file = open_regular(self._place.path(self._path))
-            return os.fstat(self._file.fileno()).st_size
-        self._file = self._place.filesystem.open_input_file(self._place.path(self._path))
-        return int(self._file.size())
-
     def _read(self, offset: int, length: int) -> bytes:
-        try:
-            if self._file is None:
-                self._open()
-            self._file.seek(offset)
-            data: bytes = self._file.read(length)
-            if len(data) != length:
-                raise OSError(f"{len(data)} of {length} bytes came at byte {offset}")
-        except (OSError, pa.ArrowException):
-            if not self._place.is_local:
-                self._file = None  # a new connection for the next try
-            raise
+        if not self._place.is_local:
+            return bytes(self._file.at(offset, length))
+        self._file.seek(offset)
+        data: bytes = self._file.read(length)
+        if len(data) != length:
+            raise OSError(f"{len(data)} of {length} bytes came at byte {offset}")
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
@@ -237,7 +182,5 @@ class Container(RandomAccess):
             raise self.damaged("it points before its own beginning") from None
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
         super().close()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ..errors import Rejected
-from . import folders, recordio, tars
+from . import folders
+from .containers import CONTAINERS
 from .detect import locate
 from .kinds import kind_of
-from .parquet import Rows
 from .place import Container
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ class Reader:
         self._image_column = image_column
         self._container: Container | None = None
         self._name = ""
-        self._rows: Rows | None = None
+        self._read: Callable[[int, int], bytes]
 
     def each(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes | Rejected]]:
         """Each row of the plan with its photograph's bytes, or with why there are none. Remote files are fetched a few
@@ -72,26 +72,15 @@ class Reader:
         name, size = row.get("container", ""), row["bytes"]
         if not name:
             if self._place.is_local:
-                return folders.read(Path(self._place.root), row["source"], size)
+                return folders.read(Path(str(self._place)), row["source"], size)
             return self._place.read(row["source"], size)
-        container = self._opened(name, row["container_bytes"])
-        kind, offset = kind_of(name), row["offset"]
-        if kind == "tar":
-            return tars.read(container, offset, size)
-        if kind == "recordio":
-            return recordio.read(container, offset, size)
-        if self._rows is None:
-            self._rows = Rows(container, self._image_column)
-        return self._rows.read(offset, size)
-
-    def _opened(self, name: str, planned_bytes: int) -> Container:
         if self._container is None or self._name != name:
             self.close()
-            self._container, self._name = Container(self._place, name, planned_bytes), name
-        return self._container
+            self._container, self._name = Container(self._place, name, row["container_bytes"]), name
+            self._read = CONTAINERS[str(kind_of(name))].reader(self._container, self._image_column)
+        return self._read(row["offset"], size)
 
     def close(self) -> None:
-        self._rows = None
         if self._container is not None:
             self._container.close()
             self._container = None

@@ -26,7 +26,7 @@ def photographs(place: Place) -> Iterator[Photograph]:
         top = place.entries()
     except FileNotFoundError:
         raise UsageError(
-            f"cannot read --src {place.shown}: No such file or directory; give a folder of identity folders."
+            f"cannot read --src {place}: No such file or directory; give a folder of identity folders."
         ) from None
     inside = functools.cache(place.entries)
 
@@ -34,7 +34,7 @@ def photographs(place: Place) -> Iterator[Photograph]:
         return any(entry.is_folder for entry in inside(name))
 
     folders = [entry.name for entry in top if entry.is_folder]
-    if not is_split(place.shown, folders, holds_folders, lambda name: _first_in(place, name)):
+    if not is_split(str(place), folders, holds_folders, lambda name: _first_in(place, name)):
         yield from _listed(place, "", top)
         return
     for entry in top:

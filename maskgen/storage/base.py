@@ -11,6 +11,14 @@ LOCK = ".maskgen-lock"
 """What tells two builds of one data set from each other: held by the system in a folder, a lease in a store."""
 
 
+class OtherSize(Exception):
+    """A file has another size than the one that was asked for; `size` is what it has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it has {size} bytes")
+        self.size = size
+
+
 class Storage(Protocol):
     """The files of one data set by their names in it ("train/00000.parquet"); `str` of it is for sentences.
 
@@ -28,8 +36,8 @@ class Storage(Protocol):
     def prepare(self) -> None:
         """Makes what must be there before the first file."""
 
-    def read(self, name: str) -> bytes:
-        """A small file."""
+    def read(self, name: str, size: int | None = None) -> bytes:
+        """A whole file. Raises `OtherSize` if `size` is given and the file has another one."""
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """Small files in the order of their names; None for one that cannot be read."""

@@ -14,7 +14,8 @@ import pyarrow.fs
 
 from ..errors import MaskgenError
 from . import files
-from .base import LOCK
+from .base import LOCK, OtherSize
+from .lock import exclusive
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,11 @@ class LocalStorage:
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
+    def read(self, name: str, size: int | None = None) -> bytes:
+        with (self.folder / name).open("rb") as file:
+            if size is not None and (found := os.fstat(file.fileno()).st_size) != size:
+                raise OtherSize(found)
+            return file.read()
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         for name in names:
@@ -67,7 +71,9 @@ class LocalStorage:
         return (self.folder / name).exists()
 
     def write(self, name: str, data: bytes) -> None:
-        files.write(self.folder / name, data)
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        files.write(path, data)
 
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
@@ -96,21 +102,16 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
-        """The system lets go of it when the process ends, however it ends."""
-        try:
-            import fcntl
-        except ImportError:  # Windows has no flock; markers and atomic names still keep the data whole
-            yield lambda: None
-            return
-        with (self.folder / LOCK).open("wb") as file:
+        with contextlib.ExitStack() as stack:
+            busy = f"another build is at work in {self}; wait for it or stop it first."
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MaskgenError(f"another build is at work in {self}; wait for it or stop it first.") from None
+                stack.enter_context(exclusive(self.folder / LOCK, busy))
             except OSError as error:
+                if error.filename is not None:  # it is about the file, not about its lock
+                    raise
                 raise MaskgenError(
                     f"{self} cannot be locked against other builds ({error.strerror}); give --out a folder on a disk "
-                    "of this machine, or mend the locks of that file system."
+                    "of this machine, or fix the locks of that file system."
                 ) from None
             yield lambda: None
 

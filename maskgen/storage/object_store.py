@@ -1,4 +1,4 @@
-"""An object store as the place of a data set: objects appear whole, and questions are put again where that helps."""
+"""An object store as a place of files: an object appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,20 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
-import pyarrow as pa
-import pyarrow.fs
+from typing import Any, ClassVar
 
 from ..errors import MaskgenError
 from . import files, lease
-from .base import LOCK
-from .filesystem import FINAL, filesystem_of, refusal, silence
+from .base import LOCK, OtherSize
+from .client import ask, parse
 from .local import LocalStorage
 from .random_access import RandomAccess
 from .uri import plain, redacted
-
-T = TypeVar("T")
 
 READ_AT_ONCE = 16
 """Small objects that are fetched side by side: each costs a round trip and hardly any bytes."""
@@ -60,13 +55,16 @@ class ObjectStorage:
         if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
             raise MaskgenError(f"{self.workplace} is no folder of yours; remove it or set TMPDIR to another folder.")
 
-    def read(self, name: str) -> bytes:
-        # Twice, until two answers agree: where an answer ends in its headers, Arrow gives as many bytes as were asked
-        # for, of whatever the memory held. Large files have checksums of their own: of pages, or in their markers.
-        before, data = self.open(name).read(), self.open(name).read()
-        while data != before:
-            before, data = data, self.open(name).read()
-        return data
+    def read(self, name: str, size: int | None = None) -> bytes:
+        path = self._path(name)
+
+        def get(client: Any) -> bytes:
+            answer = client.get(path)
+            if size is not None and answer.meta["size"] != size:
+                raise OtherSize(answer.meta["size"])
+            return bytes(answer.bytes())
+
+        return ask(self.uri, get)
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         def read(name: str) -> bytes | None:
@@ -85,16 +83,30 @@ class ObjectStorage:
         return io.BufferedReader(self.open(name), PIECE)
 
     def entries(self, folder: str = "") -> dict[str, int | None]:
-        selector = pa.fs.FileSelector(self._path(folder), allow_not_found=True)
-        found = self.ask(lambda filesystem: filesystem.get_file_info(selector), bool)
-        return {info.base_name: info.size if info.is_file else None for info in found}
+        path = self._path(folder)
+        found = ask(self.uri, lambda client: client.list_with_delimiter(path or None))
+        names: dict[str, int | None] = {
+            _base(item["path"]): item["size"] for item in self._objects(found["objects"], path)
+        }
+        return names | {_base(name): None for name in found["common_prefixes"]}
+
+    def walk(self, folder: str = "") -> dict[str, int]:
+        """Every object below a folder, at any depth, by its name relative to it, with its size."""
+        path = self._path(folder)
+        found = ask(self.uri, lambda client: [item for chunk in client.list(path or None) for item in chunk])
+        return {item["path"][len(path) :].lstrip("/"): item["size"] for item in self._objects(found, path)}
+
+    @staticmethod
+    def _objects(found: Iterable[Any], folder: str) -> list[Any]:
+        """Objects but those that some clients leave in the place of a folder: empty ones of its own name."""
+        return [item for item in found if item["path"] != folder]
 
     def size(self, name: str) -> int:
         path = self._path(name)
-        info = self.ask(lambda filesystem: filesystem.get_file_info(path), lambda info: info.size != 0)
-        if not info.is_file:
-            raise FileNotFoundError(f"{self}/{name} is missing")
-        return int(info.size)
+        try:
+            return int(ask(self.uri, lambda client: client.head(path))["size"])
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self}/{name} is missing") from None
 
     def sha256(self, name: str) -> str:
         return str(self._read_back(name)["sha256"])
@@ -106,7 +118,8 @@ class ObjectStorage:
             return False
 
     def write(self, name: str, data: bytes) -> None:
-        self._put(name, pa.py_buffer(data))
+        path = self._path(name)
+        ask(self.uri, lambda client: client.put(path, data))
 
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
@@ -116,8 +129,8 @@ class ObjectStorage:
 
     def publish(self, written: Path, name: str) -> dict[str, Any]:
         size, digest = written.stat().st_size, files.sha256(written)
-        with pa.memory_map(str(written)) as file:
-            self._put(name, file.read_buffer())
+        path = self._path(name)
+        ask(self.uri, lambda client: client.put(path, written))  # in parts if it is large, put together at the end
         found = self._read_back(name)
         if found != {"bytes": size, "sha256": digest}:
             raise MaskgenError(
@@ -126,11 +139,11 @@ class ObjectStorage:
         return found
 
     def remove(self, name: str) -> None:
-        self.ask(lambda filesystem: filesystem.delete_file(self._path(name)))
+        path = self._path(name)
+        ask(self.uri, lambda client: client.delete(path))
 
     def remove_folder(self, name: str) -> None:
-        """A store has no folders. Arrow leaves an empty object in the place of one, which costs and hurts nothing;
-        deleting it would delete whatever somebody puts beside it meanwhile."""
+        """A store has no folders."""
 
     def leftovers(self, inside: Iterable[str] = ()) -> list[Path]:
         return files.leftovers(self.workplace, inside)
@@ -145,8 +158,7 @@ class ObjectStorage:
         return lease.hold(self, LOCK)
 
     def _path(self, name: str) -> str:
-        root = filesystem_of(self.uri)[1]
-        return f"{root}/{name}" if name else root
+        return "/".join(filter(None, (parse(self.uri).prefix, name)))
 
     def _read_back(self, name: str) -> dict[str, Any]:
         file, digest = self.open(name), hashlib.sha256()
@@ -154,51 +166,19 @@ class ObjectStorage:
             digest.update(piece)
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
-    def _put(self, name: str, data: pa.Buffer) -> None:
-        # All the bytes are at hand before the stream is opened: leaving its context, on an error too, is a commit.
-        # Arrow sends up to 10 MB in one PUT, more in parts; parts that did not all arrive are never put together.
-        def put(filesystem: pa.fs.FileSystem) -> None:
-            with filesystem.open_output_stream(self._path(name)) as file:
-                file.write(data)
-
-        self.ask(put)
-
-    def ask(self, question: Callable[[pa.fs.FileSystem], T], likely: Callable[[T], bool] = lambda _: True) -> T:
-        """Puts a question to the store: again where the client, which has patience of its own, was misled.
-
-        It takes an answer that ends in its headers for a whole one, and so an upload without its receipt, an object
-        without its size, a listing without names. An answer that is not `likely` is believed the third time.
-        """
-        for again in (True, True, False):
-            try:
-                answer = question(filesystem_of(self.uri)[0])
-                if not again or likely(answer):
-                    return answer
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                if not again or FINAL.search(str(error)):
-                    raise (refusal(self.uri, error) or silence(self.uri, error)) from None
-        raise AssertionError
-
 
 class StoredFile(RandomAccess):
-    """An object to read at any position. A read that Arrow finds short is asked for again.
-
-    One that it takes for whole, though the answer was cut in its headers, is for callers to notice; see
-    `ObjectStorage.read`.
-    """
+    """An object to read at any position; every read is of the object that was opened, or an error."""
 
     def __init__(self, store: ObjectStorage, path: str) -> None:
-        self._store = store
-        self._file = store.ask(lambda filesystem: filesystem.open_input_file(path), lambda file: file.size() > 0)
-        self.size = self._file.size()
+        self._uri, self._path = store.uri, path
+        found = ask(store.uri, lambda client: client.head(path))
+        self.size, self._tag = int(found["size"]), found["e_tag"]
 
     def at(self, offset: int, size: int) -> bytes:
-        def read(_: pa.fs.FileSystem) -> bytes:
-            data: bytes = self._file.read_at(size, offset)
-            if len(data) != size:
-                raise OSError(f"an answer ended after {len(data)} of {size} bytes")
-            return data
+        options: Any = {"range": (offset, offset + size)} | ({"if_match": self._tag} if self._tag else {})
+        return ask(self._uri, lambda client: bytes(client.get(self._path, options=options).bytes()))
 
-        return self._store.ask(read)
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..errors import UsageError
 from .base import Storage
-from .filesystem import filesystem_of
+from .client import parse
 from .local import LocalStorage
 from .object_store import ObjectStorage
 from .uri import HALF_URI, is_uri
@@ -20,7 +22,13 @@ def open_storage(place: Path | str) -> Storage:
             raise UsageError(f"{text} lost a slash, as a Path does to a URI; give the URI as text.")
         return LocalStorage(Path(text))
     if text.lower().startswith("file://"):
-        return LocalStorage(Path(filesystem_of(text)[1]))
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost"):
+            raise UsageError(
+                f"cannot open {text}: {parts.netloc!r} is a hostname; give a folder or a URI such as s3://bucket/smfd."
+            )
+        return LocalStorage(Path(url2pathname(parts.path)))
+    parse(text)
     return ObjectStorage(text)
 
 

@@ -33,3 +33,10 @@ def plain(uri: str) -> str:
     if not is_uri(uri):
         return uri
     return redacted(uri).partition("?")[0].replace("***@", "", 1).rstrip("/")
+
+
+def parent(place: str) -> tuple[str, str]:
+    """The folder of a file that a path or a URI names, and the file's name in it; options of a URI stay."""
+    path, mark, options = place.partition("?") if is_uri(place) else (place, "", "")
+    folder, slash, name = path.rpartition("/")
+    return (folder or slash or ".") + mark + options, name

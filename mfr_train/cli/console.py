@@ -1,11 +1,9 @@
-"""What the mfr command shows: progress bars (quiet where there is no terminal) and tables at the end."""
+"""The output of the mfr command: progress bars (only on a terminal) and tables at the end."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-from tqdm import tqdm
 
 from maskgen.cli.table import table
 from maskgen.storage.uri import redacted
@@ -20,7 +18,7 @@ from ..training.train_settings import TrainSettings
 
 
 def train_with_summary(settings: TrainSettings) -> str:
-    """Trains with a progress bar for each stage; returns what came of it. Empty in all processes but the first."""
+    """Trains with a progress bar for each stage, and returns the summary. Only the first process returns text."""
     folder = train(settings)
     return _training(folder, settings.data) if os.environ.get("RANK", "0") == "0" else ""
 
@@ -40,7 +38,7 @@ def _training(folder: Path, data: str) -> str:
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
     return "\n".join(
         [
-            f"{folder} holds {', '.join(made)}, and the last and best {CHECKPOINTS}",
+            f"{folder} holds {', '.join(made)},\n  and the last and best {CHECKPOINTS}",
             "",
             table(head, lines),
             "",
@@ -50,8 +48,7 @@ def _training(folder: Path, data: str) -> str:
 
 
 def eval_with_progress(settings: EvalSettings) -> str:
-    """Measures with a progress bar of pictures; returns the table and where the report lies."""
-    with tqdm(unit=" pictures", desc="embedding", disable=None, leave=False) as bar:
-        report = evaluate(settings, bar.update, bar.reset)
+    """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
+    report = evaluate(settings)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
     return f"{outputs.table(report)}\n\n{report.out} holds {written}"

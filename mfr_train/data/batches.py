@@ -27,7 +27,7 @@ from maskgen import Row
 from maskgen.errors import UsageError
 
 from ..networks.resnet import resized
-from .decoders import AHEAD, Decoder, decoded
+from .decoders import PREFETCHED_PIECES, Decoder, decoded
 
 Ints = npt.NDArray[np.int64]
 Batch = tuple[Tensor, Tensor]
@@ -38,7 +38,7 @@ MAX_LANES = 64
 
 @dataclass(frozen=True)
 class Feed:
-    """What batches are made of. `batch` counts photographs over all processes, `size` is the pictures' side.
+    """The source of batches. `batch` counts photographs over all processes, `size` is the side of the pictures.
 
     Each photograph is drawn once an epoch: masked with probability `masked_share`, then as one of `variants`.
     """
@@ -54,7 +54,7 @@ class Feed:
 
     @property
     def lanes(self) -> int:
-        """How many lanes an epoch has: as many processes x workers as divide it can share the work."""
+        """How many lanes an epoch has: processes x workers must divide it."""
         return math.gcd(self.batch, MAX_LANES)
 
 
@@ -63,9 +63,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
 
-    With `workers` processes decoding; their number is lowered to one that divides this process's lanes. What went
-    before `start` is skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU fetches
-    while this process goes on. Raises `UsageError` where the batch cannot be shared by `world`.
+    `workers` processes decode; their number is lowered to one that divides this process's lanes. Earlier batches are
+    skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU copies in the background.
+    Raises `UsageError` if the batch cannot be shared by `world` processes.
     """
     lanes = feed.lanes
     if lanes % world:
@@ -92,13 +92,13 @@ def _batches(stream: _Stream, workers: int, pin: bool) -> Iterator[Batch]:
     pieces = decoded(stream, workers)
     if not workers:
         yield from ((images.pin_memory(), labels.pin_memory()) for images, labels in pieces) if pin else pieces
-    while workers:  # their pieces come in turn, and side by side they are the batch
+    while workers:  # their pieces come in turn and together are the batch
         images, labels = zip(*islice(pieces, workers), strict=True)
         yield _joined(images, pin), _joined(labels, pin)
 
 
 def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
-    """A copy in memory of its own: the workers fill theirs again."""
+    """A copy in separate memory: the workers reuse theirs."""
     shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
     return torch.cat(pieces, out=torch.empty(shape, dtype=pieces[0].dtype, pin_memory=pin))
 
@@ -121,8 +121,8 @@ class _Stream(Decoder):
         streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
         shape = (each * len(lanes), feed.size, feed.size, 3)
         # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
-        # worker has as many batches as can be on their way, and the one that is being copied, and fills them again.
-        ring = cycle(_shared(shape) for _ in range(AHEAD + 1)) if worker else None
+        # worker reuses a ring of buffers: those that are prefetched, and the one that is being copied.
+        ring = cycle(_shared(shape) for _ in range(PREFETCHED_PIECES + 1)) if worker else None
         while True:
             images = next(ring) if ring else torch.from_numpy(np.empty(shape, np.uint8))
             labels = torch.empty(len(images), dtype=torch.int64)
@@ -143,8 +143,8 @@ def lane_rows(
 ) -> Iterator[tuple[Row, str]]:
     """The endless rows of one lane from position `start`, each with the name of the picture to show.
 
-    Shards whose rows were all taken before `start` are not opened. `shards` are the split's, where they are known:
-    a store is asked for them once and not by each lane.
+    Shards whose rows were all taken before `start` are not opened. `shards` are the split's, if they are known
+    already: the store is then listed once, not once for each lane.
     """
     shards = maskgen.open(feed.data).shards(feed.split) if shards is None else shards
     length = sum(shard.rows for shard in shards) // feed.lanes
@@ -178,11 +178,9 @@ def _numbered(
     A row comes with its number in the lane, and has that one picture: the buffers of all lanes hold many rows.
     """
     begin, end = lane * length, (lane + 1) * length
-    shown: dict[str, str] = {}
 
-    def only(key: str) -> str:
-        name = shown[key] = picture(key, epoch, feed)
-        return name
+    def choose(key: str) -> str:
+        return picture(key, epoch, feed)
 
     first = 0
     for index in np.random.default_rng([feed.seed, epoch]).permutation(len(shards)):
@@ -191,8 +189,8 @@ def _numbered(
         if low < high:
             numbers = (low + np.flatnonzero(when[first + low - begin : first + high - begin] >= done)).tolist()
             if numbers:
-                for number, row in zip(numbers, shard.read(names, numbers, only), strict=True):
-                    yield first + number - begin, row, shown.pop(row.key)
+                for number, (row, name) in zip(numbers, shard.read_chosen(names, choose, numbers), strict=True):
+                    yield first + number - begin, row, name
         first += shard.rows
 
 

@@ -1,4 +1,4 @@
-"""Processes that decode: how they are started, and how what goes wrong in them is said by this one."""
+"""Processes that decode: how they are started, and how their errors are reported by this one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
-AHEAD = 2
-"""Pieces that a process decodes before they are asked for."""
+PREFETCHED_PIECES = 2
+"""Pieces that each process decodes in advance."""
 
-
-MOST = 8
-"""Most processes that decode for one GPU where nobody says how many: it takes no more than they give."""
+MAX_DEFAULT_WORKERS = 8
+"""Largest default number of processes that decode for one GPU: they keep it busy."""
 
 
 class Decoder(IterableDataset[Any]):
-    """What each process does: `pieces` are its part, by `torch.utils.data.get_worker_info`."""
+    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`."""
 
     def pieces(self) -> Iterator[Any]:
         raise NotImplementedError
@@ -33,11 +32,11 @@ class Decoder(IterableDataset[Any]):
         try:
             yield from self.pieces()
         except MaskgenError as error:
-            yield error  # raised here, it would reach the main process with a traceback for its message
+            yield error  # raised here, it would reach the main process with a traceback as its message
 
 
 def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
-    """The pieces of so many processes, taken from each in turn; of this process where they are 0."""
+    """The pieces of so many processes, taken from each in turn; with 0 workers, of this process."""
     if not workers:
         yield from decoder.pieces()
         return
@@ -45,7 +44,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         decoder,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=AHEAD,
+        prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
         multiprocessing_context="spawn",
     )
@@ -57,17 +56,17 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
 
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """One sentence, `MaskgenError`, where a process that decodes or runs dlib's network was killed.
+    """Raises `MaskgenError`, one sentence, if a process that decodes or runs dlib's network was killed.
 
-    PyTorch raises its own error wherever the main process is when it hears of that, so this goes around whatever is
-    done with the pieces, and not only around fetching them.
+    PyTorch raises its own error wherever the main process is at that moment, so this encloses all work with the
+    pieces, and not only fetching them.
     """
     killed = MaskgenError(
-        "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again."
+        "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again."
     )
     try:
         yield
-    except (BrokenProcessPool, ConnectionError, EOFError):  # joblib's, or a pipe from a process that is no more
+    except (BrokenProcessPool, ConnectionError, EOFError):  # joblib's, or a pipe of a process that has ended
         raise killed from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
@@ -76,7 +75,7 @@ def worker_errors() -> Iterator[None]:
 
 
 def _start(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""Features of every picture of a split, computed once by a frozen backbone and kept in memory-mapped files.
+"""Features of every picture of a split, computed once by a frozen backbone and stored in memory-mapped files.
 
 A file lies at CACHE/<backbone>/<data set>/<split>/<picture>.npy, float32 (rows, dim) in the data set's own row
-order, beside a JSON note of what it is and its hash. A file that is not exactly what its note and the caller
-say is refused: it never reaches a training or a measurement.
+order, beside a JSON note with its description and hash. A file that does not match its note and the request exactly is
+refused: it is never used in a training or an evaluation.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from maskgen import Dataset, Row
 from maskgen.errors import MaskgenError
 from maskgen.storage import files
 
-from ..defaults import CACHE, DLIB
+from ..defaults import CACHE
 from ..hardware import cores
 from ..networks.backbone import CHUNK, Backbone, Floats
 from ..networks.backbones import load_backbone
-from .decoders import MOST, worker_errors
+from .decoders import MAX_DEFAULT_WORKERS, worker_errors
 from .one_pass import sweep
 
 VERSION = 1
-"""Of the way pictures become features; another number makes every earlier cache stale."""
+"""Version of how pictures become features; another number makes every earlier cache stale."""
 
 NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
-"""Networks that see the whole picture are not told where the face lies."""
+"""Networks that see the whole picture do not use landmarks."""
 
 Piece = tuple[npt.NDArray[np.int64], Floats]
 """Row numbers (n,) and their features (n, dim)."""
@@ -47,9 +47,10 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class RowIndex:
-    """What the rows of a split are, in the order of their features: keys (N,), labels int32 (N,), identities (N,).
+    """The rows of a split in the order of their features: keys (N,), labels int32 (N,), identities (N,).
 
-    `variants` says what `masked` shows in a data set of random variants; elsewhere it is empty strings.
+    `variants` names the variant of the picture `masked` in a data set of random variants; elsewhere it holds empty
+    strings.
     """
 
     keys: npt.NDArray[np.str_]
@@ -79,14 +80,14 @@ def embed_rows(
 ) -> dict[str, Floats]:
     """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
 
-    What `cache` already has is mapped from there, the rest is computed, kept there, and mapped. `cache=None` keeps
-    nothing. `workers` processes run dlib's network, which uses one core (by default one a core), or decode for others
-    (by default up to `MOST`); the features are the same for any number. Raises `MaskgenError` for a cache that is
-    damaged, cut short, or of other weights or data.
+    What `cache` already holds is mapped from there; the rest is computed, saved there, and mapped. `cache=None` saves
+    nothing. `workers` processes run dlib's network, which uses one core (by default one for each core), or decode for
+    other networks (by default up to `MAX_DEFAULT_WORKERS`); the features are the same for any number. Raises
+    `MaskgenError` if the cache is damaged, truncated, or of other weights or data.
     """
     found: dict[str, Floats] = {}
     for name in names:
-        pieces = _told(partial(_pieces, dataset, backbone, split, name, workers), progress)
+        pieces = _reported(partial(_pieces, dataset, backbone, split, name, workers), progress)
         shape = (dataset.count(split), backbone.dim)
         if cache is None:
             found[name] = np.empty(shape, np.float32)
@@ -109,12 +110,12 @@ def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, na
 def missing(
     dataset: Dataset, backbone: Backbone, split: str, names: Sequence[str], cache: Path | None = CACHE
 ) -> list[str]:
-    """Those of the pictures called `names` whose features `embed_rows` would compute, since no cache has them."""
+    """Those of the pictures called `names` whose features are not in the cache: `embed_rows` would compute them."""
     return [name for name in names if cache is None or not _kept(cache_path(cache, dataset, backbone, split, name))]
 
 
 def _kept(path: Path) -> bool:
-    return path.with_suffix(".json").exists()  # without its note an array was cut off and counts for nothing
+    return path.with_suffix(".json").exists()  # an array without its note is incomplete and does not count
 
 
 def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
@@ -129,12 +130,12 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
 
 
 def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
-    if backbone.input_size is None:
+    if backbone.input_size is None:  # it aligns faces
         yield from _aligned_pieces(dataset, backbone, split, name, workers)
         return
-    workers = min(cores(), MOST) if workers is None else workers
+    decoders = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
     only = partial(_named, name)
-    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, workers):
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders):
         yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
 
 
@@ -145,13 +146,13 @@ def _named(name: str, key: str) -> str:
 def _aligned_pieces(
     dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None
 ) -> Iterator[Piece]:
-    """Of networks that want the face cut out by its landmarks. OpenCV's threads run those of ONNX files; dlib holds
-    Python's lock, so that only processes use more cores: rows travel to them as the JPEGs they are."""
+    """For networks that align faces by their landmarks. OpenCV runs those of ONNX files in threads. For a network that
+    needs processes to use more cores, rows are sent to them as encoded JPEGs."""
     rows = dataset.rows(split, images=(name,))
     groups = iter(lambda: list(islice(rows, CHUNK)), [])
-    if backbone.name == DLIB:
+    if backbone.runs_in_processes:
         run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
-        parts = run(joblib.delayed(_dlib_features)(group, name) for group in groups)
+        parts = run(joblib.delayed(_features_in_process)(backbone.name, group, name) for group in groups)
     else:
         parts = (_features(backbone, group, name) for group in groups)
     first = 0
@@ -160,15 +161,15 @@ def _aligned_pieces(
         first += len(found)
 
 
-def _dlib_features(rows: Sequence[Row], name: str) -> Floats:
-    return _features(load_backbone(DLIB), rows, name)
+def _features_in_process(backbone: str, rows: Sequence[Row], name: str) -> Floats:
+    return _features(load_backbone(backbone), rows, name)
 
 
 def _features(backbone: Backbone, rows: Sequence[Row], name: str) -> Floats:
     return backbone.features([row.image(name) for row in rows], np.stack([row.landmarks for row in rows]))
 
 
-def _told(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:
+def _reported(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:
     with worker_errors():
         for numbers, found in pieces():
             yield numbers, found
@@ -177,7 +178,7 @@ def _told(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> I
 
 
 def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
-    """Puts pieces where they belong; returns how many rows came."""
+    """Writes pieces into their rows; returns how many rows there were."""
     rows = 0
     for numbers, found in pieces:
         array[numbers] = found
@@ -188,7 +189,7 @@ def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
 def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _at_work(path.parent):
+        with _writing_in(path.parent):
             with files.temporary(path) as name:
                 _write_array(name, path, note["shape"], pieces)
                 sha256 = files.sha256(name)
@@ -208,17 +209,18 @@ def _write_array(name: Path, path: Path, shape: tuple[int, int], pieces: Iterabl
         done = _fill(array, pieces)
         array.flush()
         if done != rows:
-            raise MaskgenError(f"{path} got {done} of {rows} rows; `maskgen verify` tells what to mend.")
-    else:  # a zero-length map is no map
+            raise MaskgenError(f"{path} got {done} of {rows} rows; run `maskgen verify` on the data set.")
+    else:  # an empty file cannot be mapped
         with name.open("wb") as file:
             np.save(file, np.empty((0, dim), np.float32))
 
 
 @contextmanager
-def _at_work(folder: Path) -> Iterator[None]:
-    """Says for the time of the block that a process writes in a folder, which others may do, too.
+def _writing_in(folder: Path) -> Iterator[None]:
+    """Holds a shared lock on a folder while this process writes in it; others may write there too.
 
-    Where none does, temporary files there are of a pass that was killed, gigabytes perhaps, and are removed.
+    If no other process does, temporary files in the folder were left by a killed process, perhaps gigabytes, and are
+    removed.
     """
     try:
         import fcntl
@@ -227,7 +229,7 @@ def _at_work(folder: Path) -> Iterator[None]:
         return
     place = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # another process is at work, or the file system has no locks
+        with suppress(OSError):  # another process writes here, or the file system has no locks
             fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in folder.iterdir():
                 if files.is_temporary(path.name):
@@ -240,17 +242,17 @@ def _at_work(folder: Path) -> Iterator[None]:
 
 
 def _open(path: Path, note: dict[str, Any]) -> Floats:
-    advice = f"remove the folder {path.parent} and its features are computed anew."
+    advice = f"remove the folder {path.parent}, and its features are computed again."
     try:
         there = files.parse_json(path.with_suffix(".json").read_bytes())
     except (OSError, ValueError):
         raise MaskgenError(f"features {path} have no readable note; {advice}") from None
     for field, value in note.items():
         if there.get(field) != value:
-            raise MaskgenError(f"features {path} are of another {field} than asked for; {advice}")
+            raise MaskgenError(f"features {path} belong to another {field}; {advice}")
     try:
         if files.sha256(path) != there.get("sha256"):
-            raise MaskgenError(f"features {path} are damaged or cut short; {advice}")
+            raise MaskgenError(f"features {path} are damaged or truncated; {advice}")
         array: Floats = np.load(path, mmap_mode="r" if there["shape"][0] else None)
     except (OSError, ValueError):
         raise MaskgenError(f"features {path} cannot be read; {advice}") from None

@@ -24,8 +24,8 @@ Ints = npt.NDArray[np.int64]
 Piece = tuple[Tensor, Tensor, Tensor]
 """Row numbers in the split, int64 (n,); pictures, uint8 (n, size, size, 3) RGB; labels, int64 (n,)."""
 
-WORTH = 4096
-"""Photographs that make a process worth its start: that takes seconds, in which this one decodes as many."""
+ROWS_PER_WORKER = 4096
+"""Photographs for each process that is started: starting takes seconds, in which this one decodes as many."""
 
 
 def sweep(
@@ -40,11 +40,11 @@ def sweep(
 ) -> Iterator[Piece]:
     """The picture called `only(key)`, one of `names`, of every `world`-th row of each shard from `rank`.
 
-    A piece has `CHUNK` rows at most. With `workers` processes decoding, where there are photographs enough; the pieces
-    are the same ones for any number. Raises `MaskgenError` where a shard is damaged.
+    A piece has `CHUNK` rows at most. Up to `workers` processes decode, if there are enough photographs for them; the
+    pieces are the same for any number. Raises `MaskgenError` if a shard is damaged.
     """
     decoder = _Sweep(dataset, split, names, only, size, rank, world)
-    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // WORTH))
+    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // ROWS_PER_WORKER))
 
 
 class _Sweep(Decoder):
@@ -69,15 +69,15 @@ class _Sweep(Decoder):
         own = slice(worker.id, None, worker.num_workers) if worker else slice(None)
         for shard, end in list(zip(self.shards, ends, strict=True))[own]:
             numbers = range(self.rank, shard.rows, self.world)
-            rows = shard.read(self.names, numbers, self.only)
+            rows = shard.read_chosen(self.names, self.only, numbers)
             for start in range(0, len(numbers), CHUNK):
                 chosen = numbers[start : start + CHUNK]
                 yield self._piece(list(islice(rows, len(chosen))), np.array(chosen) + end - shard.rows)
-            for _ in rows:  # past its last row the reader sees whether the shard was whole
+            for _ in rows:  # past its last row the reader checks that the shard was complete
                 pass
 
-    def _piece(self, rows: list[Row], numbers: Ints) -> Piece:
+    def _piece(self, rows: list[tuple[Row, str]], numbers: Ints) -> Piece:
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for image, row in zip(images, rows, strict=True):
-            image[:] = resized(row.image(self.only(row.key)), self.size)
-        return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row in rows])
+        for image, (row, name) in zip(images, rows, strict=True):
+            image[:] = resized(row.image(name), self.size)
+        return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row, _ in rows])

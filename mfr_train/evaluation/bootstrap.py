@@ -1,8 +1,8 @@
-"""95 % intervals by bootstrap over subjects: what the figures would be had other people been asked.
+"""95 % intervals by bootstrap over subjects: how the figures would vary with other test subjects.
 
 A resample draws as many subjects as there are, with replacement; w_s is how often subject s was drawn. Scores of one
-subject are not independent, so they come and go together: a genuine pair of s weighs w_s, an impostor pair of s and
-t weighs w_s * w_t. All that is needed for this is, once, how many scores of each pair of subjects lie in each bin.
+subject are not independent, so they are resampled together: a genuine pair of s has weight w_s, an impostor pair of s
+and t has weight w_s * w_t. This needs, computed once, how many scores of each pair of subjects lie in each bin.
 
 The bins number at most 8,192 (fewer with very many subjects) and lie closest together where FMR is small. With
 no more distinct scores than bins a resample is exact; otherwise `Intervals.bound` is the most by which binning moved
@@ -21,19 +21,16 @@ import numpy.typing as npt
 from maskgen.errors import MaskgenError
 
 from . import metrics
-from .metrics import Counts, Floats
+from .metrics import Counts, FixedThreshold, Floats
 
 UNITS = 500
 """Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
 
-MOST_BINS, CELLS = 8192, 2**26
+MAX_BINS, MAX_CELLS = 8192, 2**26
 """Bins of a resample, and cells of the table (pairs of subjects) x (bins): 256 MiB of uint32."""
 
-FEWEST = 3
-"""Subjects that an interval needs: of two, the only resample with impostors has both once, a point and no interval."""
-
-FEWEST_RESAMPLES = 100
-"""Resamples that an interval needs: of fewer, its ends are decided by the two or three that lie outermost."""
+MIN_SUBJECTS = 3
+"""An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
 LEVEL = 0.95
 
@@ -59,9 +56,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals of the figures, by name; `bound` of a figure is what binning can have moved it by.
+    """95 % intervals of the figures, by name; `bound` is the most by which binning can have moved a figure.
 
-    `resamples` is how many of those asked for held genuine and impostor scores; without any there is no interval.
+    `resamples` counts the resamples that held genuine and impostor scores; without any there is no interval.
     """
 
     intervals: dict[str, tuple[float, float]]
@@ -84,7 +81,7 @@ def pair_index(one: npt.ArrayLike, other: npt.ArrayLike, count: int) -> Indices:
 def empty_table(counts: Counts, unit_count: int, thresholds: Sequence[float] = ()) -> Table:
     """A table for the scores in `counts`, with edges chosen for them and at fixed `thresholds`."""
     pairs = unit_count * (unit_count + 1) // 2
-    bins = max(16, min(MOST_BINS, CELLS // pairs))
+    bins = max(16, min(MAX_BINS, MAX_CELLS // pairs))
     edges = _edges(counts, bins)
     inner = [threshold for threshold in thresholds if edges[0] < threshold < edges[-1]]
     edges = np.unique(np.concatenate([edges, inner]))
@@ -114,7 +111,7 @@ def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.
 
 
 def intervals(
-    table: Table, counts: Counts, count: int, seed: int, thresholds: dict[str, float] | None = None
+    table: Table, counts: Counts, count: int, seed: int, thresholds: Sequence[FixedThreshold] = ()
 ) -> Intervals:
     """Intervals of all figures from `count` resamples, and of the FNMR at fixed `thresholds`, by their names.
 
@@ -134,14 +131,14 @@ def intervals(
     for g, i in drawings:
         drawn = Counts(table.edges[:-1], g, i, tops)
         try:
-            figures = metrics.figures(drawn)
+            figures = metrics.figures_of(drawn)
         except MaskgenError:
-            continue  # Few subjects: this resample drew one of them again and again.
+            continue  # with few subjects a resample can hold one of them only
         used += 1
         values = plain(figures)
         values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
-        for name, threshold in (thresholds or {}).items():
-            values[name] = metrics.fnmr_at_threshold(drawn, threshold)
+        for fixed in thresholds:
+            values[fixed.name] = metrics.fnmr_at_threshold(drawn, fixed.threshold)
         for name, value in values.items():
             found.setdefault(name, array("d")).append(value)
         for name in ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc"):
@@ -170,17 +167,17 @@ def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Flo
     impostor = np.zeros((len(weights), table.impostor.shape[1]))
     for start in range(0, len(low), _SLICE):
         one, other = low[start : start + _SLICE], high[start : start + _SLICE]
-        # Pairs within a unit are impostors only where units are groups of subjects: they come as often as the group.
+        # Pairs within a unit are impostors only if units are groups of subjects: they weigh as often as the group.
         drawn = weights[:, one] * np.where(one == other, 1, weights[:, other])
         impostor += drawn.astype(np.float64) @ table.impostor[start : start + _SLICE].astype(np.float64)
     return weights.astype(np.float64) @ table.genuine.astype(np.float64), impostor
 
 
 def _edges(counts: Counts, bins: int) -> Floats:
-    """At most `bins` bins over the scores: each distinct score its own where they suffice, else a choice.
+    """At most `bins` bins over the scores: one for each distinct score if that is enough, else a selection.
 
-    Half of the edges are for genuine scores: each of them in a bin of its own, with none but impostors between, or
-    where they are too many, at equal shares. Half are for impostors: at equal shares, and at shares that shrink by a
+    Half of the edges are for genuine scores: each in its own bin, with only impostors between, or if they are too many,
+    at equal shares. Half are for impostors: at equal shares, and at shares that shrink by a
     constant ratio towards the highest scores, where FMR is small.
     """
     above = np.nextafter(counts.scores[-1], np.inf) if counts.tops is None else counts.tops[-1]

@@ -7,27 +7,24 @@ from pathlib import Path
 
 from maskgen.settings import setting
 
-from ..defaults import CACHE, DEVICES
-from .bootstrap import FEWEST_RESAMPLES
-from .measure import EXACT_PAIRS
-from .scenarios import MASKED
+from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, SCENARIOS
 
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class EvalSettings:
-    """What `mfr eval` is told."""
+    """The settings of `mfr eval`."""
 
-    data: str = setting("smfd", help="Data set that `maskgen build` wrote: a folder or a URI.", metavar="DIR")
+    data: str = setting("smfd", help="Data set made by `maskgen build`: a folder or a URI.", metavar="DIR|URI")
     scenario: str = setting(
         ALL,
-        help="What is compared: unmasked with unmasked (U-U), unmasked references with masked probes (U-M), masked "
+        help="What to compare: unmasked with unmasked (U-U), unmasked references with masked probes (U-M), masked "
         "with masked (M-M), or all three.",
-        choices=(*MASKED, ALL),
+        choices=(*SCENARIOS, ALL),
     )
     run: Path | None = setting(
-        None, help="Run folder to measure; by default the newest finished one in runs/.", metavar="DIR"
+        None, help="Run folder to measure; by default the newest finished run in runs/.", metavar="DIR"
     )
     model: str | None = setting(
         None,
@@ -41,26 +38,28 @@ class EvalSettings:
     seed: int = setting(0, help="Seed of the mask drawn for each photograph and of the bootstrap.", low=0)
     bootstrap: int = setting(
         1000,
-        help=f"Resamples of the subjects for the 95 % intervals, at least {FEWEST_RESAMPLES}; 0 for none.",
+        help=f"Resamples of the subjects for the 95 % intervals, at least {MIN_RESAMPLES}; 0 for none.",
         low=0,
         high=1_000_000,
     )
     breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
     exact_pairs: int = setting(
-        EXACT_PAIRS, help="Up to this many pairs, keep every score; beyond, count them in 2^20 bins.", low=0
+        EXACT_PAIRS,
+        help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",
+        low=0,
     )
     out: Path | None = setting(
         None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
     )
-    cache: Path = setting(CACHE, help="Folder where features of pictures are kept.", metavar="DIR", run_only=True)
+    cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
     predictor: Path | None = setting(
-        None, help="dlib shape predictor for aligning the pictures of --protocol.", metavar="FILE"
+        None, help="dlib shape predictor that aligns the pictures of --protocol.", metavar="FILE"
     )
     workers: int | None = setting(
         None,
-        help="Processes that run dlib's network, or decode for another; by default by cores.",
+        help="Worker processes that run dlib's network, or decode pictures for another; by default one for each core.",
         low=0,
         high=4096,
         run_only=True,
     )
-    device: str = setting("auto", help="Where other networks run.", choices=DEVICES, run_only=True)
+    device: str = setting("auto", help="Where networks other than dlib's run.", choices=DEVICES, run_only=True)

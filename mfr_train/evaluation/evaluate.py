@@ -1,44 +1,99 @@
-"""`mfr eval`: embed each picture once, compare all pairs of each scenario, and write what was found."""
+"""`mfr eval`: embeds each picture once, compares all pairs of each scenario, and writes the results."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
-from ..defaults import EVALUATIONS
+from ..defaults import EVALUATIONS, MIN_RESAMPLES
+from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
+from ..notebook import progress_bar
 from . import inputs, metrics, outputs, plots
-from .bootstrap import FEWEST_RESAMPLES
 from .eval_settings import ALL, EvalSettings
 from .inputs import Material
 from .measure import Measured, measure
+from .metrics import FixedThreshold
 from .report import Report, Row
 from .scenarios import MASKED, Pairing
 
 Progress = Callable[[int], object]
-"""Called with a number of pictures: those to embed, or those that have just been."""
+"""Called with a number of pictures: those to embed, or those that were just embedded."""
 
 
-def evaluate(settings: EvalSettings, progress: Progress | None = None, planned: Progress | None = None) -> Report:
+class EvalOptions(TypedDict, total=False):
+    """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
+
+    data: AnyPath
+    scenario: str
+    run: AnyPath | None
+    model: str | None
+    protocol: AnyPath | None
+    split: str
+    seed: int
+    bootstrap: int
+    breakdown: bool
+    exact_pairs: int
+    out: AnyPath | None
+    cache: AnyPath
+    predictor: AnyPath | None
+    workers: int | None
+    device: str
+
+
+def evaluate(
+    settings: EvalSettings | None = None,
+    /,
+    progress: Progress | None = None,
+    planned: Progress | None = None,
+    **options: Unpack[EvalOptions],
+) -> Report:
     """Measures a model on the scenarios of a data set or a protocol table, and writes report, scores and plots.
 
-    `planned` is called once, with the number of pictures that will be embedded, `progress` as they are. An earlier
-    report in the same folder stays until everything is measured. Raises `UsageError` for settings, data or a model
-    that do not fit, `MaskgenError` where there are no genuine or no impostor pairs.
+    An earlier report in the same folder stays until everything is measured. A progress bar shows in a notebook or a
+    terminal unless `progress` is given.
+
+    Args:
+        settings: The settings, or the same by name as `options`, such as `data="smfd", model="dlib"`. By default the
+            newest run under runs/ is measured on `smfd`, on all scenarios. `run` can be a `Run`.
+        progress: Called with the number of pictures that were just embedded.
+        planned: Called once, before, with the number of pictures that will be embedded.
+        **options: The fields of `EvalSettings`.
+
+    Returns:
+        The report, which is also written to its folder, `report.out`.
+
+    Raises:
+        UsageError: If a setting, the data or the model does not fit.
+        MaskgenError: If there are no genuine or no impostor pairs, or a file is damaged or cannot be written.
+
+    Example:
+        >>> report = evaluate(data="smfd", model="dlib", scenario="U-M")  # doctest: +SKIP
+        >>> report["U-M"].eer.interval  # doctest: +SKIP
+        (0.2101, 0.3622)
     """
+    settings = settings_from(EvalSettings, settings, options)
+    if progress is None:
+        with progress_bar(unit=" pictures", desc="embedding", leave=False) as bar:
+            return _evaluate(settings, bar.update, planned or bar.reset)
+    return _evaluate(settings, progress, planned or _ignore)
+
+
+def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> Report:
     declared.check(settings)
-    if 0 < settings.bootstrap < FEWEST_RESAMPLES:
-        raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {FEWEST_RESAMPLES}, or 0 for none.")
-    model = models.load_model(settings.run, settings.model, hardware.device(settings.device))
+    if 0 < settings.bootstrap < MIN_RESAMPLES:
+        raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
+    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
-    material = _material(settings, wanted, model, planned or _ignore, progress or _ignore)
+    material = _material(settings, wanted, model, planned, progress)
     if model.unfinished:
         material.notes.insert(0, model.unfinished)
     out = settings.out or EVALUATIONS / _folder_name(model, material)
@@ -68,7 +123,7 @@ def _ignore(pictures: int) -> None:
 
 
 def _folder_name(model: Model, material: Material) -> str:
-    """MODEL-DATA-HASH, the hash being of the model's numbers and of the data: names alone may be those of others."""
+    """MODEL-DATA-HASH, with a hash of the weights and of the data: names alone are not unique."""
     data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
     digest = hashlib.sha256(f"{model.fingerprint} {material.fingerprint}".encode()).hexdigest()
     return f"{model.name}-{data}-{digest[:8]}"
@@ -84,9 +139,9 @@ def _material(
 
 def _scenarios(
     settings: EvalSettings, material: Material, wanted: list[str], folder: Path
-) -> tuple[list[Row], dict[str, metrics.Rates], dict[str, float]]:
+) -> tuple[list[Row], dict[str, metrics.Rates], tuple[FixedThreshold, ...]]:
     """The rows and curves of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
-    thresholds: dict[str, float] = {}
+    thresholds: tuple[FixedThreshold, ...] = ()
     rows, curves = [], {}
     for scenario, pairing in material.pairings.items():
         comparison, left, right = material.comparison(pairing)
@@ -100,19 +155,19 @@ def _scenarios(
             material.notes.append(f"No thresholds of U-U: {error}")
             continue
         if scenario == "U-U":
-            thresholds = {
-                "fnmr_at_uu_fmr100": found.figures.fmr100.threshold,
-                "fnmr_at_uu_fmr10": found.figures.fmr10.threshold,
-            }
+            thresholds = (
+                FixedThreshold(metrics.FMR100, found.figures.fmr100.threshold),
+                FixedThreshold(metrics.FMR10, found.figures.fmr10.threshold),
+            )
         if scenario in wanted:
-            rows.append(_row(scenario, "", found, {} if scenario == "U-U" else thresholds))
+            rows.append(_row(scenario, "", found, () if scenario == "U-U" else thresholds))
             curves[scenario] = metrics.rates(found.counts)
             outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
     return rows, curves, thresholds
 
 
 def _breakdown(
-    settings: EvalSettings, material: Material, wanted: list[str], thresholds: dict[str, float]
+    settings: EvalSettings, material: Material, wanted: list[str], thresholds: Sequence[FixedThreshold]
 ) -> list[Row]:
     rows = []
     for (scenario, group), pairing in material.parts.items():
@@ -123,21 +178,23 @@ def _breakdown(
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
-def _part(settings: EvalSettings, material: Material, pairing: Pairing, thresholds: dict[str, float]) -> Measured:
+def _part(
+    settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
+) -> Measured:
     comparison, _, _ = material.comparison(pairing)
     return measure(
         comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
     )
 
 
-def _row(scenario: str, group: str, found: Measured, thresholds: dict[str, float]) -> Row:
+def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:
     drift = {
-        name: metrics.Point(
-            threshold,
-            metrics.fmr_at_threshold(found.counts, threshold),
-            metrics.fnmr_at_threshold(found.counts, threshold),
+        fixed: metrics.Point(
+            fixed.threshold,
+            metrics.fmr_at_threshold(found.counts, fixed.threshold),
+            metrics.fnmr_at_threshold(found.counts, fixed.threshold),
         )
-        for name, threshold in thresholds.items()
+        for fixed in thresholds
     }
     few = metrics.few_errors(found.figures)
     return Row(scenario, group, found.figures, found.intervals, few, drift, found.scores is None)

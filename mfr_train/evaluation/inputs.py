@@ -1,4 +1,4 @@
-"""What is compared: the test photographs of a data set, or the pictures of a protocol table, as embeddings."""
+"""The pictures that are compared: test photographs of a data set, or those of a protocol table, as embeddings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..data.feature_cache import embed_rows, missing, row_index
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
 from . import scores
-from .bootstrap import FEWEST
+from .bootstrap import MIN_SUBJECTS
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -53,9 +53,9 @@ class Material:
     """Photographs (N,) with their subjects int (N,), below `subject_count`, and labels for people to read.
 
     `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
-    `embeddings` are those of every photograph's picture of one name, float32 (N, d). `failures` counts the
-    photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data set or
-    table.
+    `embeddings` holds, by the name of a picture, that picture of every photograph, float32 (N, d). `failures` counts
+    the photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data
+    set or table.
     """
 
     name: str
@@ -92,8 +92,8 @@ def from_dataset(
 ) -> Material:
     """The photographs of a split. The pictures that the `wanted` scenarios need are embedded through the feature cache.
 
-    `planned` is told how many pictures that are, less those that the cache has, and `progress` of each that is done.
-    Raises `UsageError` or `MaskgenError` for no data set, no such split, or fewer than two identities.
+    `planned` is called with the number of pictures that are not in the cache, `progress` as they are done. Raises
+    `UsageError` or `MaskgenError` for no data set, no such split, or fewer than two identities.
     """
     dataset, split = maskgen.open(settings.data), settings.split
     if not dataset.count(split):
@@ -118,8 +118,8 @@ def from_dataset(
     planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
     features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
     notes = _singles(np.bincount(subjects)) + _seen([str(name) for name in identities], model)
-    if len(identities) < FEWEST:
-        notes.append(f"{len(identities)} subjects are too few for intervals, which need {FEWEST}.")
+    if len(identities) < MIN_SUBJECTS:
+        notes.append(f"{len(identities)} subjects are too few for intervals, which need {MIN_SUBJECTS}.")
     return Material(
         str(dataset),
         dataset.content,
@@ -137,11 +137,11 @@ def from_dataset(
 def from_protocol(
     path: Path, settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
 ) -> Material:
-    """The pictures of a protocol table as they are; only a backbone that aligns faces looks for landmarks in them.
+    """The pictures of a protocol table, unchanged; landmarks are found only for a backbone that aligns faces.
 
-    Pictures that cannot be read, or have no face to align, are failures: they take part in no comparison, nor do the
-    subjects who have no other. Raises `UsageError` for a table that is none or has nothing for the `wanted` scenarios,
-    and for a file that is not there.
+    Pictures that cannot be decoded, or have no face to align, are failures: they are not compared, and subjects
+    without any other picture are left out. Raises `UsageError` for a file that is not such a table, that has nothing
+    for the `wanted` scenarios, or that names a missing file.
     """
     whole = read_protocol(path)
     if not any(protocol_pairing(scenario, whole) for scenario in wanted):
@@ -173,7 +173,7 @@ def _protocol_features(
     protocol: Protocol, model: Model, predictor: Path | None, progress: Progress
 ) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
     """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
-    landmarker = maskgen.Landmarker(predictor) if model.backbone.input_size is None else None
+    landmarker = maskgen.Landmarker(predictor) if model.backbone.aligns_faces else None
     features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
     usable = np.zeros(len(features), bool)
     failures: Counter[str] = Counter()
@@ -202,7 +202,7 @@ def _protocol_features(
 
 
 def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
-    """The photographs of the split that the data set could not use, by reason."""
+    """The rejected photographs of the split, by reason."""
     try:
         with dataset.storage.open("rejects.parquet") as file:
             table = pq.read_table(file, columns=["split", "reason"]).to_pylist()
@@ -212,17 +212,17 @@ def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
 
 
 def _seen(names: Sequence[str], model: Model) -> list[str]:
-    """A note where the model is known to have been trained on people of these names."""
+    """A note if the model is known to have been trained on people of these names."""
     seen = len(model.identities.intersection(names))
     if not seen:
         return []
-    said = f"{seen} of {len(names)} identities bear names that the model was trained on"
-    return [f"{said}: if they are the same people, this measures what was learned by heart."]
+    known = f"{seen} of {len(names)} identities have names that the model was trained on"
+    return [f"{known}: if they are the same people, this measures what was memorised in training."]
 
 
 def _singles(counts: Indices) -> list[str]:
     single = int((counts == 1).sum())
     if not single:
         return []
-    said = "identity has" if single == 1 else "identities have"
-    return [f"{single} of {len(counts)} {said} one photograph only: it takes part in impostor pairs alone."]
+    have = "identity has" if single == 1 else "identities have"
+    return [f"{single} of {len(counts)} {have} only one photograph, which is compared in impostor pairs alone."]

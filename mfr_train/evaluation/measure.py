@@ -1,7 +1,8 @@
-"""One comparison measured: counts, figures and intervals, exactly where the scores fit, else on the grid."""
+"""Measures one comparison: counts, figures and intervals, from every score or, if there are too many, from bins."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,20 +10,18 @@ import numpy as np
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import EXACT_PAIRS
 from . import bootstrap, metrics, scores
 from .bootstrap import Indices, Intervals, Table
-from .metrics import Counts
+from .metrics import Counts, FixedThreshold
 from .scores import Block, Comparison, Scores, Side
-
-EXACT_PAIRS = 10_000_000
-"""Pairs up to this many are kept as scores: with their positions and the sorting, about 1 GiB."""
 
 _SAMPLE = 2048
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one comparison. `scores` are the genuine and the impostor ones, None where they were binned."""
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned."""
 
     counts: Counts
     figures: metrics.Figures
@@ -35,22 +34,22 @@ def measure(
     subjects: int,
     resamples: int,
     seed: int,
-    thresholds: dict[str, float] | None = None,
+    thresholds: Sequence[FixedThreshold] = (),
     limit: int = EXACT_PAIRS,
 ) -> Measured:
     """Figures of all pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
 
     More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number. `resamples`
-    of the bootstrap may be 0. FNMR gets an interval at each of the fixed `thresholds`, too. Raises `MaskgenError`
-    where there is no genuine or no impostor pair.
+    of the bootstrap may be 0. FNMR gets an interval at each of the fixed `thresholds`, too. Raises `MaskgenError` if
+    there is no genuine or no impostor pair.
     """
     for side in (comparison.reference, comparison.probe):
         if not len(side):
             raise MaskgenError("there is no picture to compare on one side; check the data set or the protocol table.")
     units = bootstrap.units(subjects)
-    fixed = tuple((thresholds or {}).values())
+    fixed = [each.threshold for each in thresholds]
     unit_count = int(units[-1]) + 1
-    if subjects < bootstrap.FEWEST:
+    if subjects < bootstrap.MIN_SUBJECTS:
         resamples = 0
     if comparison.pairs > limit:
         table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if resamples else None
@@ -62,7 +61,7 @@ def measure(
         if table:
             _fill(table, comparison, found, units)
     drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds) if table else None
-    return Measured(counts, metrics.figures(counts), drawn, found)
+    return Measured(counts, metrics.figures_of(counts), drawn, found)
 
 
 def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:

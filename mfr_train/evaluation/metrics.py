@@ -50,29 +50,73 @@ class Rates(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One operating point. `threshold` may be +inf: then no comparison matches."""
+    """One operating point. `threshold` may be +inf: then no comparison matches. As a number it is its FNMR."""
 
     threshold: float
     fmr: float
     fnmr: float
 
+    @property
+    def value(self) -> float:
+        """The FNMR, a share."""
+        return self.fnmr
+
+    def __float__(self) -> float:
+        return self.fnmr
+
+    def __format__(self, spec: str) -> str:
+        return format(self.fnmr, spec) if spec else str(self)
+
 
 class EqualError(NamedTuple):
-    """The equal error rate as an interval and its mean, and the threshold at which they were read."""
+    """The equal error rate as an interval and its mean, and its threshold. As a number it is the mean."""
 
     eer: float
     low: float
     high: float
     threshold: float
 
+    @property
+    def value(self) -> float:
+        """The EER, a share."""
+        return self.eer
+
+    def __float__(self) -> float:
+        return self.eer
+
+    def __format__(self, spec: str) -> str:
+        return format(self.eer, spec) if spec else str(self)
+
+
+@dataclass(frozen=True)
+class FixedThreshold:
+    """The lowest threshold with FMR below `limit` on U-U, as applied to another scenario."""
+
+    limit: float
+    threshold: float
+
+    @property
+    def name(self) -> str:
+        """Its name in report.json: `fnmr_at_uu_fmr100` for a limit of 1 %."""
+        return f"fnmr_at_uu_fmr{round(1 / self.limit)}"
+
 
 @dataclass(frozen=True)
 class Figures:
     """The figures of one set of comparisons. Rates are shares (0.01 is 1 %), not percent.
 
-    `fmr100` and `fmr10` are the lowest FNMR with FMR < 1 % and < 10 %; `nearest_fmr100` is the FNMR where FMR is
-    nearest to 1 %, which may overshoot it. `bounds` says by how much a figure can differ from that of the exact
-    scores: all zero unless the counts were binned.
+    Attributes:
+        genuine: Number of genuine scores.
+        impostor: Number of impostor scores.
+        fmr100: The operating point with the lowest FNMR at an FMR below 1 %.
+        fmr10: The same for an FMR below 10 %.
+        nearest_fmr100: The operating point whose FMR is nearest to 1 %; it may be above.
+        eer: The equal error rate.
+        auc: The area under the ROC curve, 0 to 1.
+        gmean: Mean of the genuine scores.
+        imean: Mean of the impostor scores.
+        bounds: By name, the most by which a figure can differ from that of the exact scores: zero unless the scores
+            were counted in bins.
     """
 
     genuine: float
@@ -142,13 +186,13 @@ def fnmr_nearest_fmr(curve: Rates, target: float) -> Point:
 
 
 def fnmr_at_threshold(counts: Counts, threshold: float) -> float:
-    """FNMR at a threshold fixed elsewhere; exact with bins where the threshold is one of their edges."""
+    """FNMR at a threshold fixed elsewhere; with bins it is exact if the threshold is one of their edges."""
     below = counts.genuine[: np.searchsorted(counts.scores, threshold, side="left")].sum()
     return float(below / counts.genuine.sum())
 
 
 def fmr_at_threshold(counts: Counts, threshold: float) -> float:
-    """FMR at a threshold fixed elsewhere; exact with bins where the threshold is one of their edges."""
+    """FMR at a threshold fixed elsewhere; with bins it is exact if the threshold is one of their edges."""
     above = counts.impostor[np.searchsorted(counts.scores, threshold, side="left") :].sum()
     return float(above / counts.impostor.sum())
 
@@ -168,14 +212,45 @@ def equal_error(curve: Rates) -> EqualError:
 
 
 def auc(counts: Counts) -> float:
-    """P(genuine > impostor) + P(genuine = impostor) / 2: the area under the ROC curve, ties counted half."""
-    genuine, impostor = counts.genuine / counts.genuine.sum(), counts.impostor / counts.impostor.sum()
-    below = np.cumsum(impostor) - impostor
-    return float(genuine @ (below + impostor / 2))
+    """P(genuine > impostor) + P(genuine = impostor) / 2: the area under the ROC curve, ties counted half.
+
+    The Mann-Whitney statistic (Hanley and McNeil, Radiology 143(1), 1982). Counts are added before anything is
+    divided: of whole numbers every sum is exact up to 2^52 pairs. With more pairs rounding could exceed 1, which `min`
+    prevents.
+    """
+    ordered = counts.genuine @ (np.cumsum(counts.impostor) - counts.impostor / 2)
+    return min(float(ordered / (counts.genuine.sum() * counts.impostor.sum())), 1.0)
 
 
-def figures(counts: Counts) -> Figures:
-    """All figures of one set of comparisons. Raises `MaskgenError` where a class has no scores."""
+def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Figures:
+    """Measures two sets of comparison scores; needs numpy only.
+
+    FMR(t) is the share of impostor scores >= t, FNMR(t) the share of genuine scores < t (ISO/IEC 19795-1). FMR100 and
+    FMR10 are the lowest FNMR with FMR below 1 % and 10 %, the EER is that of FVC2000 (Maio et al., IEEE TPAMI 24(3),
+    2002), the AUC the Mann-Whitney statistic with ties counted half.
+
+    Args:
+        genuine: Similarity scores of pairs of one person: any shape and real dtype, finite. Higher means more alike.
+        impostor: Scores of pairs of two people, likewise.
+
+    Returns:
+        The figures. Rates are shares: 0.01 is 1 %.
+
+    Raises:
+        MaskgenError: If a side has no scores, or a score is NaN or infinite.
+
+    Example:
+        >>> found = figures(genuine=[0.9, 0.8, 0.7, 0.3], impostor=[0.4, 0.2, 0.1])
+        >>> found.auc, float(found.eer), found.fmr100.threshold
+        (0.9166666666666666, 0.125, 0.7)
+        >>> f"FMR100 {found.fmr100:.1%}"
+        'FMR100 25.0%'
+    """
+    return figures_of(from_scores(genuine, impostor))
+
+
+def figures_of(counts: Counts) -> Figures:
+    """All figures of one set of comparisons. Raises `MaskgenError` if a class has no scores."""
     genuine, impostor = float(counts.genuine.sum()), float(counts.impostor.sum())
     _check_totals(genuine, impostor)
     curve = rates(counts)

@@ -1,12 +1,12 @@
-"""What an evaluation writes and prints: report.json, the scores of each scenario, and the table."""
+"""The output of an evaluation: report.json, the scores of each scenario, and the printed table."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,26 +16,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgen.errors import MaskgenError
-from maskgen.settings import jsonable
 
 from .bootstrap import plain
 from .inputs import Material
 from .measure import Measured
-from .report import Report, Row
+from .report import RATES, REPORT, Report, Row
 from .scenarios import MASKED, Choice
 
-REPORT, ROC, DET = "report.json", "roc.png", "det.png"
+ROC, DET = "roc.png", "det.png"
 
 _FIGURES = (("FMR100 %", "fmr100"), ("FMR10 %", "fmr10"), ("EER %", "eer"), ("AUC", "auc"), ("GMean", "gmean"),
             ("IMean", "imean"))  # fmt: skip
-_RATES = ("fmr100", "fmr10", "eer")
 
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A folder inside `out` to write into, whose files take the place of all of an earlier evaluation at the end.
+    """A folder inside `out` to write into; at the end its files replace those of an earlier evaluation.
 
-    Where the block ends in an error, the earlier files stay.
+    If the block ends in an error, the earlier files stay.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +49,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def write_scores(path: Path, material: Material, found: Measured, left: Choice, right: Choice) -> None:
-    """Every pair and its score as a Parquet table; nothing where the scores were too many to keep.
+    """Every pair and its score as a Parquet table; nothing if the scores were too many to keep.
 
     Columns: reference and probe (keys, or paths of the protocol table), reference_picture and probe_picture (names),
     genuine (bool), score (float64).
@@ -84,31 +82,16 @@ def _named(names: Any, positions: Any) -> pa.DictionaryArray:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Writes report.json into a folder: settings, model, data, and every figure with its interval.
-
-    An infinite threshold is null.
-    """
-    facts = {
-        "settings": jsonable(report.settings),
-        "model": {"name": report.model, "fingerprint": report.fingerprint},
-        "data": {
-            "name": report.data,
-            "subjects": report.subjects,
-            "photographs": report.photographs,
-            "failures": report.failures,
-        },
-        "scenarios": [_facts(row) for row in report.rows],
-        "breakdown": [_facts(row) for row in report.breakdown],
-        "notes": report.notes,
-    }
+    """Writes report.json into a folder: settings, model, data, and every figure with its interval."""
     try:
-        (folder / REPORT).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(report.as_json(), indent=1, allow_nan=False)
+        (folder / REPORT).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MaskgenError(f"cannot write {report.out / REPORT} ({error.strerror}); give another --out.") from None
 
 
 def table(report: Report) -> str:
-    """The report as text: a line of figures for each scenario, a line of 95 % intervals below it, notes at the end."""
+    """The report as text, in tables of at most 80 columns: figures and intervals of each scenario, and notes."""
     failed, count = (
         ", ".join(f"{count} {reason}" for reason, count in report.failures.items()),
         sum(report.failures.values()),
@@ -120,11 +103,11 @@ def table(report: Report) -> str:
         *_aligned(_table_rows(report.rows)),
     ]
     drifting = [row for row in report.rows if row.drift]
-    if report.breakdown:
-        lines += ["", f"By mask (intervals: {REPORT}):"]
-        lines += _aligned(_table_rows([dataclasses.replace(row, intervals=None) for row in report.breakdown]))
+    for scenario, rows in groupby(report.breakdown, lambda row: row.scenario):
+        parts = [dataclasses.replace(row, intervals=None) for row in rows]
+        lines += ["", f"{scenario} by mask (intervals are in {REPORT}):", *_aligned(_table_rows(parts))]
     if drifting:
-        lines += ["", "At the thresholds fixed on U-U (FMR 1 % and 10 % there):", *_aligned(_drift_rows(drifting))]
+        lines += ["", "At thresholds fixed on U-U, by their FMR there:", *_aligned(_drift_rows(drifting))]
     marked = [row for row in report.rows + report.breakdown if row.few]
     if marked:
         lines += ["", "* fewer than 30 expected errors behind this figure: take it as a hint."]
@@ -133,7 +116,7 @@ def table(report: Report) -> str:
             said = ", ".join(f"{name} {value:.1e}" for name, value in row.figures.bounds.items())
             lines += ["", f"{row.scenario} was counted in bins; a figure is that of the exact scores within: {said}."]
     coarse = max(
-        (row.intervals.bound.get(name, 0) for row in report.rows if row.intervals for name in _RATES), default=0
+        (row.intervals.bound.get(name, 0) for row in report.rows if row.intervals for name in RATES), default=0
     )
     if coarse:
         lines += [
@@ -147,39 +130,39 @@ def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
     found = [["scenario", *(title for title, _ in _FIGURES), "Ng", "Ni"]]
     for row in rows:
         values = plain(row.figures)
-        cells = [_shown(name, values[name]) + ("*" if name in row.few else " ") for _, name in _FIGURES]
-        found.append([f"{row.scenario} {row.group}".strip(), *cells, *_counts(row)])
+        counts = (_short(row.figures.genuine), _short(row.figures.impostor))
+        cells = [_shown(name, values[name], "*" if name in row.few else " ") for _, name in _FIGURES]
+        found.append([row.group or row.scenario, *cells, *counts])
         if row.intervals and row.intervals.intervals:
-            found.append(["", *(_interval(name, row.intervals.intervals[name]) for _, name in _FIGURES), "", ""])
+            ends = row.intervals.intervals
+            for label, end in (("  95 % from", 0), ("  95 % to", 1)):
+                found.append([label, *(_shown(name, ends[name][end]) for _, name in _FIGURES), "", ""])
     return found
 
 
 def _drift_rows(rows: Sequence[Row]) -> list[list[str]]:
-    names = list(rows[0].drift)
-    found = [["scenario"]]
-    for name in names:
-        limit = "1 %" if name.endswith("100") else "10 %"
-        found[0] += [f"FNMR % at U-U {limit}", "95 %", "FMR %"]
+    found = [["scenario", "U-U FMR %", "FNMR %", "95 % from", "95 % to", "FMR %"]]
     for row in rows:
-        cells = [f"{row.scenario} {row.group}".strip()]
-        for name in names:
-            ends = row.intervals.intervals.get(name) if row.intervals else None
-            point = row.drift[name]
-            cells += [f"{100 * point.fnmr:.2f}", _interval("fmr100", ends) if ends else "", f"{100 * point.fmr:.3f}"]
-        found.append(cells)
+        for fixed, point in row.drift.items():
+            ends = row.intervals.intervals.get(fixed.name) if row.intervals else None
+            shown = [f"{100 * end:.2f}" for end in ends] if ends else ["", ""]
+            fnmr, fmr = f"{100 * point.fnmr:.2f}", f"{100 * point.fmr:.3f}"
+            found.append([row.scenario, f"{100 * fixed.limit:g}", fnmr, *shown, fmr])
     return found
 
 
-def _counts(row: Row) -> list[str]:
-    return [f"{row.figures.genuine:.0f}", f"{row.figures.impostor:.0f}"]
+def _short(count: float) -> str:
+    """A count in at most five characters: 99999, 123k, 1.23M."""
+    for unit in ("", "k", "M", "G", "T"):
+        if round(count) < (100_000 if not unit else 1000):
+            return f"{count:.3g}{unit}" if unit else f"{count:.0f}"
+        count /= 1000
+    return f"{count:.0f}P"
 
 
-def _shown(name: str, value: float) -> str:
-    return f"{100 * value:.2f}" if name in _RATES else f"{value:.4f}"
-
-
-def _interval(name: str, ends: tuple[float, float]) -> str:
-    return f"[{_shown(name, ends[0])}, {_shown(name, ends[1])}]"
+def _shown(name: str, value: float, mark: str = " ") -> str:
+    """A figure as text. A rate is in percent, with its mark."""
+    return f"{100 * value:.2f}{mark}" if name in RATES else f"{value:.4f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -192,27 +175,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         )
         lines.append("  ".join([first, *others]).rstrip())
     return lines
-
-
-def _facts(row: Row) -> dict[str, Any]:
-    facts = {
-        "scenario": row.scenario,
-        "group": row.group,
-        "binned": row.binned,
-        "figures": dataclasses.asdict(row.figures),
-        "intervals": dataclasses.asdict(row.intervals) if row.intervals else None,
-        "fewer_than_30_errors": row.few,
-        "at_thresholds_of_uu": {name: point._asdict() for name, point in row.drift.items()},
-    }
-    found: dict[str, Any] = _finite(facts)
-    return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if hasattr(value, "_asdict"):
-        return _finite(value._asdict())
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Plots: ROC and DET of an evaluation, and the curves of a training."""
+"""The plots of an evaluation: ROC and DET."""
 
 from __future__ import annotations
 

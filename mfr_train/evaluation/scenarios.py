@@ -1,8 +1,8 @@
 """Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, or a protocol table.
 
 U-M is an unmasked reference and a masked probe. In a built data set every photograph is a reference and a probe; it
-is never compared with itself nor with its own masked picture, for that measures the mask and not the face. In
-U-U and M-M both sides are the same pictures, so each unordered pair counts once.
+is never compared with itself or with its own masked picture, which would measure the mask and not the face. In U-U and
+M-M both sides are the same pictures, so each unordered pair counts once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from maskgen.errors import UsageError
 
+from ..defaults import SCENARIOS
+
 Indices = npt.NDArray[np.intp]
 Names = npt.NDArray[np.str_]
 
-MASKED = {"U-U": (False, False), "U-M": (False, True), "M-M": (True, True)}
+MASKED = {name: (name[0] == "M", name[2] == "M") for name in SCENARIOS}
 """Whether the reference and the probe of each scenario wear masks."""
 
 UNMASKED, RANDOM = "unmasked", "masked"
@@ -40,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The references and probes of a scenario; `symmetric` where both are the same pictures."""
+    """The references and probes of a scenario; `symmetric` if both are the same pictures."""
 
     reference: Choice
     probe: Choice
@@ -52,7 +54,7 @@ class Photographs:
     """The test photographs of a data set: `keys` (N,), `subjects` int (N,), and the masks each one has.
 
     `variants` are the names of the masked pictures. With `--variants random` that is `masked` alone, and `drawn`
-    (N,) says which variant it shows; elsewhere `drawn` is empty strings.
+    (N,) names the variant that it shows; otherwise `drawn` holds empty strings.
     """
 
     keys: Names
@@ -75,7 +77,7 @@ def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[
 
 
 def measured(wanted: Sequence[str]) -> list[str]:
-    """The scenarios to measure for those that are wanted: U-U is always among them, since its thresholds are used."""
+    """The scenarios to measure for the wanted ones: always with U-U, whose thresholds are needed."""
     return [scenario for scenario in MASKED if scenario in wanted or scenario == "U-U"]
 
 
@@ -128,7 +130,7 @@ class Protocol:
 def read_protocol(path: Path) -> Protocol:
     """Reads a CSV table with columns subject, role (reference | probe), masked (0 | 1) and path (from its folder).
 
-    Raises `UsageError` for a table or line that is not so, and for a picture with two subjects.
+    Raises `UsageError` for a table or line of another form, and for a picture with two subjects.
     """
     rows: list[tuple[int, str, str, str, str]] = []
     try:
@@ -151,7 +153,7 @@ def read_protocol(path: Path) -> Protocol:
     for line, subject, role, masked, name in rows:
         if role not in ("reference", "probe") or masked not in ("0", "1") or not subject or not name:
             raise UsageError(
-                f"line {line} of {path} is no picture of the protocol; it needs a subject, "
+                f"line {line} of {path} is not a picture of the protocol; it needs a subject, "
                 "role reference or probe, masked 0 or 1, and a path."
             )
         number = subjects.setdefault(subject, len(subjects))
@@ -169,7 +171,7 @@ def read_protocol(path: Path) -> Protocol:
 
 
 def restricted(protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Protocol:
-    """The table without the pictures that are not usable, (N,), and without the subjects who have no other."""
+    """The table without the pictures that are not usable, (N,), and without subjects who then have no picture."""
     rows, place = np.flatnonzero(usable), np.cumsum(usable) - 1
     kept, subjects = np.unique(protocol.subjects[rows], return_inverse=True)
     return Protocol(
@@ -182,7 +184,7 @@ def restricted(protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Protocol:
 
 
 def protocol_pairing(scenario: str, protocol: Protocol) -> Pairing | None:
-    """The references and probes of a scenario; None where the table has one side only.
+    """The references and probes of a scenario; None if the table has one side only.
 
     A picture listed in both roles is never compared with itself.
     """

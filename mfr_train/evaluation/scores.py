@@ -49,7 +49,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every reference against every probe; `symmetric` where both are one side and a pair has no order."""
+    """Every reference against every probe; `symmetric` if both are one side and a pair has no order."""
 
     reference: Side
     probe: Side

@@ -20,7 +20,8 @@ class Backbone:
     """A frozen network. `fingerprint` is a hash of its weights and of how pictures are fed to it.
 
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: the faces
-    are cut out and aligned by their landmarks).
+    are cut out and aligned by their landmarks). A network that `runs_in_processes` uses one core and holds Python's
+    lock: only processes, which load it by its name, make it faster.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Backbone:
     input_size: int | None
     fingerprint: str
     run: Callable[[Sequence[Image], Floats], Floats]
+    runs_in_processes: bool = False
+
+    @property
+    def aligns_faces(self) -> bool:
+        """Whether it needs the landmarks of the face in each picture."""
+        return self.input_size is None
 
     def features(self, images: Sequence[Image] | npt.NDArray[np.uint8], landmarks: Floats) -> Floats:
         """Features, float32 (N, dim), of N pictures: uint8 (h, w, 3) RGB each, with landmarks (N, 68, 2) in pixels."""

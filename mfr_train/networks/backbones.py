@@ -1,7 +1,7 @@
 """Frozen networks that turn a photograph into a feature vector: torchvision's ResNets and dlib's face network.
 
-Features are what the network's last layer gives, not normalised: their length carries information that the
-projection of stage 2 may use, and it normalises in the end.
+Features are the output of the network's last layer, not normalised: their length carries information that the
+projection of stage 2 can use, which normalises its own output.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from maskgen.errors import UsageError
 from ..defaults import BACKBONES, DLIB, ONNX, RESNETS
 from . import onnx_network
 from .backbone import Backbone
-from .dlib_network import _dlib_backbone
-from .resnet import Network, _architecture, load_trunk, read_weights, resnet_backbone
+from .dlib_network import dlib_backbone
+from .resnet import Network, architecture_of, load_trunk, read_weights, resnet_backbone
 
 
 def load_backbone(
@@ -23,11 +23,11 @@ def load_backbone(
     """Loads a frozen network by name: `dlib`, or `resnet18`, `resnet50` or `onnx` with a file of weights.
 
     `weights` is a `backbone.safetensors` of a run, the run's folder, a torchvision state dict (.pth or .safetensors),
-    or an ONNX file (arcface.py); a name that is such a path will do, too. `input_size` is by default what the file
-    says, else 224. Raises `UsageError` for an unknown name or unfit weights.
+    or an ONNX file; instead of a name such a path can be given. `input_size` is by default what the file records, else
+    224. Raises `UsageError` for an unknown name or weights that do not fit.
     """
     if name == DLIB:
-        return _dlib_backbone()
+        return dlib_backbone()
     if name not in BACKBONES and Path(name).exists():
         name, weights = "", Path(name)
     elif name not in BACKBONES:
@@ -38,7 +38,7 @@ def load_backbone(
         run, dim, digest = onnx_network.load(weights)
         return Backbone(ONNX, dim, None, digest, run)
     tensors, facts = read_weights(weights)
-    architecture = facts.get("architecture", name) or _architecture(tensors)
+    architecture = facts.get("architecture", name) or architecture_of(tensors)
     if name not in ("", architecture) or architecture not in RESNETS:
         raise UsageError(f"{weights} holds {architecture or 'unknown'} weights; choose --backbone to match.")
     network = Network(architecture)

@@ -30,7 +30,8 @@ def aligned(image: Image, landmarks: Floats) -> Image:
 
 
 @lru_cache(maxsize=1)
-def _dlib_backbone() -> Backbone:
+def dlib_backbone() -> Backbone:
+    """dlib's network, loaded once in each process."""
     path = model_path(DLIB_MODEL)
     try:
         network = dlib.face_recognition_model_v1(str(path))
@@ -43,4 +44,5 @@ def _dlib_backbone() -> Backbone:
 
     with path.open("rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
-    return Backbone(DLIB, 128, None, hashlib.sha256(f"{DLIB} {DLIB_CHIP} {weights}".encode()).hexdigest(), run)
+    fingerprint = hashlib.sha256(f"{DLIB} {DLIB_CHIP} {weights}".encode()).hexdigest()
+    return Backbone(DLIB, 128, None, fingerprint, run, runs_in_processes=True)

@@ -40,7 +40,7 @@ def load(path: Path) -> tuple[Run, int, str]:
     except OSError as error:
         raise UsageError(f"cannot read the model {path}: {error.strerror}; give an ONNX file.") from None
     before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)  # OpenCV would tell of a failure in lines of its own
+    cv2.utils.logging.setLogLevel(0)  # OpenCV would print a failure itself
     try:
         network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
         shapes = [_forward(network, np.zeros((number, 3, SIDE, SIDE), np.float32)).shape for number in (1, 2)]
@@ -49,7 +49,9 @@ def load(path: Path) -> tuple[Run, int, str]:
     finally:
         cv2.utils.logging.setLogLevel(before)
     if shapes[0] != (1, *shapes[0][1:]) or len(shapes[0]) != 2:
-        raise UsageError(f"the model {path} gives {shapes[0]} for one face and no embedding; give another ONNX file.")
+        raise UsageError(
+            f"the model {path} gives {shapes[0]} for one face, which is not an embedding; give another ONNX file."
+        )
     dim = shapes[0][1]
     together = shapes[1] == (2, dim)  # some are exported for one face at a time
 
@@ -63,7 +65,7 @@ def load(path: Path) -> tuple[Run, int, str]:
 
 
 def aligned(image: Image, landmarks: npt.ArrayLike) -> Image:
-    """The face, uint8 (112, 112, 3), turned, scaled and moved so that the five points come nearest to `PLACES`."""
+    """The face, uint8 (112, 112, 3), rotated, scaled and moved so that its five points come nearest to `PLACES`."""
     return cv2.warpAffine(image, similarity(five_points(landmarks), PLACES), (SIDE, SIDE))
 
 
@@ -74,7 +76,7 @@ def five_points(landmarks: npt.ArrayLike) -> Points:
 
 
 def similarity(source: Points, target: Points) -> Points:
-    """The turn, scale and move, float64 (2, 3), that takes points (n, 2) nearest to others in least squares.
+    """The rotation, scaling and translation, float64 (2, 3), that takes points (n, 2) nearest to others.
 
     As complex numbers the points are p and q, and the map is q = a p + b: a linear regression.
     """

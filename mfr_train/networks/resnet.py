@@ -1,4 +1,4 @@
-"""torchvision's ResNets, from weights that are known by their shapes or by what their file says."""
+"""torchvision's ResNets, from weights whose file names the network, or whose shapes do."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torchvision.models import get_model
 from maskgen.errors import UsageError
 
 from ..defaults import RESNETS
+from . import run_files
 from .backbone import Backbone, Floats, Image
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -83,11 +84,31 @@ def resized(image: Image, size: int) -> Image:
 
 def weights_file(path: Path) -> Path:
     """The file of weights that a path means: itself, or the one in a run folder."""
-    return path / "backbone.safetensors" if path.is_dir() else path
+    return path / run_files.BACKBONE if path.is_dir() else path
+
+
+def weights_facts(path: Path) -> dict[str, str]:
+    """What a weights file or run folder records about its network: `architecture` and `input_size`, if known.
+
+    The header of a run's file holds them; for other files the architecture follows from the shapes of the tensors.
+    Raises `UsageError` if the file cannot be read.
+    """
+    file = weights_file(path)
+    if file.suffix == ".safetensors" and file.is_file():
+        try:
+            with safetensors.safe_open(file, "pt") as opened:
+                facts = dict(opened.metadata() or {})
+        except (safetensors.SafetensorError, OSError):
+            facts = {}  # read_weights reports the damage
+        if "architecture" in facts:
+            return facts
+    tensors, facts = read_weights(path)
+    architecture = architecture_of(tensors)
+    return {"architecture": architecture} | facts if architecture else facts
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors of a weights file or run folder, and what the file says about itself (nothing in a plain one)."""
+    """Tensors of a weights file or run folder, and what the file records about them (nothing in a plain one)."""
     file = weights_file(path)
     if not file.is_file():
         raise UsageError(f"there is no weights file {file}; give a .safetensors or .pth file, or a run.")
@@ -103,7 +124,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> None:
-    """Puts weights into a trunk; a classifier among them is left out. Raises `UsageError` where they do not fit."""
+    """Puts weights into a trunk and leaves a classifier among them out. Raises `UsageError` if they do not fit."""
     bare = {name.removeprefix("module.").removeprefix("trunk."): tensor for name, tensor in tensors.items()}
     wanted = network.trunk.state_dict()
     # Files from before PyTorch 0.4.1 lack the count of batches that BatchNorm saw, which no result depends on.
@@ -115,8 +136,8 @@ def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> Non
     network.trunk.load_state_dict({name: bare[name] for name in wanted})
 
 
-def _architecture(tensors: dict[str, Tensor]) -> str:
-    """The network whose trunk the tensors fit, where the file does not name it; empty for none."""
+def architecture_of(tensors: dict[str, Tensor]) -> str:
+    """The network whose trunk the tensors fit, for files that do not name it; empty if there is none."""
     for name in RESNETS:
         with contextlib.suppress(UsageError):
             load_trunk(Network(name), tensors, Path())

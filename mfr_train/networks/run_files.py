@@ -1,4 +1,4 @@
-"""The files of a run folder by name, and what they say of the run."""
+"""The files of a run folder by name, and what they record about the run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from ..defaults import RUNS
 
 EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
 BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
+CURVE, CURVE_PICTURE, TENSORBOARD = "curve.csv", "curve.png", "tensorboard"
 
 IDENTITIES = "identities.json"
-"""The names of the identities that a run was trained on: measuring on them says less."""
+"""The names of the identities that a run was trained on: figures measured on them are too good."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run's checkpoints."""
+
+LOCK = ".mfr-lock"
+"""Held by the process that trains in the folder."""
 
 
 def newest_run(runs: Path = RUNS) -> Path:
-    """The finished run under `runs` that was written last, or without one the unfinished.
+    """The finished run under `runs` that was written last; if none is finished, the last unfinished one.
 
-    Raises `UsageError` where there is none.
+    Raises `UsageError` if there is no run.
     """
     found = [path for path in runs.glob("*/") if is_run(path)]
     if not found:
@@ -30,7 +37,7 @@ def newest_run(runs: Path = RUNS) -> Path:
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """What a run folder says about its run; nothing where that cannot be read."""
+    """The content of a run's settings.json; empty if it cannot be read."""
     try:
         record = files.parse_json((path / SETTINGS).read_bytes())
     except (OSError, ValueError):
@@ -39,7 +46,7 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def identities_of(path: Path) -> frozenset[str]:
-    """The identities that a run, or the run with this file of weights, was trained on; none where it does not say."""
+    """The identities that a run, or the run with this file of weights, was trained on; empty if that is unknown."""
     file = (path if path.is_dir() else path.parent) / IDENTITIES
     try:
         names = files.parse_json(file.read_bytes())
@@ -49,13 +56,9 @@ def identities_of(path: Path) -> frozenset[str]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run that has something to measure."""
+    """Whether a folder is a run with something to measure."""
     return (path / SETTINGS).is_file() and bool(_parts(path))
 
 
 def _parts(path: Path) -> list[str]:
     return [name for name in (EMBEDDING, BACKBONE) if (path / name).is_file()]
-
-
-CHECKPOINTS = "checkpoints"
-"""Folder of a run's checkpoints."""

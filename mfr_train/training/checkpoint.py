@@ -1,8 +1,7 @@
 """Checkpoints: tensors in safetensors and a JSON state file that is written last and names them.
 
-A crash at any moment leaves the earlier checkpoint whole: the tensors get a name of their own, and renaming the
-state file commits them. Data order and triplets are functions of (seed, iteration), so the iteration is all the
-random state there is.
+A crash at any moment leaves the earlier checkpoint intact: the tensors get a new name, and renaming the state file
+commits them. Data order and triplets are functions of (seed, iteration), so the iteration is the only random state.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor
 
 
 def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts back what `pack` took."""
+    """Restores what `pack` returned."""
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -44,9 +43,9 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.
 
 
 def save(folder: Path, name: str, tensors: dict[str, Tensor], state: State) -> None:
-    """Writes checkpoint `name` (`last`, `best`): whole or not at all. `state["iteration"]` is part of its file name.
+    """Writes checkpoint `name` (`last`, `best`) atomically. `state["iteration"]` is part of its file name.
 
-    Raises `MaskgenError` where a number is not finite, or the disk is full: the earlier checkpoint stays.
+    Raises `MaskgenError` if a number is not finite or the disk is full: the earlier checkpoint stays.
     """
     bad = [key for key, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
@@ -62,10 +61,10 @@ def save(folder: Path, name: str, tensors: dict[str, Tensor], state: State) -> N
 
 
 def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], State] | None:
-    """A checkpoint's tensors and state; None where there is none.
+    """A checkpoint's tensors and state; None if there is none.
 
-    Raises `UsageError` where a fact in `expected` (data set, classes, settings ...) is another there, `MaskgenError`
-    where the files are damaged.
+    Raises `UsageError` if a fact in `expected` (data set, classes, settings ...) differs there, `MaskgenError` if the
+    files are damaged.
     """
     path = folder / f"{name}.json"
     if not path.exists():
@@ -85,7 +84,7 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
 
 
 def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
-    """Removes a stage's checkpoints where a fact in them is another; damaged ones are left for `load` to tell."""
+    """Removes a stage's checkpoints if a fact in them differs; `load` reports damaged ones."""
     try:
         if files.parse_json((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
             return
@@ -98,13 +97,13 @@ def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
 
 
 def refuse_shorter(folder: Path, option: str, done: int, asked: int) -> None:
-    """Raises `UsageError` where a run has gone further than it is now asked to go."""
+    """Raises `UsageError` if a run has trained for more steps than are requested now."""
     if done > asked:
         raise UsageError(f"{folder} has done {done} steps and {option} asks for {asked}; give more, or another --out.")
 
 
 def refuse_other(path: Path, state: State, expected: State) -> None:
-    """Raises `UsageError` that names the first fact in which a checkpoint differs from what is expected of it."""
+    """Raises `UsageError` that names the first fact in which a checkpoint differs from the expected ones."""
     for fact, value in expected.items():
         there = state.get(fact)
         if isinstance(value, dict) and isinstance(there, dict):
@@ -127,7 +126,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise MaskgenError(
             f"cannot write {path} ({error.strerror or error}); make room and run the same command again: "
-            "it goes on from its last checkpoint."
+            "it resumes from its last checkpoint."
         ) from None
 
 
@@ -138,10 +137,10 @@ def not_finite(folder: Path, what: str, option: str = "--lr") -> MaskgenError:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> str:
-    """Writes a safetensors file whole or not at all, with `facts` in its header; returns its SHA-256."""
+    """Writes a safetensors file atomically, with `facts` in its header; returns its SHA-256."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with files.temporary(path) as name:
-        # Not save_file: it answers a full disk with an error of its own that says less.
+        # Not save_file: its own error for a full disk says less.
         name.write_bytes(safetensors.torch.save(plain, facts))
         sha256 = files.sha256(name)
         files.publish(name, path)

@@ -1,24 +1,70 @@
-"""The learning curve of a run: a CSV always, tensorboard where asked for."""
+"""The learning curve of a run: written as a CSV and, on request, for tensorboard; read back as numbers."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from maskgen.errors import UsageError
+from maskgen.errors import MaskgenError, UsageError, installing
 from maskgen.storage import files
 
+from ..networks import run_files
+from ..notebook import data_frame
 from . import checkpoint
 
 COLUMNS = ("stage", "iteration", "loss", "lr", "val_accuracy")
 
 
+class CurveRow(NamedTuple):
+    """One row of a learning curve: the mean loss since the row before; `val_accuracy` is a share, or None."""
+
+    stage: str
+    iteration: int
+    loss: float
+    lr: float
+    val_accuracy: float | None
+
+
+class LearningCurve(tuple[CurveRow, ...]):
+    """The learning curve of a run, oldest row first: a tuple of `CurveRow`.
+
+    Example:
+        >>> curve = LearningCurve([CurveRow("classify", 5, 1.5, 0.1, None), CurveRow("embed", 5, 0.2, 0.01, 0.75)])
+        >>> curve.stage("embed").column("val_accuracy")
+        [0.75]
+        >>> curve[0].loss
+        1.5
+    """
+
+    __slots__ = ()
+
+    def stage(self, name: str) -> LearningCurve:
+        """The rows of one stage: `classify` or `embed`."""
+        return LearningCurve(row for row in self if row.stage == name)
+
+    def column(self, name: str) -> list[Any]:
+        """One column as a list: stage, iteration, loss, lr or val_accuracy (None where it was not measured)."""
+        if name not in COLUMNS:
+            raise UsageError(f"a curve has no column {name!r}; choose one of {', '.join(COLUMNS)}.")
+        return [getattr(row, name) for row in self]
+
+    def to_pandas(self) -> Any:
+        """The curve as a pandas DataFrame. Raises `UsageError` if pandas is not installed."""
+        return data_frame([row._asdict() for row in self], COLUMNS)
+
+    def __repr__(self) -> str:
+        stages = ", ".join(
+            f"{name} to step {self.stage(name)[-1].iteration}" for name in dict.fromkeys(self.column("stage"))
+        )
+        return f"<LearningCurve of {len(self)} rows: {stages or 'empty'}>"
+
+
 class Curve:
-    """Appends rows to RUN/curve.csv; `path=None` keeps none (all ranks but the first)."""
+    """Appends rows to RUN/curve.csv; `path=None` writes nothing (all ranks but the first)."""
 
     def __init__(self, path: Path | None, stage: str, start: int = 0, tensorboard: bool = False) -> None:
-        """Opens the curve of a stage that goes on after iteration `start`; later rows of that stage are dropped."""
+        """Opens the curve of a stage that resumes after iteration `start`; later rows of that stage are dropped."""
         self.path, self.stage = path, stage
         self._board: Any = None
         if path is None:
@@ -28,10 +74,10 @@ class Curve:
         with checkpoint.disk_errors(path):
             files.write(path, ("\n".join(lines) + "\n").encode())
         if tensorboard:
-            self._board = _board(path.parent / "tensorboard" / stage, start)
+            self._board = _board(path.parent / run_files.TENSORBOARD / stage, start)
 
     def add(self, iteration: int, loss: float, lr: float, accuracy: float | None = None) -> None:
-        """One row: mean loss since the row before, learning rate, and validation accuracy (0..1) where measured."""
+        """One row: mean loss since the row before, learning rate, and validation accuracy (0..1) if measured."""
         if self.path is None:
             return
         shown = "" if accuracy is None else f"{accuracy:.6f}"
@@ -44,22 +90,48 @@ class Curve:
                 self._board.add_scalar("val_accuracy", accuracy, iteration)
 
     def close(self) -> None:
-        """Ends the tensorboard file; what is in it is on the disk then."""
+        """Closes the tensorboard file, which writes it to the disk."""
         if self._board:
             self._board.close()
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a curve, oldest first; none where there is no file. A line cut off by a crash is left out."""
+    """The rows of a curve as text, oldest first; none if there is no file. A line cut off by a crash is left out."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
 
 
-def _board(folder: Path, start: int) -> Any:
+def learning_curve(path: Path) -> LearningCurve:
+    """The curve in a file as numbers. Raises `UsageError` if there is no file, `MaskgenError` if it is damaged."""
+    if not path.is_file():
+        raise UsageError(f"there is no learning curve {path}; give the folder of a run that has trained.")
+    try:
+        return LearningCurve(
+            CurveRow(
+                row["stage"],
+                int(row["iteration"]),
+                float(row["loss"]),
+                float(row["lr"]),
+                float(row["val_accuracy"]) if row["val_accuracy"] else None,
+            )
+            for row in read(path)
+        )
+    except (KeyError, ValueError):
+        raise MaskgenError(f"the learning curve {path} is damaged; train the run again.") from None
+
+
+def check_tensorboard() -> Any:
+    """The writer class of tensorboard files. Raises `UsageError` if the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs a package; install it with: pip install tensorboard") from None
-    return SummaryWriter(str(folder), purge_step=start + 1)
+        raise UsageError(
+            f"--tensorboard needs tensorboard, which is not installed; {installing('tensorboard')}."
+        ) from None
+    return SummaryWriter
+
+
+def _board(folder: Path, start: int) -> Any:
+    return check_tensorboard()(str(folder), purge_step=start + 1)

@@ -27,7 +27,7 @@ class Group:
         return self.rank == 0
 
     def shared(self, value: str) -> str:
-        """The first process's value, everywhere."""
+        """The value of the first process, in every process."""
         values = [value]
         if self.world > 1:
             dist.broadcast_object_list(values)
@@ -40,7 +40,7 @@ class Group:
         return tensor
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Returns when every process has called it."""
         if self.world > 1:
             dist.barrier()
 
@@ -49,7 +49,7 @@ class Group:
 def processes(device: str) -> Iterator[Group]:
     """Joins the processes of `torchrun` (gloo on CPU, NCCL on GPUs), or is a group of one.
 
-    Raises `MaskgenError` where the others are gone.
+    Raises `MaskgenError` if the others have stopped.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -64,7 +64,7 @@ def processes(device: str) -> Iterator[Group]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise MaskgenError(
-            "another process of this training stopped, and says why; mend that and run the same command again."
+            "another process of this training stopped and reported why; fix that and run the same command again."
         ) from None
     finally:
         dist.destroy_process_group()

@@ -1,7 +1,7 @@
 """Stage 2: a new linear layer on frozen features, e = (W l + b) / ||W l + b||, trained with triplets.
 
-The backbone is frozen and its pictures are fixed, so its features are computed once (features.py) and every step
-gathers from them: the same numbers as running the network each step, at a small part of the time.
+The backbone is frozen and its pictures are fixed, so its features are computed once (data/feature_cache.py) and every
+step gathers from them: the same numbers as running the network in each step, in a small part of the time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from ..networks.backbone import Floats
-from ..networks.run_files import CHECKPOINTS
+from ..networks.run_files import CHECKPOINTS, CURVE
+from ..notebook import progress_bar
 from . import checkpoint, triplets
 from .curve import Curve
 from .losses import distance, embedding_loss
-from .train_settings import TrainSettings, need
+from .train_settings import TrainSettings, not_none
 from .triplets import Ints
 
 VALIDATION_TRIPLETS = 4000
@@ -32,7 +32,7 @@ VALIDATION_TRIPLETS = 4000
 
 @dataclass(frozen=True)
 class Pictures:
-    """What triplets are drawn from: the rows' labels, int32 (N,), the number of masked variants, and `gather`.
+    """The source of triplets: the labels of the rows, int32 (N,), the number of masked variants, and `gather`.
 
     `gather(rows, pictures)` gives features, float32 (M, D), of M pictures: row and picture number (0 unmasked).
     """
@@ -43,7 +43,7 @@ class Pictures:
 
 
 def cached(features: Sequence[Floats], labels: npt.NDArray[np.int32]) -> Pictures:
-    """Pictures whose features lie in arrays (N, D), mapped from disk or not: the unmasked one, then each variant."""
+    """Pictures whose features are in arrays (N, D), mapped from disk or not: the unmasked one, then each variant."""
 
     def gather(rows: Ints, pictures: Ints) -> Floats:
         found = np.empty((len(rows), features[0].shape[1]), np.float32)
@@ -56,10 +56,10 @@ def cached(features: Sequence[Floats], labels: npt.NDArray[np.int32]) -> Picture
 
 
 def new_layer(features: int, dim: int, seed: int) -> nn.Linear:
-    """The layer as training finds it: W orthogonal, b zero.
+    """The layer before training: W orthogonal, b zero.
 
-    Where dim >= features the embedding then has exactly the backbone's own cosines, so training starts from what
-    the backbone can do; where dim is smaller it is a random projection, which keeps them nearly.
+    If dim >= features, the embedding has exactly the cosines of the backbone's features, so training starts from the
+    backbone's accuracy; a smaller dim gives a random projection, which nearly preserves them.
     """
     layer = nn.Linear(features, dim)
     nn.init.orthogonal_(layer.weight, generator=torch.Generator().manual_seed(seed))
@@ -72,13 +72,17 @@ def train_embedding(
 ) -> nn.Linear:
     """Trains the layer on features of length `features`; returns it as it was when validation loss was lowest.
 
-    `folder` is the run: its curve is written, and its checkpoints `embed-last` and `embed-best`; where it has them,
-    training goes on from the last one. `facts` (data set, backbone, settings) go into them and must be those found
-    there. Without a validation set the last state counts. Raises `MaskgenError` where the loss is not finite,
-    `UsageError` where no triplet can be drawn.
+    `folder` is the run: its curve is written, and its checkpoints `embed-last` and `embed-best`; if it has them,
+    training resumes from the last one. `facts` (data set, backbone, settings) are stored in them and must equal those
+    found there. Without a validation set the last state is returned. Raises `MaskgenError` if the loss is not finite,
+    `UsageError` if no triplet can be drawn.
     """
-    iterations, lr = need(settings.embed_iterations), need(settings.embed_lr)
-    log_every, validate_every, number = need(settings.log_every), need(settings.validate_every), need(settings.triplets)
+    iterations, lr = not_none(settings.embed_iterations), not_none(settings.embed_lr)
+    log_every, validate_every, number = (
+        not_none(settings.log_every),
+        not_none(settings.validate_every),
+        not_none(settings.triplets),
+    )
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     groups = triplets.group(train.labels, settings.positive)
     check = _validation(settings, val, device)
@@ -90,9 +94,9 @@ def train_embedding(
         checkpoint.unpack(resumed[0], layer, optimizer)
         start, best = resumed[1]["iteration"], resumed[1]["best"]
         checkpoint.refuse_shorter(folder, "--embed-iterations", start, iterations)
-    curve = Curve(folder / "curve.csv", "embed", start, settings.tensorboard)
+    curve = Curve(folder / CURVE, "embed", start, settings.tensorboard)
 
-    bar = tqdm(total=iterations, initial=start, desc="stage 2", unit="step", disable=None)
+    bar = progress_bar(total=iterations, initial=start, desc="stage 2", unit="step")
     for iteration in range(start + 1, iterations + 1):
         drawn = triplets.draw(
             groups,
@@ -147,8 +151,8 @@ def _validation(
 ) -> Callable[[nn.Linear], tuple[float | None, float | None]]:
     """Loss and accuracy on the same triplets of the validation photographs each time.
 
-    Accuracy is the share of triplets whose anchor is nearer to the positive than to the (masked) negative. No figures
-    where validation holds fewer than two identities.
+    Accuracy is the share of triplets whose anchor is nearer to the positive than to the (masked) negative. Both are
+    None if validation holds fewer than two identities.
     """
     if val is None or len(np.unique(val.labels)) < 2:
         return lambda layer: (None, None)

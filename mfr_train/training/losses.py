@@ -27,7 +27,7 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
 
 
 def mse(anchor: Tensor, positive: Tensor) -> Tensor:
-    """Mean over triplets AND over the d components of (a - p)^2, as in torch: ||a - p||^2 / d; a scalar."""
+    """Mean over triplets and over the d components of (a - p)^2, as in torch: ||a - p||^2 / d; a scalar."""
     return functional.mse_loss(anchor, positive)
 
 

@@ -19,7 +19,7 @@ def plot_curves(table: Path, picture: Path) -> None:
     """Draws a training: one panel for each stage with its loss and, on the right, its validation accuracy.
 
     `table` is a CSV with the columns stage, iteration, loss, lr, val_accuracy; blank cells are left out. Raises
-    `MaskgenError` where it cannot be read or holds no number.
+    `MaskgenError` if it cannot be read or holds no number.
     """
     series = _read_curves(table)
     with saved_figure(picture, columns=max(len(series), 1)) as panels:

@@ -1,7 +1,8 @@
-"""The folder of a run: which one a call works in, what is written down there, and that one process alone has it."""
+"""The folder of a run: which one a call uses, what it records, and that only one process works in it."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,24 +14,23 @@ import torch
 from maskgen import Dataset, settings
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
+from maskgen.storage.lock import exclusive
 
 from ..defaults import RUNS
 from ..networks import run_files
 from ..networks.resnet import weights_file
-from ..networks.run_files import CHECKPOINTS
+from ..networks.run_files import CHECKPOINTS, LOCK
 from . import checkpoint
 from .train_settings import TrainSettings, compared, goal
-
-LOCK = ".mfr-lock"
 
 
 @contextmanager
 def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
-    """Makes the run folder, or takes the one that this run was interrupted in, for the time of the block.
+    """Makes the run folder, or takes that of the interrupted run, for the time of the block.
 
-    Without --out that is the newest numbered run under runs/ if it was to do the very same and is not finished, else
-    the next number. Leaving the block without an error marks the run as finished. Raises `UsageError` for a folder of
-    something else, `MaskgenError` where another process works in it or the disk refuses.
+    Without --out that is the newest numbered run under runs/ if it has the same settings and is not finished, else the
+    next number. Leaving the block without an error marks the run as finished. Raises `UsageError` for a folder of
+    something else, `MaskgenError` if another process works in it or it cannot be written.
     """
     with ExitStack() as stack:
         folder = full.out or _own_number(RUNS, full, dataset)
@@ -38,10 +38,10 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
         with checkpoint.disk_errors(folder):
             _check(folder, full, dataset)
             folder.mkdir(parents=True, exist_ok=True)
-            if stack.enter_context(_lock(folder)):
-                for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
-                    if files.is_temporary(path.name):
-                        path.unlink()  # of a run that was killed
+            stack.enter_context(_lock(folder))
+            for path in (*folder.iterdir(), *folder.glob(f"{CHECKPOINTS}/*")):
+                if files.is_temporary(path.name):
+                    path.unlink()  # of a run that was killed
             before = run_files.record_of(folder)
             record = {
                 "dataset": dataset.content,
@@ -59,7 +59,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
         except UsageError:
             if made:
                 _withdraw(folder)
-            else:  # what was finished stays so
+            else:  # a finished run stays finished
                 files.write_json(folder / run_files.SETTINGS, before or record)
             raise
         with checkpoint.disk_errors(folder):
@@ -67,7 +67,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
 
 
 def _withdraw(folder: Path) -> None:
-    """Removes a run folder that a wrong call made, unless there is more in it than its first files."""
+    """Removes a run folder that a wrong call made, unless it holds more than its first files."""
     if {path.name for path in folder.iterdir()} <= {run_files.SETTINGS, run_files.IDENTITIES, LOCK}:
         for path in folder.iterdir():
             path.unlink()
@@ -85,7 +85,7 @@ def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
                 "folder, or that file."
             )
     elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
-        raise UsageError(f"--out {folder} holds something that is no run; give a new or empty folder.")
+        raise UsageError(f"--out {folder} is not a run and not empty; give a new or empty folder.")
 
 
 def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
@@ -110,13 +110,13 @@ def _number(path: Path) -> int:
 
 
 def _weights(full: TrainSettings) -> str | None:
-    """The hash of the file of weights to start from; None without one, or where it is gone."""
+    """The hash of the file of weights to start from; None without one, or if it no longer exists."""
     file = weights_file(full.weights) if full.weights else None
     return files.sha256(file) if file and file.is_file() else None
 
 
 def _other_weights(full: TrainSettings, record: dict[str, Any]) -> bool:
-    """Whether the weights are others than those that a run began with, as far as both are known."""
+    """Whether the weights differ from those that a run began with; False if either is unknown."""
     now, then = _weights(full), record.get("weights_sha256")
     return None not in (now, then) and now != then
 
@@ -129,17 +129,7 @@ def _free(folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Holds the folder for this process until it ends, however it ends; False where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
-    with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MaskgenError(f"another training is at work in {folder}; wait for it or give another --out.") from None
-        yield True
+def _lock(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds the folder for this process until it ends, however it ends."""
+    busy = f"another training is running in {folder}; wait for it or give another --out."
+    return exclusive(folder / LOCK, busy)

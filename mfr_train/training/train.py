@@ -1,11 +1,11 @@
-"""One call from a built data set to a run folder: stage 1, stage 2, their curve and what they leave behind.
+"""One call from a built data set to a run folder: stage 1, stage 2, their curve and their files.
 
 RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
-RUN/backbone.safetensors    the network without its classifier; backbone.onnx where it is one; none for dlib
+RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   W and b of stage 2
-RUN/identities.json         who it was trained on
+RUN/identities.json         the people it was trained on
 """
 
 from __future__ import annotations
@@ -14,40 +14,43 @@ import dataclasses
 from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
 import maskgen
-from maskgen import Dataset
+from maskgen import Dataset, settings
 from maskgen.errors import UsageError
 from maskgen.storage import files
 
 from .. import hardware
 from ..data.feature_cache import embed_rows, row_index
-from ..defaults import DLIB, ONNX, TRAINED
+from ..defaults import DLIB, ONNX, RESNETS, TRAINED
 from ..networks import run_files
 from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
-from ..networks.resnet import Network, load_trunk, read_weights
-from . import checkpoint, classify, distributed, embed, triplets
+from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
+from ..notebook import progress_bar
+from . import checkpoint, classify, curve, distributed, embed, triplets
+from .plots import plot_curves
 from .run_folder import claimed
-from .train_settings import TrainSettings, compared, filled, need
+from .train_settings import TrainSettings, compared, filled, not_none
 
 __all__ = ["TrainSettings", "train"]
 
 
 def train(given: TrainSettings) -> Path:
-    """Trains what the settings say and returns the run folder; the same call goes on with an interrupted run.
+    """Trains with these settings and returns the run folder; the same call resumes an interrupted run.
 
     Under `torchrun` stage 1 shares its batches among the processes. Stage 2 needs one process: the others return when
-    stage 1 is done. Raises `UsageError` for settings or data that cannot be trained on, `MaskgenError` where the work
-    cannot go on: every checkpoint up to there is kept.
+    stage 1 is done. Raises `UsageError` for settings or data that cannot be trained on, `MaskgenError` if the training
+    cannot continue: every checkpoint until then is kept.
     """
-    full = _with_input_size(filled(given), given.input_size)
+    settings.check(given)
+    full = _with_input_size(filled(_with_backbone(given)), given.input_size)
     full = dataclasses.replace(full, device=hardware.device(full.device))
+    if full.tensorboard:
+        curve.check_tensorboard()
     dataset = maskgen.open(full.data)
     full = dataclasses.replace(full, variants=_variants(full, dataset))
     with ExitStack() as stack:
-        # The group ends before stage 2: processes that wait for hours are taken for dead.
+        # The group ends before stage 2: processes that wait for hours would time out.
         with distributed.processes(full.device) as group:
             folder = Path(group.shared(str(stack.enter_context(claimed(full, dataset))) if group.first else ""))
             if full.stage != "embed":
@@ -55,9 +58,7 @@ def train(given: TrainSettings) -> Path:
         if group.first:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
-            from .plots import plot_curves
-
-            plot_curves(folder / "curve.csv", folder / "curve.png")
+            plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PICTURE)
     return folder
 
 
@@ -65,10 +66,11 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     """Stage 2 on cached features; its files go into the run folder."""
     backbone = _backbone(full, folder)
     labels = {split: row_index(dataset, split).labels for split in ("train", "val")}
-    triplets.group(labels["train"], full.positive)  # refuses what gives no triplet before hours of features
+    triplets.group(labels["train"], full.positive)  # refuses data without triplets before hours of features
     names = ("unmasked", *full.variants)
     pictures = {}
-    with tqdm(total=len(names) * (dataset.count("train") + dataset.count("val")), desc="features", disable=None) as bar:
+    total = len(names) * (dataset.count("train") + dataset.count("val"))
+    with progress_bar(total=total, desc="features", unit=" pictures") as bar:
         for split in labels:
             features = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
             pictures[split] = embed.cached([features[name] for name in names], labels[split])
@@ -78,7 +80,7 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
         "backbone": backbone.fingerprint,
         "settings": compared(full),
     }
-    # Where stage 1 went on, its network is another one and stage 2 starts anew on it.
+    # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprint)
     layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
     about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.content}
@@ -92,7 +94,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB)
     if full.backbone == ONNX:
-        return _onnx_backbone(need(full.weights), folder / run_files.ONNX_BACKBONE)
+        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -104,11 +106,12 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
             raise UsageError(
                 f"{full.weights} holds {facts['architecture']} weights; give --backbone {facts['architecture']}."
             )
-        network = Network(full.backbone)
+        network, size = Network(full.backbone), not_none(full.input_size)
         load_trunk(network, tensors, full.weights)
-        about = {"architecture": full.backbone, "input_size": str(full.input_size)}
+        about = {"architecture": full.backbone, "input_size": str(size)}
         with checkpoint.disk_errors(own):
             checkpoint.write_tensors(own, network.trunk.state_dict(), about)
+        return resnet_backbone(network, full.backbone, size, full.device)
     return load_backbone(str(own), full.device)
 
 
@@ -120,13 +123,27 @@ def _onnx_backbone(weights: Path, own: Path) -> Backbone:
     return backbone
 
 
+def _with_backbone(given: TrainSettings) -> TrainSettings:
+    """Without --backbone the network is the one that the file of weights holds, and not the one of the recipe."""
+    source = _trained_network(given)
+    if given.backbone is not None or source is None or source.suffix == ".onnx":
+        return given
+    architecture = weights_facts(source).get("architecture")
+    return dataclasses.replace(given, backbone=architecture) if architecture in RESNETS else given
+
+
+def _trained_network(given: TrainSettings) -> Path | None:
+    """The file of the network to start from: for stage 2 alone the run's own if it has one, else --weights."""
+    own = given.out / run_files.BACKBONE if given.out else None
+    return own if own and given.stage == "embed" and own.is_file() else given.weights
+
+
 def _with_input_size(full: TrainSettings, asked: int | None) -> TrainSettings:
-    """Stage 2 alone shows pictures to a trained network at the size that it was trained on, where its file says so."""
-    own = full.out / run_files.BACKBONE if full.out else None
-    source = own if own and own.is_file() else full.weights
+    """Stage 2 alone shows pictures to a trained network at the size that its file records."""
+    source = _trained_network(full)
     if full.stage != "embed" or full.backbone in TRAINED or source is None:
         return full
-    trained = int(read_weights(source)[1].get("input_size", full.input_size or 0))
+    trained = int(weights_facts(source).get("input_size", full.input_size or 0))
     if asked not in (None, trained):
         raise UsageError(f"{source} was trained at --input-size {trained}, not {asked}; leave it out.")
     return dataclasses.replace(full, input_size=trained)

@@ -1,4 +1,4 @@
-"""Every setting of `mfr train`, and the two recipes that fill in those left open."""
+"""Every setting of `mfr train`, and the two recipes that fill in the settings not given."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from maskgen import settings
 from maskgen.errors import UsageError
 from maskgen.settings import setting
 
-from ..defaults import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB, ONNX, TRAINED
-from .triplets import NEGATIVES, POSITIVES
+from ..defaults import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB, NEGATIVES, ONNX, POSITIVES, TRAINED
 
 T = TypeVar("T")
 
-# What a setting that is left open becomes. `paper` is the paper's; its stage 2 optimiser is ours (docs/training.md).
+# The values of settings that are not given. `paper` is the paper's; its stage 2 optimiser is ours (docs/training.md).
 RECIPES: dict[str, dict[str, Any]] = {
     #                       paper             small: minutes on a laptop's CPU
     "paper": {
@@ -48,49 +47,55 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What `mfr train` is told. None means: what the recipe says."""
+    """The settings of `mfr train`. None means: the value of the recipe."""
 
-    data: str = setting("smfd", help="Data set that maskgen built: a folder, or a URI such as s3://bucket/smfd.")
-    out: Path | None = setting(None, help="Folder of the run; by default the next runs/NNN.", run_only=True)
+    data: str = setting(
+        "smfd", help="Data set made by `maskgen build`: a folder, or a URI such as s3://bucket/smfd.", metavar="DIR|URI"
+    )
+    out: Path | None = setting(
+        None, help="Folder of the run; by default the next free runs/NNN.", metavar="DIR", run_only=True
+    )
     stage: str | None = setting(
         None,
-        help="classify trains a network by cross-entropy, embed a projection on a frozen one; by default all, "
-        "and embed where the backbone comes trained.",
+        help="classify trains a network with cross-entropy; embed trains a projection on a frozen network; all does "
+        "both. By default all, or embed if the backbone is already trained.",
         choices=("classify", "embed", "all"),
     )
-    recipe: str = setting("paper", help="Where open settings come from.", choices=tuple(RECIPES))
-    backbone: str | None = setting(None, help="Network; dlib and onnx come trained.", choices=BACKBONES)
+    recipe: str = setting("paper", help="Source of the settings not given.", choices=tuple(RECIPES))
+    backbone: str | None = setting(None, help="Network; dlib and onnx are already trained.", choices=BACKBONES)
     weights: Path | None = setting(
         None,
         help="Start from these weights: .safetensors, torchvision .pth, an ONNX face network, or an earlier run.",
-        metavar="FILE",
+        metavar="FILE|RUN",
     )
-    input_size: int | None = setting(None, help="Side in pixels of what a ResNet sees.", low=32, high=4096)
+    input_size: int | None = setting(None, help="Side in pixels of the input of a ResNet.", low=32, high=4096)
 
-    masked_share: float = setting(0.5, help="Share of masked pictures in training.", low=0, high=1)
+    masked_share: float = setting(0.5, help="Share of masked pictures in training, from 0 to 1.", low=0, high=1)
     variants: tuple[str, ...] = setting(
-        (), help="Masked pictures to use, such as wide_high; may be repeated; by default all there are."
+        (), help="Masked pictures to use, such as wide_high; may be repeated; by default all of them.", metavar="NAME"
     )
 
     batch: int | None = setting(
-        None, help="Photographs of one step of stage 1, over all processes.", low=1, high=1_000_000
+        None, help="Photographs in a step of stage 1, over all processes.", low=1, high=1_000_000
     )
     micro_batch: int | None = setting(
         None,
-        help="Photographs that go through the network at once; lower it where memory runs out. By default the batch on "
-        "a GPU, 32 elsewhere.",
+        help="Photographs that pass through the network at once; lower it if memory runs out. By default the whole "
+        "batch on a GPU, 32 on a CPU.",
         low=1,
         high=1_000_000,
     )
     iterations: int | None = setting(None, help="Steps of stage 1.", low=1)
-    lr: float | None = setting(None, help="First learning rate of stage 1; a tenth after validation falls.", low=0)
-    min_lr: float = setting(1e-5, help="The learning rate of stage 1 falls no further than this.", low=0)
+    lr: float | None = setting(
+        None, help="Initial learning rate of stage 1; divided by 10 when the validation accuracy falls.", low=0
+    )
+    min_lr: float = setting(1e-5, help="Lowest learning rate of stage 1.", low=0)
     momentum: float = setting(0.9, help="Momentum of SGD, both stages.", low=0, high=1)
     weight_decay: float = setting(5e-4, help="Weight decay of stage 1.", low=0)
-    validate_every: int | None = setting(None, help="Steps between validations, and between checkpoints.", low=1)
+    validate_every: int | None = setting(None, help="Steps between validations and between checkpoints.", low=1)
     log_every: int | None = setting(None, help="Steps between rows of the curve.", low=1)
 
-    triplets: int | None = setting(None, help="Triplets of one step of stage 2.", low=1, high=1_000_000)
+    triplets: int | None = setting(None, help="Triplets in a step of stage 2.", low=1, high=1_000_000)
     embed_iterations: int | None = setting(None, help="Steps of stage 2.", low=1)
     embed_lr: float | None = setting(None, help="Learning rate of stage 2.", low=0)
     embed_weight_decay: float = setting(0.0, help="Weight decay of stage 2.", low=0)
@@ -98,26 +103,40 @@ class TrainSettings:
     margin: float = setting(0.2, help="Margin of the triplet loss.", low=0)
     distance: str = setting("squared", help="Distance of the triplet loss.", choices=DISTANCES)
     mse_weight: float = setting(
-        30.0, help="Lambda, the weight of MSE(anchor, positive); 0 is the triplet loss alone.", low=0
+        30.0, help="Lambda, the weight of MSE(anchor, positive); 0 means the triplet loss alone.", low=0
     )
-    positive: str = setting("any", help="Photograph of the positive, seen from the anchor.", choices=POSITIVES)
-    negative: str = setting("any", help="Picture of the negative.", choices=NEGATIVES)
+    positive: str = setting(
+        "any",
+        help="Photograph of the positive: any of the identity, another one than the anchor's, or the same one.",
+        choices=POSITIVES,
+    )
+    negative: str = setting(
+        "any", help="Picture of the negative: any, always masked, or always unmasked.", choices=NEGATIVES
+    )
 
-    seed: int = setting(0, help="Seed of weights, order and draws.", low=0)
+    seed: int = setting(0, help="Seed of the weights, the order and the draws.", low=0)
     buffer: int = setting(256, help="Photographs in the shuffle buffer of each lane.", low=1, high=1_000_000)
     workers: int | None = setting(
-        None, help="Processes that decode, for each GPU; by default by cores.", low=0, high=1024, run_only=True
+        None,
+        help="Worker processes that decode, for each GPU; by default from the number of cores.",
+        low=0,
+        high=1024,
+        run_only=True,
     )
     device: str = setting("auto", help="Where to train.", choices=DEVICES, run_only=True)
-    compile: bool = setting(False, help="Compile the network (minutes first, then faster).", run_only=True)
-    tensorboard: bool = setting(False, help="Write tensorboard files as well.", run_only=True)
-    cache: Path = setting(CACHE, help="Folder of the features that stage 2 trains on.", metavar="DIR", run_only=True)
+    compile: bool = setting(
+        False, help="Compile the network: takes minutes at the start, then trains faster.", run_only=True
+    )
+    tensorboard: bool = setting(False, help="Also write TensorBoard files.", run_only=True)
+    cache: Path = setting(
+        CACHE, help="Folder for cached features, which stage 2 trains on.", metavar="DIR", run_only=True
+    )
 
 
 def filled(given: TrainSettings) -> TrainSettings:
-    """The settings with nothing left open but what depends on the machine.
+    """The settings with every value filled in from the recipe, except for those that depend on the machine.
 
-    Raises `UsageError` for values that cannot be, or not together.
+    Raises `UsageError` for values that are not valid, alone or together.
     """
     settings.check(given)
     if given.backbone is None and given.weights is not None and given.weights.suffix == ".onnx":
@@ -127,7 +146,7 @@ def filled(given: TrainSettings) -> TrainSettings:
     if full.stage is None:
         full = dataclasses.replace(full, stage="embed" if full.backbone in TRAINED else "all")
     if full.backbone in TRAINED and full.stage != "embed":
-        raise UsageError(f"a network of --backbone {full.backbone} comes trained and stays so; use --stage embed.")
+        raise UsageError(f"a network of --backbone {full.backbone} is already trained; use --stage embed.")
     if len(set(full.variants)) < len(full.variants):
         raise UsageError("--variants names a variant twice; give each once.")
     if full.backbone == DLIB and full.weights is not None:
@@ -137,13 +156,13 @@ def filled(given: TrainSettings) -> TrainSettings:
     return full
 
 
-ONE_VALUE = 32
-"""Side of a picture of which a ResNet's last layers see one value: BatchNorm has no spread of one photograph alone."""
+ONE_VALUE_SIDE = 32
+"""Input size at which a ResNet's last layers have one value a channel: BatchNorm needs a second photograph then."""
 
 
 def check_pieces(input_size: int, batch: int, micro: int) -> None:
-    """Raises `UsageError` where a batch of one process, in pieces of `micro`, gives BatchNorm a single value."""
-    if input_size > ONE_VALUE or min(batch, micro) > 1 != batch % micro:
+    """Raises `UsageError` if a batch of one process, in pieces of `micro`, gives BatchNorm a single value."""
+    if input_size > ONE_VALUE_SIDE or min(batch, micro) > 1 != batch % micro:
         return
     larger = (size for size in (*range(micro - 1, 1, -1), *range(micro + 1, batch + 1)) if batch % size != 1)
     advice = f"--micro-batch {next(larger)}" if batch > 1 else "a larger --batch"
@@ -153,25 +172,25 @@ def check_pieces(input_size: int, batch: int, micro: int) -> None:
     )
 
 
-def need(value: T | None) -> T:
+def not_none(value: T | None) -> T:
     """A setting that `filled` has filled in."""
     assert value is not None
     return value
 
 
-FREE = ("data", "stage", "recipe", "iterations", "embed-iterations", "micro-batch")
-"""Settings that may change when a run goes on: it may get longer, another stage, or less memory, and its data may have
-moved. (BatchNorm sees a micro batch at a time, so another one is another training from there; it must not need another
-run.)"""
+MAY_CHANGE = ("data", "stage", "recipe", "iterations", "embed-iterations", "micro-batch")
+"""Settings that may differ when a run resumes: it may get longer, run another stage or use less memory, and its data
+may have moved. (BatchNorm sees one micro batch at a time, so another size changes the training from there on. It is
+allowed all the same: a run that ran out of memory must be able to resume.)"""
 
 
 def compared(full: TrainSettings) -> dict[str, Any]:
-    """The settings that a run must keep when it goes on."""
+    """The settings that must be the same when a run resumes."""
     plain = settings.jsonable(full, run_only=False)
-    return {name: value for name, value in plain.items() if name not in FREE}
+    return {name: value for name, value in plain.items() if name not in MAY_CHANGE}
 
 
 def goal(full: TrainSettings) -> dict[str, Any]:
-    """The settings by which an unfinished run is known to be the one that is asked for again."""
+    """The settings that identify an unfinished run as the one to resume."""
     plain = settings.jsonable(full, run_only=False)
     return {name: plain[name] for name in plain if name not in ("data", "recipe", "micro-batch")}

@@ -1,9 +1,9 @@
 """Draws the triplets of stage 2: anchor unmasked, positive the same identity masked, negative another identity.
 
-Text of the paper leaves two things open, and both are settings. `positive`: `any` masked photograph of the
-identity, the anchor's own photograph among them (what "drawn at random" says, and it lets identities of one
-photograph take part), or always an`other` photograph, or always the `same` one. `negative`: `any` picture,
-masked as often as the masked share says, or always `masked`, or always `unmasked`.
+The text of the paper leaves two choices open, and both are settings. `positive`: `any` masked photograph of the
+identity, including the anchor's own (the paper draws "at random", and identities with one photograph can then be
+anchors), always an`other` photograph, or always the `same` one. `negative`: `any` picture, masked with probability
+`masked_share`, always `masked`, or always `unmasked`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import numpy.typing as npt
 from maskgen.errors import UsageError
 
 Ints = npt.NDArray[np.int64]
-
-POSITIVES = ("any", "other", "same")
-NEGATIVES = ("any", "masked", "unmasked")
 
 
 class Triplets(NamedTuple):
@@ -47,7 +44,7 @@ class Groups:
 
 
 def group(labels: npt.NDArray[np.int32], positive: str = "any") -> Groups:
-    """Groups rows by label. Raises `UsageError` where no triplet can be drawn."""
+    """Groups rows by label. Raises `UsageError` if no triplet can be drawn."""
     order = np.argsort(labels, kind="stable").astype(np.int64)
     place = np.argsort(order).astype(np.int64)
     _, first, inverse, counts = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)

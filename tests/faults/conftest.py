@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import maskgen
+from tests.support.once import once
 from tests.support.processes import SHAPE
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -29,9 +30,10 @@ def shape() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def whole(tree: Path, tmp_path_factory: pytest.TempPathFactory, shape: dict[str, Any]) -> Path:
     """`tree`, 30 photographs, built without any fault. Tests only read it."""
-    out = tmp_path_factory.mktemp("whole") / "smfd"
-    maskgen.build(maskgen.BuildSettings(src=tree, out=out, engine="serial", **shape))
-    return out
+    folder = once(
+        tmp_path_factory, "whole", lambda folder: maskgen.build(src=tree, out=folder / "smfd", engine="serial", **shape)
+    )
+    return folder / "smfd"
 
 
 @pytest.fixture(scope="session")

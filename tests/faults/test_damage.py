@@ -68,9 +68,11 @@ def test_what_verify_advises_mends_a_shard(
     for name in ("train/00001.parquet", "train/00001.tar"):
         path = copy / name
         path.write_bytes(path.read_bytes()[:-1] + b"!")
-        with pytest.raises(maskgen.MaskgenError, match=r"shard train/00001 is broken.*delete .*train/00001\.json"):
+        with pytest.raises(
+            maskgen.MaskgenError, match=r"shard train/00001 is broken.*delete .*__markers/train-00001\.json"
+        ):
             verify(copy)
-        (copy / "train/00001.json").unlink()
+        (copy / "__markers/train-00001.json").unlink()
         maskgen.build(maskgen.BuildSettings(src=tree, out=copy, engine="serial", **shape))
         assert hashes(copy) == expected
 
@@ -112,9 +114,8 @@ def test_shards_without_dataset_json_are_not_taken_for_others(
 def test_dataset_json_without_a_part_is_one_sentence(copy: Path) -> None:
     path = copy / "dataset.json"
     whole = json.loads(path.read_bytes())
-    parts = [(name,) for name in whole if name != "complete"] + [
-        ("counts", "train", name) for name in ("rows", "rejects")
-    ]
+    parts: list[tuple[str, ...]] = [(name,) for name in whole if name != "complete"]
+    parts += [("counts", "train", name) for name in ("rows", "rejects")]
     parts += [("settings", name) for name in ("variants", "format", "store", "fit")]
     for *above, name in parts:
         for other in (None, 3.5, {"a": None}):
@@ -131,7 +132,10 @@ def test_dataset_json_without_a_part_is_one_sentence(copy: Path) -> None:
                     command(str(copy))
 
 
-@pytest.mark.parametrize("name", ["train/00007.parquet", "test/more.parquet", "val/notes.json", "train/00099.tar"])
+@pytest.mark.parametrize(
+    "name",
+    ["train/00007.parquet", "test/more.parquet", "val/notes.json", "train/00099.tar", "__markers/val-00077.json"],
+)
 def test_a_file_that_readers_take_for_a_shard_is_named(
     tree: Path, copy: Path, shape: dict[str, Any], name: str
 ) -> None:
@@ -144,7 +148,7 @@ def test_a_file_that_readers_take_for_a_shard_is_named(
 
 
 def test_a_lost_file_is_named(copy: Path) -> None:
-    for name in ("plan.parquet", "rejects.parquet", "README.md", "train/00000.tar", "val/00000.json"):
+    for name in ("plan.parquet", "rejects.parquet", "README.md", "train/00000.tar", "__markers/val-00000.json"):
         (copy / name).rename(copy / "elsewhere")
         with pytest.raises(maskgen.MaskgenError, match=name.rpartition("/")[2].partition(".")[0]):
             verify(copy)

@@ -183,7 +183,9 @@ def test_weights_files(tmp_path: Path, times: int, cases: Cases) -> None:
 
 def test_files_of_a_data_set_through_the_reader(whole: Path, tmp_path: Path, times: int, cases: Cases) -> None:
     out = Path(shutil.copytree(whole, tmp_path / "smfd"))
-    files = [out / name for name in ("dataset.json", "train/00000.json", "train/00000.parquet", "plan.parquet")]
+    files = [
+        out / name for name in ("dataset.json", "__markers/train-00000.json", "train/00000.parquet", "plan.parquet")
+    ]
     for path in files:
         data = path.read_bytes()
         for mutation in cases(data, 120 * times):

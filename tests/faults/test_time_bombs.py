@@ -91,7 +91,7 @@ def test_steps_in_python_are_limited(name: str, hostile: Any, monkeypatch: pytes
 
 def test_numbers_and_comments_of_a_plain_pnm_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rejected(b"P2 8 8 255\n" + b"#\n" * 2_000 + b"7 " * 64) == "2,000 comments; the limit is 1,000"
-    assert rejected(b"P3 9000 9000 255\n7") == "243,000,000 numbers written out; the limit is 16,777,216"
+    assert rejected(b"P3 9000 9000 255\n7") == "243,000,000 numbers written out; the limit is 8,388,608"
     commented = b"P2 # a comment\n8 8 255\n" + b"7 # another\n" * 64
     assert (decode(commented) == 7).all()
 

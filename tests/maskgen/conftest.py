@@ -10,19 +10,22 @@ import pytest
 
 import maskgen
 from tests.support.fault_proxy import FaultProxy, faults
+from tests.support.once import once
 from tests.support.processes import SHAPE
 
 
 @pytest.fixture(scope="session")
 def crowd(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tree` five times over: 150 photographs."""
-    folder = tmp_path_factory.mktemp("crowd")
-    for number in range(5):
-        for path in tree.rglob("*.jpg"):
-            place = folder / f"{path.parent.name}{number}"
-            place.mkdir(exist_ok=True)
-            (place / path.name).write_bytes(path.read_bytes())
-    return folder
+
+    def write(folder: Path) -> None:
+        for number in range(5):
+            for path in tree.rglob("*.jpg"):
+                place = folder / f"{path.parent.name}{number}"
+                place.mkdir(exist_ok=True)
+                (place / path.name).write_bytes(path.read_bytes())
+
+    return once(tmp_path_factory, "crowd", write)
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +33,12 @@ def expected(
     crowd: Path, tmp_path_factory: pytest.TempPathFactory, hashes: Callable[[Path], dict[str, str]]
 ) -> dict[str, str]:
     """The hashes of an undisturbed build in one process."""
-    out = tmp_path_factory.mktemp("serial") / "smfd"
-    maskgen.build(maskgen.BuildSettings(src=crowd, out=out, engine="serial", **SHAPE))
-    found = hashes(out)
+    whole = once(
+        tmp_path_factory,
+        "crowd-built",
+        lambda folder: maskgen.build(src=crowd, out=folder / "smfd", engine="serial", **SHAPE),
+    )
+    found = hashes(whole / "smfd")
     assert len(found) > 3 * 30
     return found
 

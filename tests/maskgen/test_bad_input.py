@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import maskgen
+from maskgen.pipeline import shard
 
 Build = Callable[..., Path]
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -196,7 +197,7 @@ def test_links_lead_out_of_the_tree_only_when_asked(
 def test_photographs_and_folders_without_permission_are_told(
     without_rights: Path, takes: Callable[[int], bytes], write_tree: Callable[..., Path], rejects: Any, make: Build
 ) -> None:
-    maskgen.work._landmarker(None)  # its model may lie where only root reads
+    shard._landmarker(None)  # its model may lie where only root reads
     src = write_tree(
         without_rights / "src", {"ann/1.jpg": takes(1), "ann/2.jpg": takes(2), "bob/1.jpg": takes(3), "cyd/1.jpg": b"x"}
     )
@@ -294,5 +295,5 @@ def test_rows_and_rejects_are_the_plan(
         assert info[split]["rows"] == sum(row.split == split for row in rows)
         assert sum(info[split]["rejects"].values()) == sum(row["split"] == split for row in rejects)
     assert [row.key for row in rows] == sorted(row.key for row in rows)
-    place = {row["key"]: (row["source"], row["identity"], row["split"], row["label"]) for row in plan}
-    assert all(place[row.key] == (row.source, row.identity, row.split, row.label) for row in rows)
+    places = {row["key"]: (row["source"], row["identity"], row["split"], row["label"]) for row in plan}
+    assert all(places[row.key] == (row.source, row.identity, row.split, row.label) for row in rows)

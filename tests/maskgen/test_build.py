@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -9,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import maskgen
 from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.pipeline import existing
+from maskgen.pipeline.build_options import BuildOptions
 from maskgen.pipeline.shard import Made
 from maskgen.storage.local import LocalStorage
 
@@ -55,10 +58,12 @@ def test_layout_is_the_contract(built: Path, info: Callable[[Path], dict[str, An
     plan = pq.read_table(built / "plan.parquet").to_pylist()
     shards = {f"{row['split']}/{row['shard']:05d}" for row in plan}
     files = {str(path.relative_to(built)) for path in built.glob("*/*")}
-    assert files == {f"{shard}.{ending}" for shard in shards for ending in ("parquet", "tar", "json")}
+    assert files == {f"{shard}.{ending}" for shard in shards for ending in ("parquet", "tar")} | {
+        f"__markers/{shard.replace('/', '-')}.json" for shard in shards
+    }
     facts = info(built)
     assert facts["complete"]
-    assert facts["schema_version"] == 1
+    assert facts["schema_version"] == 2
     assert len(facts["identities"]) == 3
     assert facts["settings"]["quality"] == 95
     assert set(facts["versions"]) >= {"maskgen", "dlib-bin", "numpy", "pillow", "pyarrow"}
@@ -99,10 +104,10 @@ def test_a_finished_data_set_is_left_alone(tree: Path, tmp_path: Path, hashes: H
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda out: (out / "train/00001.json").unlink(),
+        lambda out: (out / "__markers/train-00001.json").unlink(),
         lambda out: (out / "train/00001.parquet").unlink(),
         lambda out: (out / "train/00001.tar").write_bytes(b"short"),
-        lambda out: (out / "train/00001.json").write_bytes(b"{"),
+        lambda out: (out / "__markers/train-00001.json").write_bytes(b"{"),
     ],
 )
 def test_only_what_is_missing_is_made_again(
@@ -131,15 +136,15 @@ def test_tables_are_made_again(tree: Path, built: Path, tmp_path: Path, hashes: 
     [
         ({"quality": 90}, r"other settings \(quality 95 there and 90 here\)"),
         ({"seed": 1, "size": 64}, r"\(seed 0 there and 1 here; size 96 there and 64 here\)"),
-        ({"format": "parquet"}, r"format 'both' there and 'parquet' here"),
-        ({"limit": 3}, r"limit None there and 3 here"),
+        ({"format": "parquet"}, r"\(format 'both' there and 'parquet' here\)"),
+        ({"limit": 3}, r"\(limit None there and 3 here\)"),
     ],
 )
 def test_other_settings_are_refused_by_name(
     tree: Path, built: Path, hashes: Hashes, change: dict[str, Any], words: str
 ) -> None:
     before = hashes(built)
-    with pytest.raises(UsageError, match=words + r".*(repeat its settings|--overwrite)"):
+    with pytest.raises(UsageError, match=words + r"; give --out another folder, or start anew with --overwrite\.$"):
         run(tree, built, **change)
     assert hashes(built) == before
 
@@ -150,7 +155,12 @@ def test_other_photographs_and_other_versions_are_refused(
     src = tmp_path / "src"
     shutil.copytree(tree, src)
     (src / "ann/new.jpg").write_bytes(takes(77))
-    with pytest.raises(UsageError, match="planned from other photographs than --src holds now"):
+    (src / "bob/0000_01.jpg").unlink()
+    (src / "eva/0005_01.jpg").write_bytes(takes(78) + b"!")
+    said = (
+        r"planned from other photographs than --src holds now: 1 new \('ann/new.jpg'\), 1 missing \('bob/0000_01.jpg'\)"
+    )
+    with pytest.raises(UsageError, match=said + r", 1 changed \('eva/0005_01.jpg'\); give --out another folder"):
         run(src, built)
     monkeypatch.setattr("maskgen.dataset.identity._version", lambda package: "0.0")
     with pytest.raises(UsageError, match=r"other versions \(.*dlib-bin '.*' there and '0\.0' here"):
@@ -179,7 +189,7 @@ def test_a_folder_of_someone_else_is_refused_and_kept(tree: Path, tmp_path: Path
     out = tmp_path / "smfd"
     (out / name).parent.mkdir(parents=True)
     (out / name).write_text("mine")
-    with pytest.raises(UsageError, match="is no data set of maskgen; give an empty or new folder"):
+    with pytest.raises(UsageError, match="is not a data set of maskgen; give an empty or new folder"):
         run(tree, out, overwrite=overwrite)
     assert [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()] == [name]
     assert (out / name).read_text() == "mine"
@@ -191,6 +201,7 @@ def test_overwrite_removes_what_we_made_and_nothing_else(
     out = tmp_path / "smfd"
     run(tree, out, shard_size=2, quality=50, seed=9)
     mine = ["notes.txt", "train/notes.txt", "train/00000.png", "train/00000.parquet.bak", "models/00000.json", "a.json"]
+    mine += ["__markers/notes.json", "__markers/train-1.json"]
     for name in mine:
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("mine")
@@ -199,6 +210,60 @@ def test_overwrite_removes_what_we_made_and_nothing_else(
     found = hashes(out)
     assert {name: (out / name).read_text() for name in mine} == dict.fromkeys(mine, "mine")
     assert {name: value for name, value in found.items() if name not in mine} == hashes(built)
+
+
+def test_a_wrong_call_does_not_claim_out(tree: Path, built: Path, tmp_path: Path, hashes: Hashes) -> None:
+    """The corrected call is not refused, and not even a folder is left of the wrong one."""
+    out = tmp_path / "smfd"
+    for wrong in ({"predictor": tree / "ann/0000_01.jpg"}, {"boxes": (tree / "none.csv",)}, {"colors": "#12"}):
+        with pytest.raises(UsageError):
+            run(tree, out, **wrong)
+        assert not out.exists()
+    run(tree, out)
+    assert hashes(out) == hashes(built)
+
+
+def test_nothing_in_a_data_set_names_a_folder_of_this_machine(tree: Path, tmp_path: Path) -> None:
+    src, out = Path(shutil.copytree(tree, tmp_path / "secret place/photographs")), tmp_path / "secret place/smfd"
+    (src / "ann/pipe.jpg").symlink_to(src / "ann/0000_01.jpg")
+    boxes = tmp_path / "secret place/boxes.csv"
+    boxes.write_text("NAME_ID,X,Y,W,H\n")
+    run(src.as_uri(), out, limit=6, boxes=(boxes,))
+    command = json.loads((out / "run.json").read_bytes())["command"]
+    assert (command["src"], command["out"], command["boxes"]) == ("photographs", "smfd", ["boxes.csv"])
+    texts = [path.read_text() for path in out.rglob("*") if path.suffix in (".json", ".md")]
+    texts += [str(pq.read_table(out / f"{name}.parquet").to_pydict()) for name in ("plan", "rejects")]
+    assert len(texts) >= 5
+    assert not any("secret" in text or str(tmp_path) in text for text in texts)
+
+
+def test_keywords_are_checked_and_may_be_completed(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no setting 'shardsize'; did you mean 'shard_size'\?"):
+        maskgen.build(src=tree, out=tmp_path / "smfd", shardsize=3)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match=r"the setting 'out' is missing"):
+        maskgen.build(src=tree)
+    with pytest.raises(UsageError, match=r"given settings and the keyword 'size'; give one of the two"):
+        maskgen.build(maskgen.BuildSettings(src=str(tree), out=tmp_path / "smfd"), size=3)
+    options, settings = (typing.get_type_hints(one) for one in (BuildOptions, maskgen.BuildSettings))
+    assert options.keys() == settings.keys()
+    wider = {"src": str | Path, "predictor": str | Path | None, "boxes": str | Path | Sequence[str | Path]}
+    wider |= dict.fromkeys(("variants", "colors"), str | Sequence[str])
+    choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(maskgen.BuildSettings)}
+    for name, kind in options.items():
+        if choices[name]:
+            assert typing.get_args(kind) == choices[name], name
+        else:
+            assert kind == wider.get(name, settings[name]), name
+    assert {field.name for field in dataclasses.fields(maskgen.BuildSettings)} == options.keys()
+    assert not (tmp_path / "smfd").exists()
+
+
+def test_a_summary_is_a_table_in_a_notebook() -> None:
+    summary = maskgen.Summary("<b>", {"train": 1234}, {"train": {"no_face": 2}, "val": {"empty": 1}}, 6, 1237, 2.5)
+    html = summary._repr_html_()
+    assert "<caption>&lt;b&gt;: 1,237 photographs made in 2.5 s</caption>" in html
+    assert '<td>train</td><td style="text-align: right">1,234</td><td style="text-align: right">2</td>' in html
+    assert '<td>val</td><td style="text-align: right">0</td><td style="text-align: right">1</td>' in html
 
 
 @pytest.mark.parametrize("wrong", [{"predictor": __file__}, {"engine": "dask", "address": "tcp://127.0.0.1:1"}])
@@ -225,7 +290,7 @@ def test_overwrite_goes_on_with_the_very_build_that_it_began(
 
     with pytest.raises(KeyboardInterrupt):
         run(tree, out, stop, overwrite=True)
-    made = len(list(out.glob("*/*.json")))
+    made = len(list(out.glob("__markers/*.json")))
     assert 0 < made < 8
     stood: list[tuple[int, int]] = []
     run(tree, out, planned=lambda *counts: stood.append(counts), overwrite=True)
@@ -310,7 +375,7 @@ def test_sources_may_have_any_name_and_outputs_any_in_utf8(tree: Path, tmp_path:
     for out in (tmp_path / "plain", tmp_path / "ä %41 a:b\n?#'\""):
         assert run(src, out, limit=4).made == 4
         assert len(list(maskgen.open(out))) + 1 == 4
-        assert json.loads((out / "run.json").read_bytes())["command"]["src"].endswith("/caf\\xe9 src\n")
+        assert json.loads((out / "run.json").read_bytes())["command"]["src"] == "caf\\xe9 src\n"
     assert hashes(out) == hashes(tmp_path / "plain")
     with pytest.raises(UsageError, match="not UTF-8, which Parquet needs; give another"):
         run(src, Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 out")))
@@ -360,8 +425,10 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
-    done = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
-    if not done or done.returncode:
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode
+    ):
         pytest.skip("no right to mount a small disk here")
 
     def resize(size: str) -> None:
@@ -373,16 +440,20 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
         subprocess.run(["umount", "--lazy", disk], check=True)  # a worker may still be ending
 
 
-@pytest.mark.parametrize("settings", [{"engine": "serial"}, {"engine": "joblib", "workers": 2}])
+@pytest.mark.parametrize(
+    ("sizes", "settings"),
+    [(("8k", "400k", "700k"), {"engine": "serial"}), (("700k",), {"engine": "joblib", "workers": 2})],
+)
 def test_a_full_disk_is_told_and_the_same_call_goes_on(
     small_disk: tuple[Path, Callable[[str], None]],
     tree: Path,
     built: Path,
     hashes: Hashes,
+    sizes: tuple[str, ...],
     settings: dict[str, Any],
 ) -> None:
     disk, resize = small_disk
-    for size in ("8k", "400k", "700k"):
+    for size in sizes:
         resize(size)
         with pytest.raises(MaskgenError, match=r"cannot write .*No space left on device; make room .*same command"):
             run(tree, disk / "smfd", **settings)
@@ -426,7 +497,7 @@ def test_a_folder_without_permission_is_told(without_rights: Path) -> None:
     closed.mkdir()
     closed.chmod(0o500)
     for out in (closed, closed / "smfd"):
-        with pytest.raises(MaskgenError, match=r"cannot write to .*closed.*: Permission denied; make room or mend"):
+        with pytest.raises(MaskgenError, match=r"cannot write to .*closed.*: Permission denied; make room or repair"):
             run(src, out)
     closed.chmod(0)
     with pytest.raises(MaskgenError, match=r"closed.*Permission denied"):

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from maskgen.engines import crashes, dask_engine
 from maskgen.engines.processes import Died, apart
 from maskgen.errors import MaskgenError
 from maskgen.pipeline.shard import Made, ShardTask
-from tests.support.processes import ROOT, SHAPE, all_gone, finish, needs_proc, needs_signals, reaped, shards, start
+from tests.support.processes import (
+    ROOT,
+    SHAPE,
+    SMALL_PREDICTOR,
+    all_gone,
+    finish,
+    needs_proc,
+    needs_signals,
+    reaped,
+    shards,
+    start,
+)
 
 pytestmark = needs_signals
 POISON = Path(__file__).parents[1] / "poison"
@@ -34,9 +45,9 @@ def poisoned() -> dict[str, str]:
 
 
 @pytest.fixture
-def src(crowd: Path, tmp_path: Path) -> Path:
-    """`crowd`, to be changed. What is added to the end of a JPEG file changes no pixel."""
-    return Path(shutil.copytree(crowd, tmp_path / "src"))
+def src(tree: Path, tmp_path: Path) -> Path:
+    """`tree`, to be changed. What is added to the end of a JPEG file changes no pixel."""
+    return Path(shutil.copytree(tree, tmp_path / "src"))
 
 
 def poison(path: Path, text: str) -> None:
@@ -54,44 +65,49 @@ def rows(out: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
-    crowd: Path, src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str]
+    src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str]
 ) -> None:
     """Two in the same shard: one is killed as where memory is short, one ends in a segmentation fault."""
     safe = maskgen.build(src=src, out=tmp_path / "safe", engine="serial", **SHAPE)
     planned = pq.read_table(tmp_path / "safe/plan.parquet").to_pylist()
-    shard = [row["source"] for row in planned if (row["split"], row["shard"]) == ("train", 3)]
+    shard = [row["source"] for row in planned if (row["split"], row["shard"]) == ("train", 1)]
     guilty = [shard[0], shard[3]]
     for source, number in zip(guilty, (signal.SIGKILL, signal.SIGSEGV), strict=True):
         poison(src / source, str(int(number)))
 
     for engine in ("joblib", "dask"):
         said = finish(start(src, tmp_path / engine, f"--engine={engine}", "--workers=2", env=poisoned))
-        assert "a process that made shard train/00003 alone died; its photographs are tried one by one." in said
+        assert "a process that made shard train/00001 alone died; its photographs are tried one by one." in said
     assert hashes(tmp_path / "joblib") == hashes(tmp_path / "dask")
 
     found = rejects(tmp_path / "joblib")
     assert {source for source, why in found.items() if why == REJECT} == set(guilty)
     expected = {source: row for source, row in rows(tmp_path / "safe").items() if source not in guilty}
     assert rows(tmp_path / "joblib") == expected
-    assert len(expected) + len(found) == safe.photographs == 150
+    assert len(expected) + len(found) == safe.photographs == 30
     assert verify(tmp_path / "joblib")["rejects"] == len(found)
 
 
-def test_one_that_kills_in_the_only_shard_is_rejected_unless_one_process_is_asked_for(
-    tree: Path, tmp_path: Path, poisoned: dict[str, str]
+@pytest.mark.parametrize("options", [(), pytest.param(("--workers=2",), marks=pytest.mark.slow)])
+def test_one_that_kills_in_the_only_shard_is_rejected(
+    src: Path, tmp_path: Path, poisoned: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    src = Path(shutil.copytree(tree, tmp_path / "src"))
     poison(src / "ann/0001_01.jpg", "9")
-    for number, options in enumerate((["--workers=2"], [])):
-        out = tmp_path / str(number)
-        finish(start(src, out, *options, shape={"size": 64, "limit": 5, "test_identities": 0}, env=poisoned))
-        assert rejects(out)["ann/0001_01.jpg"] == REJECT
-    process = start(src, tmp_path / "alone", "--workers=1", env=poisoned)
+    shape = {"size": 64, "limit": 5, "test_identities": 0, "predictor": SMALL_PREDICTOR}
+    finish(start(src, tmp_path / "smfd", *options, shape=shape, env=poisoned))
+    assert rejects(tmp_path / "smfd")["ann/0001_01.jpg"] == REJECT
+
+
+def test_one_that_kills_ends_the_only_process_that_was_asked_for(
+    src: Path, tmp_path: Path, poisoned: dict[str, str]
+) -> None:
+    poison(src / "ann/0001_01.jpg", "9")
+    process = start(src, tmp_path / "smfd", "--workers=1", env=poisoned)
     with reaped(process):
         assert process.wait(120) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_photograph_that_stops_killing_is_a_row(
     src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str], times: int
 ) -> None:
@@ -133,7 +149,7 @@ def test_workers_that_all_die_and_do_not_come_back_leave_their_shards_made(
             finally:
                 process.kill()
     assert shards(build.out) == len(made) > 0
-    markers = "".join(path.read_text() for path in build.out.glob("*/*.json"))
+    markers = "".join(path.read_text() for path in build.out.glob("__markers/*.json"))
     assert markers.count('"crashed_worker"') == 1
     assert f'"source": "{victim.relative_to(src)}"' in markers
 
@@ -169,6 +185,7 @@ def test_a_generator_in_a_process_of_its_own() -> None:
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         list(apart(_numbers, 0))
     stopped = apart(_numbers, 10**9)
+    assert isinstance(stopped, Generator)
     process, _ = next(stopped)
     stopped.close()
     with pytest.raises(ProcessLookupError):

@@ -111,7 +111,7 @@ def test_a_worker_comes_and_another_is_killed(
 
 
 @needs_signals
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, address: str, stop: signal.Signals
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
             assert process.returncode == 1, errors
             assert errors.strip() == (
                 f"maskgen: lost the Dask scheduler at {address}; start it and its workers again and run the same "
-                "command: it goes on from here."
+                "command: it resumes from here."
             )
     assert 2 < shards(out) < 38
     with scheduler(address), worker(address):
@@ -278,7 +278,9 @@ def test_a_worker_of_other_versions_makes_nothing(tmp_path: Path) -> None:
 
 def test_dask_is_an_extra(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"needs Dask, which is not installed; run pip install 'maskgen\[dask\]'\.$"):
+    with pytest.raises(
+        UsageError, match=r"needs Dask, which is not installed; run pip install '\.\[dask\]' in the checkout"
+    ):
         maskgen.build(src=tree, out=tmp_path / "smfd", engine="dask")
     assert not (tmp_path / "smfd").exists()
 

@@ -20,20 +20,21 @@ from PIL import Image
 
 import maskgen
 from maskgen.dataset import markers, schema, tar
-from maskgen.dataset.record import Sample
+from maskgen.dataset.markers import marker_name
+from maskgen.dataset.record import Row
 from maskgen.dataset.verify import verify
 from maskgen.dataset.writers import ROW_GROUP, WRITERS
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.imaging.variants import VARIANTS
+from maskgen.imaging.variants import VARIANTS, masked_names
 from maskgen.storage import files
 from maskgen.storage.local import LocalStorage
 
 COLUMNS = ["key", "source", "identity", "split", "label", "width", "height", "box", "landmarks"]
 
 
-def sample(number: int, variants: str = "all", store: str = "rendered") -> Sample:
-    masks = variants.masked_names(variants)
-    return Sample(
+def sample(number: int, variants: str = "all", store: str = "rendered") -> Row:
+    masks = masked_names(variants)
+    return Row(
         key=f"{number:09d}",
         source=f"ann/ä {number}.jpg",
         identity="ann",
@@ -49,7 +50,7 @@ def sample(number: int, variants: str = "all", store: str = "rendered") -> Sampl
     )
 
 
-def write(path: Path, samples: list[Sample], variants: str = "all", store: str = "rendered") -> Path:
+def write(path: Path, samples: list[Row], variants: str = "all", store: str = "rendered") -> Path:
     with WRITERS[path.suffix[1:]](path, variants, store) as file:
         for one in samples:
             file.add(one)
@@ -173,9 +174,10 @@ def test_json_is_written_whole_and_equal_for_equal_values(tmp_path: Path) -> Non
 
 def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_sizes(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
+    (tmp_path / "__markers").mkdir()
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
     marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
-    files.write_json(tmp_path / "train/00003.json", marker)
+    files.write_json(tmp_path / marker_name("train", 3), marker)
 
     def read(shard: int = 3, fingerprint: str = "f") -> Any:
         return next(markers.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
@@ -188,21 +190,22 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
     (tmp_path / "train/00003.tar").unlink()
     assert read() is None
     for damaged in (b"", b"{", b"[]", b'{"fingerprint": "f"}', b'{"fingerprint": "f", "files": 3}'):
-        (tmp_path / "train/00003.json").write_bytes(damaged)
+        (tmp_path / marker_name("train", 3)).write_bytes(damaged)
         assert read() is None
 
 
 def test_markers_describe_their_files(built: Path, tree_rejects: dict[str, str]) -> None:
     plan = pq.read_table(built / "plan.parquet").to_pylist()
-    reasons = {}
-    for path in sorted(built.glob("*/*.json")):
+    reasons: dict[str, str] = {}
+    for path in sorted(built.glob("__markers/*.json")):
         marker = json.loads(path.read_bytes())
-        shard = [row for row in plan if row["split"] == path.parent.name and row["shard"] == int(path.stem)]
+        split, number = path.stem.split("-")
+        shard = [row for row in plan if row["split"] == split and row["shard"] == int(number)]
         assert marker["photographs"] == len(shard) == marker["rows"] + len(marker["rejects"])
         reasons |= {reject["source"]: reject["reason"] for reject in marker["rejects"]}
-        assert set(marker["files"]) == {f"{path.stem}.parquet", f"{path.stem}.tar"}
+        assert set(marker["files"]) == {f"{number}.parquet", f"{number}.tar"}
         for name, file in marker["files"].items():
-            data = (path.parent / name).read_bytes()
+            data = (built / split / name).read_bytes()
             assert file == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     assert reasons == tree_rejects
 
@@ -261,7 +264,7 @@ def test_a_recipe_renders_the_pixels_that_rendered_encodes(stores: dict[str, Pat
 
 def test_a_damaged_recipe_is_one_sentence(stores: dict[str, Path]) -> None:
     row = next(iter(maskgen.open(stores["parquet recipe all"])))
-    row.landmarks = row.landmarks * np.float32(np.nan)
+    row = dataclasses.replace(row, landmarks=row.landmarks * np.float32(np.nan))
     with pytest.raises(maskgen.MaskgenError, match=f"picture wide_high of photograph {row.key} is damaged"):
         row.image("wide_high")
     row.pictures["unmasked"] = b""
@@ -349,7 +352,7 @@ def test_what_is_no_data_set_is_named(tmp_path: Path, built: Path) -> None:
     info = json.loads((built / "dataset.json").read_bytes())
     for change, words in [
         ({"complete": False}, "not finished; run its `maskgen build` command again"),
-        ({"schema_version": 2}, "schema version 2; this maskgen reads 1"),
+        ({"schema_version": 3}, "schema version 3; this maskgen reads 1 and 2: rebuild it"),
     ]:
         (tmp_path / "dataset.json").write_text(json.dumps(info | change))
         with pytest.raises(UsageError, match=words):
@@ -402,13 +405,13 @@ def test_a_bit_that_flips_in_a_picture_is_seen_by_the_reader_of_a_store(
 def test_a_missing_shard_and_a_foreign_one_are_told(stores: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "smfd"
     shutil.copytree(stores["parquet rendered all"], out)
-    marker = out / "train/00001.json"
+    marker = out / marker_name("train", 1)
     kept: dict[str, Any] = json.loads(marker.read_bytes())
     marker.unlink()
     with pytest.raises(MaskgenError, match="train lacks shards; `maskgen verify"):
         list(maskgen.open(out))
     marker.write_text(json.dumps(kept | {"fingerprint": "other"}))
-    with pytest.raises(MaskgenError, match=r"train/00001\.json is of another data set"):
+    with pytest.raises(MaskgenError, match=r"train-00001\.json is of another data set"):
         list(maskgen.open(out))
     row = next(maskgen.open(stores["parquet rendered all"]).rows(images=["wide_low"]))
     row.pictures["wide_low"] = b"no jpeg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -28,7 +29,7 @@ from tests.support.processes import SHAPE, STOPPED, all_gone, needs_proc, needs_
 Hashes = Callable[[Path], dict[str, str]]
 
 
-@pytest.mark.parametrize("workers", [1, 2, None])
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(None, marks=pytest.mark.slow)])
 def test_workers_change_no_byte(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, workers: int | None
 ) -> None:
@@ -36,14 +37,18 @@ def test_workers_change_no_byte(
     assert hashes(tmp_path / "smfd") == expected
 
 
+def _has_shards(out: Path, count: int) -> bool:
+    return len(list(out.glob("*/*.json"))) >= count
+
+
 @needs_signals
 @pytest.mark.parametrize(
     ("stop", "whole_group", "options", "times"),
     [
-        (signal.SIGKILL, True, ("--engine=serial",), 5),
-        (signal.SIGKILL, False, ("--workers=2",), 2),  # the workers live on for a moment
+        (signal.SIGKILL, True, ("--engine=serial",), 3),
+        (signal.SIGKILL, False, ("--workers=2",), 1),  # the workers live on for a moment
         (signal.SIGINT, True, ("--workers=2",), 2),
-        (signal.SIGTERM, False, ("--engine=serial",), 2),
+        pytest.param(signal.SIGTERM, False, ("--engine=serial",), 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_build_stopped_at_random_moments_ends_in_the_same_bytes(
@@ -64,7 +69,7 @@ def test_a_build_stopped_at_random_moments_ends_in_the_same_bytes(
         target = done + chance.randrange(0 if stop == signal.SIGKILL else 1, 8)
         process = start(crowd, out, *options)
         with reaped(process):
-            if wait(lambda target=target: len(list(out.glob("*/*.json"))) >= target, process):
+            if wait(functools.partial(_has_shards, out, target), process):
                 time.sleep(chance.random() * 0.05)
                 (os.killpg if whole_group else os.kill)(process.pid, stop)
             code = process.wait(60)
@@ -85,7 +90,14 @@ def test_a_build_stopped_at_random_moments_ends_in_the_same_bytes(
 
 @needs_proc
 @pytest.mark.parametrize(
-    ("engine", "delay"), [("joblib", 0.0), ("joblib", 0.1), ("joblib", 0.3), ("dask", 0.0), ("dask", 0.5)]
+    ("engine", "delay"),
+    [
+        ("joblib", 0.0),
+        pytest.param("joblib", 0.1, marks=pytest.mark.slow),
+        pytest.param("joblib", 0.3, marks=pytest.mark.slow),
+        ("dask", 0.0),
+        pytest.param("dask", 0.5, marks=pytest.mark.slow),
+    ],
 )
 def test_ctrl_c_while_workers_start_is_one_sentence(crowd: Path, tmp_path: Path, engine: str, delay: float) -> None:
     process = start(crowd, tmp_path / "smfd", "--workers=2", f"--engine={engine}")

@@ -1,4 +1,4 @@
-"""Other people's libraries read what we write: pyarrow, duckdb, datasets, webdataset, Pillow; and torch stays out."""
+"""Other people's libraries read what we write: pyarrow, pandas, polars, duckdb, datasets, webdataset, Pillow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import maskgen
+from maskgen.dataset import card
 from maskgen.imaging.variants import VARIANTS
 
 PICTURES = ("unmasked", *VARIANTS)
@@ -62,6 +63,48 @@ def test_pyarrow_reads_a_split_as_one_table(built: Path, rows: dict[str, maskgen
                 list(ours.colors["wide_low"]),
             )
             assert row["round_high"]["bytes"] == ours.jpeg("round_high")
+
+
+@pytest.fixture(scope="module")
+def parquet(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of the default format: its split folders hold Parquet files and nothing else."""
+    return make(tree, tmp_path_factory.mktemp("parquet") / "smfd")
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "pyarrow.dataset", "pandas", "polars", "duckdb"])
+def test_a_splits_folder_is_read_as_one_table(parquet: Path, rows: dict[str, maskgen.Row], library: str) -> None:
+    module = pytest.importorskip(library)
+    for split in ("train", "val", "test"):
+        place = str(parquet / split)
+        if library == "pyarrow":
+            found = pq.read_table(place).to_pylist()
+        elif library == "pyarrow.dataset":
+            found = module.dataset(place).to_table().to_pylist()
+        elif library == "pandas":
+            found = module.read_parquet(place).to_dict("records")
+        elif library == "polars":
+            found = module.read_parquet(place).to_dicts()
+        else:
+            table = module.connect().sql(f"select * from '{parquet}/*/*.parquet' where split = '{split}'")
+            found = [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+        expected = [row for row in rows.values() if row.split == split]
+        assert sorted(row["key"] for row in found) == [row.key for row in expected]
+        for row in found:
+            ours = rows[row["key"]]
+            assert (row["source"], row["label"]) == (ours.source, ours.label)
+            assert row["round_high"]["bytes"] == ours.jpeg("round_high")
+
+
+def test_datasets_reads_a_splits_folder_and_the_whole_folder_as_parquet(
+    parquet: Path, rows: dict[str, maskgen.Row], tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    counts = {name: sum(row.split == split for row in rows.values()) for name, split in NAMES.items()}
+    for place, expected in ((parquet / "val", {"train": counts["validation"]}), (parquet, counts)):
+        loaded = datasets.load_dataset("parquet", data_dir=str(place), cache_dir=str(tmp_path / place.name))
+        assert {name: len(part) for name, part in loaded.items()} == expected
+        for part in loaded.values():
+            assert all(row["source"] == rows[row["key"]].source for row in part)
 
 
 def test_duckdb_counts_and_reads(built: Path, rows: dict[str, maskgen.Row]) -> None:
@@ -171,6 +214,24 @@ def test_the_card_names_every_split_and_the_counts(built: Path, info: Callable[[
     assert info(built)["fingerprint"] in text
 
 
+def test_the_hub_understands_the_cards_head(built: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.DatasetCard((built / "README.md").read_text()).data
+    assert (data.license, data.license_name, data.size_categories) == (
+        "other",
+        "that-of-the-source-photographs",
+        ["n<1K"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (3_300_000, "1M<n<10M"), (10**12, "n>1T")],
+)
+def test_the_cards_size_category_is_one_of_the_hubs(rows: int, category: str) -> None:
+    assert card._size_category(rows) == category
+
+
 def test_pandas_reads_plan_and_rejects(built: Path) -> None:
     plan, rejects = (pq.read_table(built / f"{name}.parquet").to_pandas() for name in ("plan", "rejects"))
     assert len(plan) == 30
@@ -192,7 +253,7 @@ from pathlib import Path
 src, out = map(Path, sys.argv[1:])
 maskgen.build(maskgen.BuildSettings(src=src, out=out, format="both", workers=2, shard_size=12, size=64))
 rows = [row.image("wide_low").shape for row in maskgen.open(out)]
-from maskgen.verify import verify
+from maskgen import verify
 print(json.dumps([len(rows), verify(out)["rows"], sorted(n for n, m in sys.modules.items() if m and "torch" in n)]))
 """
     command = [sys.executable, "-c", program, tree, tmp_path / "smfd"]
@@ -204,9 +265,10 @@ print(json.dumps([len(rows), verify(out)["rows"], sorted(n for n, m in sys.modul
 def test_no_part_of_maskgen_or_its_command_imports_torch() -> None:
     program = """
 import importlib, pkgutil, sys
-import cli, maskgen
+import maskgen
 for module in pkgutil.walk_packages(maskgen.__path__, "maskgen."):
-    importlib.import_module(module.name)
+    if not module.name.endswith("__main__"):  # importing that runs the command
+        importlib.import_module(module.name)
 print("torch" in sys.modules, "face_recognition_models" in sys.modules)
 """
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import io
 
 import maskgen
@@ -169,7 +171,29 @@ def test_search_goes_from_small_to_the_photographs_own_size_and_beyond(longer_si
     assert max(sides) >= min(2 * longer_side, 1500, 448 * 0.5 + longer_side * 0.5)
 
 
-def test_models_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+def test_a_pillow_image_is_searched_as_its_pixels(head: np.ndarray, landmarker: maskgen.Landmarker, mode: str) -> None:
+    picture = Image.fromarray(head).convert(mode)
+    face, same = landmarker.find(picture), landmarker.find(np.array(picture.convert("RGB")))
+    assert face is not None
+    assert same is not None
+    np.testing.assert_array_equal(face.landmarks, same.landmarks)
+
+
+def test_a_pickled_landmarker_holds_its_settings_and_loads_the_models_at_first_use(
+    head: np.ndarray, landmarker: maskgen.Landmarker
+) -> None:
+    copy = pickle.loads(pickle.dumps(landmarker))
+    assert len(pickle.dumps(landmarker)) < 1000
+    assert list(vars(copy)) == ["_path"], "nothing is loaded yet"
+    face, same = copy.find(head), landmarker.find(head)
+    assert same is not None
+    np.testing.assert_array_equal(face.landmarks, same.landmarks)
+    chosen = maskgen.Landmarker(model_path(SHAPE_PREDICTOR))
+    assert pickle.loads(pickle.dumps(chosen))._path == model_path(SHAPE_PREDICTOR)
+
+
+def test_a_file_that_is_not_a_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"there is no landmark model .*none"):
         maskgen.Landmarker(tmp_path / "none.dat")
     (tmp_path / "text.dat").write_text("this is a text")
@@ -222,3 +246,8 @@ def test_a_loose_box_of_another_detector_gives_nearly_the_landmarks_of_dlibs_own
 def test_what_cannot_be_searched_is_named(landmarker: maskgen.Landmarker, image: Any, box: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         landmarker.find(image, box)
+
+
+def test_what_is_no_picture_is_a_type_error(landmarker: maskgen.Landmarker) -> None:
+    with pytest.raises(TypeError, match="the image is a str; give a numpy array or a Pillow image"):
+        landmarker.find("face.jpg")

@@ -185,7 +185,9 @@ def test_of_builds_that_start_together_one_goes_on(store: Memory, monkeypatch: p
     monkeypatch.setattr(lease, "RENEW", 5)
     for _ in range(5):
         store.files.clear()
-        start, done, refused, holders = threading.Barrier(4), threading.Barrier(4), [], []
+        start, done = threading.Barrier(4), threading.Barrier(4)
+        refused: list[str] = []
+        holders: list[int] = []
 
         def build(start: Any = start, done: Any = done, refused: Any = refused, holders: Any = holders) -> None:
             start.wait()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as MatplotlibPath
+from PIL import Image
 
 import maskgen
 from maskgen.imaging import render
@@ -120,11 +121,11 @@ def test_a_polygon_around_the_whole_frame_covers_all_of_it() -> None:
 def test_polygons_together_are_covered_as_alone(polygons: list[np.ndarray]) -> None:
     together = coverage(polygons, 18, 15)
     alone = [coverage([polygon], 18, 15)[0] for polygon in polygons]
-    before, render.TOGETHER = render.TOGETHER, 1
+    before, render.MAX_PIXELS_AT_ONCE = render.MAX_PIXELS_AT_ONCE, 1
     try:
         one_by_one = coverage(polygons, 18, 15)
     finally:
-        render.TOGETHER = before
+        render.MAX_PIXELS_AT_ONCE = before
     for a, b, c in zip(together, alone, one_by_one, strict=True):
         assert a[1:] == b[1:] == c[1:]
         np.testing.assert_array_equal(a.share, b.share)
@@ -268,3 +269,23 @@ def test_landmarks_out_of_this_world_are_undrawable(
     landmarks[8, 1] = wrong
     with pytest.raises(maskgen.Undrawable, match="100,000 pixels"):
         maskgen.draw(image, landmarks, variant, (1, 2, 3))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_a_pillow_image_is_drawn_on_as_its_pixels(face: tuple[np.ndarray, np.ndarray], mode: str) -> None:
+    image, landmarks = face
+    picture = Image.fromarray(image).convert(mode)
+    drawn = draw(picture, landmarks, "wide_high", (10, 20, 30))
+    np.testing.assert_array_equal(drawn, draw(np.array(picture.convert("RGB")), landmarks, "wide_high", (10, 20, 30)))
+    with pytest.raises(TypeError, match="the image is a list; give a numpy array or a Pillow image"):
+        draw(image.tolist(), landmarks, "wide_high", (10, 20, 30))
+
+
+def test_a_pillow_image_of_16_bits_or_with_transparent_parts_is_as_decode_gives_it(
+    face: tuple[np.ndarray, np.ndarray],
+) -> None:
+    landmarks, nothing = face[1] + 1000, (0, 0, 0)  # the mask lies outside the picture
+    deep = Image.fromarray(np.array([[0, 255, 256, 65535]], np.uint16))
+    assert draw(deep, landmarks, "wide_high", nothing)[0, :, 0].tolist() == [0, 0, 1, 255]
+    clear = Image.fromarray(np.array([[[9, 9, 9, 0], [9, 9, 9, 255]]], np.uint8), "RGBA")
+    assert draw(clear, landmarks, "wide_high", nothing)[0].tolist() == [[255] * 3, [9] * 3]

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 import maskgen
-from maskgen.dataset.record import Sample
+from maskgen.dataset.record import Row
 from maskgen.errors import Rejected
 from maskgen.imaging.seeding import color_of, variant_of
 from maskgen.imaging.variants import VARIANTS
@@ -35,7 +36,7 @@ def photograph(head: np.ndarray, encode: Callable[..., bytes]) -> bytes:
     return encode(head, "PNG")
 
 
-def sample(data: bytes, landmarker: Any, face: Any = None, **settings: Any) -> Sample:
+def sample(data: bytes, landmarker: Any, face: Any = None, **settings: Any) -> Row:
     build = BuildSettings(src=Path("src"), out=Path("out"), **settings)
     return make_sample(data, PLANNED | {"face": face}, build, landmarker)
 
@@ -121,6 +122,7 @@ def test_no_network_can_tell_masked_pictures_by_their_compression(
     headers = set()
     for data in made.pictures.values():
         with Image.open(io.BytesIO(data)) as picture:
+            assert isinstance(picture, JpegImageFile)
             headers.add((str(picture.quantization), str(picture.layer), picture.size, str(sorted(picture.info))))
     assert len(headers) == 1
 
@@ -208,7 +210,7 @@ def test_a_box_without_a_face_is_rejected_or_drawn_and_never_an_error(
 def test_a_profile_face_is_rejected_and_never_drawn_wrong(
     photograph: bytes, landmarker: maskgen.Landmarker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    face = landmarker.find(maskgen.sample.decode(photograph))
+    face = landmarker.find(maskgen.decode(photograph))
     assert face is not None
     turned = face.landmarks.copy()
     turned[13] = turned[3] - (1, 0)

@@ -12,7 +12,7 @@ import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError
-from maskgen.pipeline import shard
+from maskgen.pipeline import sample, shard
 
 LONG = 120
 """Seconds after which something that must happen counts as not happening; it takes milliseconds."""
@@ -22,7 +22,7 @@ def test_a_shard_is_committed_while_the_next_is_drawn(
     tree: Path, built: Path, make: Callable[..., Path], tmp_path: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, met = [threading.Event() for _ in range(10)], []
-    replace, make_samples = os.replace, shard.make_samples
+    replace, make_samples = os.replace, sample.make_samples
 
     def watched_samples(*arguments: Any) -> Any:
         yield from make_samples(*arguments)
@@ -47,7 +47,7 @@ def test_a_shard_is_answered_for_only_when_its_marker_is_there(
     out, seen = tmp_path / "smfd", []
 
     def progress(_: Any) -> None:
-        seen.append(len(list(out.glob("*/*.json"))))
+        seen.append(len(list(out.glob("__markers/*.json"))))
 
     settings = {"engine": "serial", "size": 96, "shard_size": 5, "test_identities": 0.4}
     maskgen.build(maskgen.BuildSettings(src=tree, out=out, **settings), progress=progress)

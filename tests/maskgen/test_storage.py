@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.fs
 import pytest
 
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.storage import filesystem
+from maskgen.storage import client
 from maskgen.storage.base import Storage
-from maskgen.storage.filesystem import filesystem_of
 from maskgen.storage.local import LocalStorage
 from maskgen.storage.object_store import ObjectStorage
 from maskgen.storage.opening import located, open_storage
-from maskgen.storage.uri import redacted
+from maskgen.storage.uri import parent, redacted
 
 Proxies = Callable[..., Any]
 
@@ -58,8 +56,10 @@ def test_credentials_are_shown_nowhere(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nothing://here", "Unrecognized filesystem"),
-        ("s3://AKIA:sec/ret@bucket/a", "syntax error"),
+        ("nothing://here", "no store for nothing://"),
+        ("s3://AKIA:sec/ret@bucket/a", "names no bucket"),
+        ("s3://AKIA@bucket/a", "half of a key pair"),
+        ("s3://[bucket/a", "not a URI"),
         ("s3://bucket/a?regoin=x", "regoin"),
         ("file://else/where", "hostname"),
     ],
@@ -71,13 +71,26 @@ def test_a_bad_uri_is_one_sentence_without_its_secret(text: str, words: str) -> 
     assert "sec" not in str(caught.value)
 
 
-def test_texts_become_file_systems_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert filesystem_of("a/b") == (pyarrow.fs.LocalFileSystem(), "a/b")
-    assert filesystem_of((tmp_path / "ä b").as_uri()) == (pyarrow.fs.LocalFileSystem(), str(tmp_path / "ä b"))
-    found, root = filesystem_of("s3://k:s%2Fs@bucket/a/?region=eu-west-1&endpoint_override=localhost:1")
-    assert (found.type_name, found.region, root) == ("s3", "eu-west-1", "bucket/a")
-    assert found.__reduce__()[1][0]["secret_key"] == "s/s"
-    assert filesystem_of("gs://anonymous@bucket/a")[1] == "bucket/a"
+def test_texts_become_storages_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_storage("a/b") == LocalStorage(Path("a/b"))
+    assert open_storage((tmp_path / "ä b").as_uri()) == LocalStorage(tmp_path / "ä b")
+    uri = "s3://k:s%2Fs@bucket/a%20b/?region=eu-west-1&endpoint_override=localhost:1&scheme=http"
+    found = client.parse(uri)
+    assert (found.bucket, found.prefix, found.user, found.secret) == ("bucket", "a b", "k", "s/s")
+    config = client.client_of(uri).config
+    assert (config["region"], config["endpoint"], config["secret_access_key"]) == (
+        "eu-west-1",
+        "http://localhost:1",
+        "s/s",
+    )
+    assert client.parse("gs://anonymous@bucket/a").prefix == "a"
+    assert client.client_of("gs://anonymous@bucket/a").config["skip_signature"] == "true"
+    assert parent("s3://k:s@bucket/a/x.tar?region=b/c") == ("s3://k:s@bucket/a?region=b/c", "x.tar")
+    assert [parent(place) for place in ("a/x.tar", "x.tar", "/x.tar")] == [
+        ("a", "x.tar"),
+        (".", "x.tar"),
+        ("/", "x.tar"),
+    ]
     monkeypatch.chdir(tmp_path)
     assert located("smfd") == located(Path("smfd")) == tmp_path / "smfd"
     assert located((tmp_path / "smfd").as_uri()) == tmp_path / "smfd"
@@ -174,7 +187,7 @@ def test_a_workplace_of_somebody_else_is_refused(s3: Any, tmp_path: Path, monkey
 def test_a_small_file_is_one_put_and_a_large_one_is_whole_or_absent(
     s3: Any, proxy: Proxies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filesystem, "ATTEMPTS", 2)
+    monkeypatch.setattr(client, "RETRIES", 2)
     place, lines = f"{s3.bucket()}/smfd", []
     broken = [False]
 
@@ -188,7 +201,7 @@ def test_a_small_file_is_one_put_and_a_large_one_is_whole_or_absent(
     broken[0] = True
     with store.temporary("train/00000.tar") as written:
         written.write_bytes(bytes(40 << 20))
-        with pytest.raises(MaskgenError, match=r"does not answer .*run the same command again: it goes on from here"):
+        with pytest.raises(MaskgenError, match=r"does not answer .*run the same command again: it resumes from here"):
             store.publish(written, "train/00000.tar")
     assert s3.objects(place).keys() == {"train/00000.json"}
 
@@ -197,7 +210,7 @@ FAULTS = ("drop", "lose", "cut", "behead", "late", "busy", "hang")
 
 
 def test_every_kind_of_fault_is_outlived(s3: Any, proxy: Proxies, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "TIMEOUT", 1.0)
+    monkeypatch.setattr(client, "TIMEOUT", 1.0)
     data = np.random.default_rng(1).bytes(11 << 20)
     for kind in FAULTS:
         place = f"{s3.bucket()}/smfd"
@@ -218,9 +231,9 @@ BODY = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access De
 
 
 def test_refusals_are_one_sentence_each(s3: Any, proxy: Proxies, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "ATTEMPTS", 2)
+    monkeypatch.setattr(client, "RETRIES", 2)
     nowhere = ObjectStorage(s3.uri("no-such-bucket/smfd"))
-    with pytest.raises(UsageError, match=r"^there is no bucket of s3://no-such-bucket/smfd; make it first or mend"):
+    with pytest.raises(UsageError, match=r"^there is no bucket of s3://no-such-bucket/smfd; create it first"):
         nowhere.write("a", b"a")
     refused = ObjectStorage(s3.uri("bucket/smfd", proxy(lambda _: DENIED % (len(BODY), BODY)).port))
     head = ObjectStorage(s3.uri("bucket/head", proxy(lambda _: DENIED % (0, b"")).port))
@@ -232,9 +245,9 @@ def test_refusals_are_one_sentence_each(s3: Any, proxy: Proxies, monkeypatch: py
         elsewhere.read("a")
     silent = ObjectStorage(s3.uri("bucket/smfd", gone.port))
     for place, words in (
-        (refused, r"^s3://bucket/smfd is refused \(.*\); give credentials that may list, read and write there"),
+        (refused, r"^s3://bucket/smfd is refused \(.*\); give credentials that may use it"),
         (head, r"^s3://bucket/head is refused \(.*\); give credentials"),
-        (silent, r"^the store of s3://bucket/smfd does not answer \(.*\); run the same command again: it goes on"),
+        (silent, r"^the store of s3://bucket/smfd does not answer \(.*\); run the same command again: it resumes"),
     ):
         for ask in (
             lambda place=place: place.write("a", b"a"),

@@ -14,20 +14,23 @@ from safetensors.torch import load_file
 
 from maskgen.cli.demo import write_demo
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.data_sets import make
+from tests.support.once import once
 
 
 @pytest.fixture(scope="session")
 def demo_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 photographs of 12 people."""
-    folder = tmp_path_factory.mktemp("demo") / "photographs"
-    write_demo(folder)
-    return folder
+    return once(tmp_path_factory, "demo", lambda folder: write_demo(folder / "photographs")) / "photographs"
 
 
 @pytest.fixture(scope="session")
-def demo(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(demo_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """They as a small Parquet data set of rendered pictures. Tests only read it."""
-    return make(demo_tree, tmp_path_factory.mktemp("demo_set") / "smfd", size=64, shard_size=12)
+    folder = once(
+        tmp_path_factory, "demo-built", lambda folder: make(demo_tree, folder / "smfd", size=64, shard_size=12)
+    )
+    return folder / "smfd"
 
 
 @pytest.fixture
@@ -76,9 +79,9 @@ import sys
 import torch
 from pathlib import Path, PosixPath
 from maskgen.errors import MaskgenError
-from mfr_train import checkpoint, classify, curve, embed
-from mfr_train.recipes import TrainSettings
-from mfr_train.train import train
+from mfr_train.training import checkpoint, classify, curve, embed
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
 torch.set_num_threads(1)
 settings = {settings!r}
 {program}

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
+from maskgen.imaging.landmarks import model_path
+from mfr_train.networks import backbone as backbone_module
 from mfr_train.networks import backbones, dlib_network, resnet
 
 
@@ -44,7 +46,7 @@ def test_features_do_not_depend_on_how_pictures_are_grouped(network, monkeypatch
     images, landmarks = pictures(5)
     backbone = resnet.resnet_backbone(network, "resnet18", 32)
     together = backbone.features(images, landmarks)
-    monkeypatch.setattr(backbones, "CHUNK", 2)
+    monkeypatch.setattr(backbone_module, "CHUNK", 2)
     np.testing.assert_allclose(backbone.features(images, landmarks), together, rtol=1e-4, atol=1e-5)
     assert backbone.features([], landmarks[:0]).shape == (0, 512)
 
@@ -118,9 +120,9 @@ def test_dlib_alignment_undoes_a_turn_of_the_photograph():
     image = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
     turned = np.rot90(image).copy()  # counter-clockwise: (x, y) -> (y, 223 - x)
     turned_points = np.stack([points[:, 1], 223 - points[:, 0]], axis=1)
-    upright = backbones.aligned(image, points)
+    upright = dlib_network.aligned(image, points)
     assert upright.shape == (150, 150, 3)
-    difference = np.abs(backbones.aligned(turned, turned_points).astype(int) - upright)
+    difference = np.abs(dlib_network.aligned(turned, turned_points).astype(int) - upright)
     assert np.median(difference) <= 2
 
 
@@ -132,7 +134,7 @@ def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
     points = np.stack([face_points(), face_points() + 3])
     backbone = backbones.load_backbone("dlib")
     found = backbone.features(images, points)
-    model = dlib.face_recognition_model_v1(str(backbones.model_path(dlib_network.DLIB_MODEL)))
+    model = dlib.face_recognition_model_v1(str(model_path(dlib_network.DLIB_MODEL)))
     for image, landmarks, feature in zip(images, points, found, strict=True):
         face = dlib.full_object_detection(
             dlib.rectangle(5, 5, 9, 9), [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -82,8 +84,11 @@ def test_processes_share_each_batch_exactly(feed, world):
 
 
 def test_workers_change_nothing(feed):
-    alone = first(batches.batches(feed), 12)
-    assert_same(first(batches.batches(feed, workers=2), 12), alone)
+    alone = first(batches.batches(feed, workers=0), 12)
+    before = set(multiprocessing.active_children())
+    with closing(batches.batches(feed, workers=2)) as stream:  # type: ignore[type-var]
+        assert_same(first(stream, 12), alone)
+        assert len(set(multiprocessing.active_children()) - before) == 2, "two processes decoded them"
     # Three do not divide eight lanes: two are taken.
     assert_same(first(batches.batches(feed, workers=3, start=10), 2), alone[10:])
 
@@ -176,12 +181,12 @@ def test_batches_are_uint8_tensors(feed):
 KILLS = """
 import multiprocessing, os, signal, sys, time
 import maskgen
-from mfr_train import data, workers
+from mfr_train.data import batches, decoders
 
 if __name__ == "__main__":
-    stream = data.batches(data.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
+    stream = batches.batches(batches.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
     try:
-        with workers.worker_errors():
+        with decoders.worker_errors():
             next(stream)
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)
@@ -194,7 +199,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("where", ["fetching", "elsewhere"])
+@pytest.mark.parametrize("where", [pytest.param("fetching", marks=pytest.mark.slow), "elsewhere"])
 def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
     """In a process of its own: PyTorch raises its error anywhere in the process whose worker died."""
     script = tmp_path / "kills.py"
@@ -207,7 +212,7 @@ def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
         timeout=300,
         env={**os.environ, "PYTHONPATH": path},
     )
-    told = "a process that decodes was killed, perhaps for want of memory; give fewer --workers and run again.\n"
+    told = "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again.\n"
     assert done.stdout == told, done.stderr
 
 
@@ -220,7 +225,9 @@ def test_single_rows_and_pictures_of_a_shard_are_those_of_the_whole(demo_tree, m
     names = {
         every[number].key: name for number, name in zip(numbers, ("unmasked", "round_low", "wide_high"), strict=True)
     }
-    some = list(shard.read(("unmasked", "wide_high", "round_low"), numbers, names.__getitem__))
+    pairs = list(shard.read_chosen(("unmasked", "wide_high", "round_low"), names.__getitem__, numbers))
+    assert [name for _, name in pairs] == list(names.values())
+    some = [row for row, _ in pairs]
     assert [row.key for row in some] == list(names)
     for row, number in zip(some, numbers, strict=True):
         assert len(row.pictures) == 1

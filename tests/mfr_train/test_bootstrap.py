@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mfr_train.evaluation import bootstrap, metrics, scores
-from mfr_train.evaluation.bootstrap import MOST_BINS, pair_index, resample, units
+from mfr_train.evaluation.bootstrap import MAX_BINS, pair_index, resample, units
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
 
@@ -38,7 +38,7 @@ def by_definition(comparison: Comparison, count: int, seed: int, threshold: floa
         sides = [np.repeat(genuine.values, weights[left[genuine.reference]]), np.repeat(impostor.values, times)]
         if not all(len(values) for values in sides):
             continue
-        figures = metrics.figures(metrics.from_scores(*sides))
+        figures = metrics.figures_of(metrics.from_scores(*sides))
         values = {**bootstrap.plain(figures), "at": float((sides[0] < threshold).mean())}
         for name, value in values.items():
             found.setdefault(name, []).append(value)
@@ -69,7 +69,7 @@ def test_intervals_are_those_of_repeated_scores(
 def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = Comparison(side, side, True)
     exact = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}).intervals
-    monkeypatch.setattr(bootstrap, "MOST_BINS", 64)
+    monkeypatch.setattr(bootstrap, "MAX_BINS", 64)
     for limit in (10**6, 0):  # from all scores, and from the grid
         found = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}, limit).intervals
         assert exact is not None
@@ -150,7 +150,7 @@ def test_edges_lie_closest_where_fmr_is_small() -> None:
     generator = np.random.default_rng(1)
     counts = metrics.from_scores(generator.normal(0.5, 0.1, 20_000), generator.normal(0, 0.1, 200_000))
     table = bootstrap.empty_table(counts, 10, (0.25,))
-    assert len(table.edges) <= MOST_BINS + 2
+    assert len(table.edges) <= MAX_BINS + 2
     assert 0.25 in table.edges
     share = np.add.reduceat(counts.impostor, np.searchsorted(counts.scores, table.edges[:-1])) / 200_000
     assert share.max() < 0.002

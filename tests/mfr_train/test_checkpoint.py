@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.storage import files
 from mfr_train.training import checkpoint
 
 
@@ -53,7 +54,7 @@ def test_only_the_newest_tensors_stay(tmp_path):
 
 def test_a_crash_between_the_two_files_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     saved(tmp_path, 5)
-    monkeypatch.setattr(checkpoint.commit, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(files, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         saved(tmp_path, 10)
     found = checkpoint.load(tmp_path, "last", {})

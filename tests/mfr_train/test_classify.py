@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train import hardware
+from mfr_train.data import batches, decoders
 from mfr_train.networks import resnet
 from mfr_train.training import checkpoint, classify, curve
 from mfr_train.training.distributed import Group
@@ -104,8 +106,8 @@ def test_batchnorm_that_trains_normalises_each_piece_and_its_statistics_are_thei
     run(settings)
     torch.manual_seed(0)
     network = resnet.Network("resnet18", 7)
-    feed = classify.data.Feed(settings.data, 8, 32, maskgen.VARIANTS, 0.5, 0, settings.buffer)
-    images, labels = next(classify.data.batches(feed))
+    feed = batches.Feed(settings.data, 8, 32, maskgen.VARIANTS, 0.5, 0, settings.buffer)
+    images, labels = next(batches.batches(feed))
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     statistics = []
     for piece in (slice(0, 4), slice(4, 8)):
@@ -264,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint_kept(
         calls.append(1)
         return real(*arguments) * (float("nan") if len(calls) == 5 else 1)
 
-    monkeypatch.setattr(classify.functional, "cross_entropy", bad)
+    monkeypatch.setattr("mfr_train.training.classify.functional.cross_entropy", bad)
     said = r"the loss of stage 1 is nan by step 5; the last good checkpoint is kept in .*checkpoints, so lower --lr"
     with pytest.raises(MaskgenError, match=said):
         run(settings)
@@ -303,7 +305,7 @@ except MaskgenError as error:
     )
     said = process.communicate()[0]
     assert "checkpoints/classify-" in said
-    assert "(File too large); make room and run the same command again: it goes on from its last checkpoint." in said
+    assert "(File too large); make room and run the same command again: it resumes from its last checkpoint." in said
     assert said.count("\n") == 1
     assert json.loads((settings.out / "checkpoints/classify-last.json").read_bytes())["iteration"] == 2
     assert not list(settings.out.rglob("*.tmp"))
@@ -342,7 +344,16 @@ def test_a_piece_of_one_photograph_is_told_before_anything_is_computed(tiny: Tin
     assert not tiny().out.exists()
 
 
-def test_workers_that_find_no_work_are_told(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
+def test_workers_that_find_no_work_are_told(
+    tiny: Tiny, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def in_this_process(decoder: decoders.Decoder, workers: int) -> Iterator[Any]:
+        started.append(workers)
+        return decoders.decoded(decoder, 0)
+
+    monkeypatch.setattr(batches, "decoded", in_this_process)
     run(tiny(batch=6, micro_batch=3, iterations=1, workers=3))
     assert caplog.messages == [
         "--workers 3: 2 of them will decode training batches, for their number must divide 2, the largest power of two "
@@ -351,6 +362,7 @@ def test_workers_that_find_no_work_are_told(tiny: Tiny, caplog: pytest.LogCaptur
     caplog.clear()
     run(tiny(batch=6, micro_batch=3, iterations=2, workers=2))
     assert caplog.messages == []
+    assert started == [2, 2]
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,5 +64,31 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
 
 def test_tensorboard_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match="--tensorboard needs a package; install it with: pip install tensorboard"):
+    with pytest.raises(UsageError, match="--tensorboard needs tensorboard, which is not installed; run pip install"):
         Curve(tmp_path / "curve.csv", "classify", tensorboard=True)
+
+
+def test_tensorboard_shows_the_same_numbers(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = Curve(tmp_path / "curve.csv", "classify", tensorboard=True)
+    found.add(5, 2.5, 0.125)
+    found.add(10, 1.5, 0.0625, 0.75)
+    found.close()
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard/classify"))
+    events.Reload()
+    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert scalars == {
+        "loss": [(5, 2.5), (10, 1.5)], "lr": [(5, 0.125), (10, 0.0625)], "val_accuracy": [(10, 0.75)],
+    }  # fmt: skip
+
+
+def test_the_curve_of_a_run_is_read_as_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text(f"{HEAD}\nclassify,5,2.5,0.1,\nclassify,10,1.5,0.1,0.75\nembed,5,0.2,0.01,\n")
+    read = curve.learning_curve(path)
+    assert read[1] == ("classify", 10, 1.5, 0.1, 0.75)
+    assert read.stage("classify").column("val_accuracy") == [None, 0.75]
+    assert read.stage("embed").column("iteration") == [5]
+    path.write_text(f"{HEAD}\nclassify,5,much,0.1,\n")
+    with pytest.raises(MaskgenError, match=r"the learning curve .*curve\.csv is damaged; train the run again"):
+        curve.learning_curve(path)

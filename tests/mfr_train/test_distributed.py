@@ -84,6 +84,6 @@ except MaskgenError as error:
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     assert sorted(said.splitlines()) == [
-        "another process of this training stopped, and says why; mend that and run the same command again.",
+        "another process of this training stopped and reported why; fix that and run the same command again.",
         "the disk is full.",
     ]

@@ -38,7 +38,7 @@ def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.stack([pixels(image) for image in images])
 
     model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
-    monkeypatch.setattr(models, "load_model", lambda *_: model)
+    monkeypatch.setattr(models, "chosen_model", lambda *_: model)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_figures_are_those_of_every_pair(settings: EvalSettings, people: Path) -
         assert (row.figures.genuine, row.figures.impostor) == (times * genuine, times * (every - genuine))
         pairs = cosines(people, report.out / f"{row.scenario}.parquet")
         sides = [[score for is_genuine, score in pairs if is_genuine == side] for side in (True, False)]
-        assert metrics.figures(metrics.from_scores(*sides)) == row.figures
+        assert metrics.figures_of(metrics.from_scores(*sides)) == row.figures
         assert row.intervals is not None
         low, high = row.intervals.intervals["auc"]
         assert low <= row.figures.auc <= high
@@ -100,7 +100,7 @@ def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -
     found = evaluate(replace(settings, scenario="U-M")).rows[0]
     table = pq.read_table(report.out / "U-M.parquet").to_pydict()
     scores, genuine = np.array(table["score"]), np.array(table["genuine"])
-    assert found.drift["fnmr_at_uu_fmr100"] == metrics.Point(
+    assert found.drift[metrics.FixedThreshold(0.01, threshold)] == metrics.Point(
         threshold, float((scores[~genuine] >= threshold).mean()), float((scores[genuine] < threshold).mean())
     )
 
@@ -172,7 +172,31 @@ def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None
     assert "fewer than 30 expected errors" in text
     row = report.rows[0]
     assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
-    assert f"[{row.intervals.intervals['auc'][0]:.4f}, {row.intervals.intervals['auc'][1]:.4f}]" in text
+    auc = [line.split()[-3] for line in text.splitlines() if line.startswith("  95 %")]
+    assert auc[:2] == [f"{end:.4f}" for end in row.intervals.intervals["auc"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(99_999, "99999"), (100_000, "100k"), (999_500, "1M"), (1_234_567, "1.23M"), (99_960_000, "100M")],
+)
+def test_counts_have_five_characters_at_most(count: int, text: str) -> None:
+    assert outputs._short(count) == text
+
+
+def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
+    report = evaluate(settings)
+    one = metrics.Point(0.5, 0.0, 1.0)
+    figures = replace(
+        report.rows[0].figures, genuine=99_999, impostor=1_234_567_890, fmr100=one, fmr10=one, gmean=-0.1, imean=-0.1,
+        eer=metrics.EqualError(1.0, 1.0, 1.0, 0.5),
+    )  # fmt: skip
+    few = {"fmr100": 1.0, "fmr10": 1.0, "eer": 1.0}
+    wide = [replace(row, figures=figures, few=few) for row in report]
+    lines = outputs.table(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
+    tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
+    assert any(line.startswith("round_medium   100.00*") for line in tables)
+    assert max(map(len, tables)) == 80
 
 
 def test_single_photographs_are_counted(
@@ -185,7 +209,7 @@ def test_single_photographs_are_counted(
             path.unlink()
     out = make(source, tmp_path / "singles", test_identities=1)
     report = evaluate(replace(settings, data=str(out), bootstrap=0, breakdown=False))
-    assert report.notes == ["4 of 5 identities have one photograph only: it takes part in impostor pairs alone."]
+    assert report.notes == ["4 of 5 identities have only one photograph, which is compared in impostor pairs alone."]
     assert report.rows[0].figures.genuine == 15
 
 
@@ -265,7 +289,7 @@ def test_a_protocol_table_is_measured_as_it_says(settings: EvalSettings, people:
                 )
                 score = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
                 sides[reference["subject"] != probe["subject"]].append(float(score))
-        expected = metrics.figures(metrics.from_scores(*sides))
+        expected = metrics.figures_of(metrics.from_scores(*sides))
         assert (row.figures.genuine, row.figures.impostor) == (expected.genuine, expected.impostor)
         assert row.figures.auc == pytest.approx(expected.auc, abs=1e-3)
         assert row.figures.gmean == pytest.approx(expected.gmean, abs=1e-5)
@@ -384,23 +408,25 @@ def test_by_default_each_model_and_data_set_has_its_own_folder(
         "runs/eval/pixels-smfd", "runs/eval/pixels-smfd", "runs/eval/pixels-protocol",
     ]  # fmt: skip
     assert len(set(made)) == 3
-    other = replace(models.load_model(), weight=np.eye(SIDE * SIDE, dtype=np.float32), bias=np.zeros(SIDE * SIDE))
-    monkeypatch.setattr(models, "load_model", lambda *_: other)
+    other = replace(
+        models.chosen_model(None, None, "cpu"), weight=np.eye(SIDE * SIDE, dtype=np.float32), bias=np.zeros(SIDE * SIDE)
+    )
+    monkeypatch.setattr(models, "chosen_model", lambda *_: other)
     assert evaluate(settings).out not in made
 
 
 def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Path, monkeypatch: pytest.MonkeyPatch):
     settings = replace(settings, bootstrap=0, breakdown=False, scenario="U-U")
-    plain = models.load_model()
+    plain = models.chosen_model(None, None, "cpu")
     assert evaluate(replace(settings, split="test")).notes == []
     known = sorted({row.identity for row in maskgen.open(people).rows("test", images=())})[:3]
     trained = replace(plain, identities=frozenset([*known, "zoe"]), unfinished="Run x is not finished.")
-    monkeypatch.setattr(models, "load_model", lambda *_: trained)
+    monkeypatch.setattr(models, "chosen_model", lambda *_: trained)
     report = evaluate(settings)
     assert report.notes == [
         "Run x is not finished.",
-        "3 of 4 identities bear names that the model was trained on: if they are the same people, this measures what "
-        "was learned by heart.",
+        "3 of 4 identities have names that the model was trained on: if they are the same people, this measures what "
+        "was memorised in training.",
     ]
     assert all(note in outputs.table(report) for note in report.notes)
     assert json.loads((report.out / "report.json").read_bytes())["notes"] == report.notes

@@ -53,8 +53,8 @@ class FakeShard:
     def rows(self) -> int:
         return len(self.photographs)
 
-    def read(self, images, numbers, only):
-        return (self.photographs[number] for number in numbers)
+    def read_chosen(self, images, choose, numbers):
+        return ((self.photographs[number], choose(self.photographs[number].key)) for number in numbers)
 
 
 calls: list[int] = []
@@ -136,7 +136,7 @@ def test_a_damaged_cache_is_refused(tmp_path, damage):
         path.unlink()
     else:
         path.with_suffix(".json").write_text("{")
-    with pytest.raises(MaskgenError, match=r"remove the folder .* computed anew"):
+    with pytest.raises(MaskgenError, match=r"remove the folder .* computed again"):
         feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
 
 
@@ -170,7 +170,7 @@ def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
     left = folder / f".maskgen-{'0' * 16}.unmasked.npy.tmp"
     left.write_bytes(b"half")
     (folder / "own.txt").write_text("not ours")
-    with feature_cache._at_work(folder):  # as another process would be
+    with feature_cache._writing_in(folder):  # as another process would be
         assert not left.exists()
         left.write_bytes(b"what that one is writing")
         feature_cache.embed_rows(dataset, backbone, "train", ("unmasked",), tmp_path)
@@ -187,12 +187,12 @@ def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch
         def rows(self, split, images=None):
             return iter(range(self.size))
 
-    def killed(rows, name):
+    def killed(backbone, rows, name):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(feature_cache, "_dlib_features", killed)
-    dlib = replace(mean_backbone(), name="dlib", input_size=None)
-    with pytest.raises(MaskgenError, match="was killed, perhaps for want of memory; give fewer --workers and run"):
+    monkeypatch.setattr(feature_cache, "_features_in_process", killed)
+    dlib = replace(mean_backbone(), input_size=None, runs_in_processes=True)
+    with pytest.raises(MaskgenError, match="was killed, perhaps for lack of memory; give fewer --workers and run"):
         feature_cache.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

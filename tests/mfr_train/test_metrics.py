@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ several = settings(deadline=None, max_examples=300)
 
 
 def measured(genuine: list[float], impostor: list[float]) -> metrics.Figures:
-    return metrics.figures(metrics.from_scores(genuine, impostor))
+    return metrics.figures_of(metrics.from_scores(genuine, impostor))
 
 
 def test_rates_by_hand() -> None:
@@ -132,7 +134,9 @@ def test_unusable_scores_are_one_sentence(genuine: list[float], impostor: list[f
         ([0, 1], [1], [0], "no impostor"),
     ],
 )
-def test_unusable_histograms_are_one_sentence(edges: list, genuine: list, impostor: list, said: str) -> None:
+def test_unusable_histograms_are_one_sentence(
+    edges: list[float], genuine: list[float], impostor: list[float], said: str
+) -> None:
     with pytest.raises(MaskgenError, match=said):
         metrics.from_histogram(edges, genuine, impostor)
 
@@ -182,7 +186,7 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
     edges = np.linspace(-1, 1, bins + 1)
     edges[-1] = np.nextafter(1, 2)
     histograms = [np.histogram(side, edges)[0] for side in (genuine, impostor)]
-    exact, binned = measured(genuine, impostor), metrics.figures(metrics.from_histogram(edges, *histograms))
+    exact, binned = measured(genuine, impostor), metrics.figures_of(metrics.from_histogram(edges, *histograms))
     for name, bound in binned.bounds.items():
         values = [getattr(found, name) for found in (exact, binned)]
         if name == "eer":
@@ -197,6 +201,32 @@ def test_a_bin_for_each_score_is_exact() -> None:
     genuine, impostor = generator.normal(0.6, 0.2, 200), generator.normal(0, 0.2, 900)
     exact = metrics.from_scores(genuine, impostor)
     edges = np.append(exact.scores, exact.scores[-1] + 1)
-    binned = metrics.figures(metrics.from_histogram(edges, exact.genuine, exact.impostor))
-    found = metrics.figures(exact)
+    binned = metrics.figures_of(metrics.from_histogram(edges, exact.genuine, exact.impostor))
+    found = metrics.figures_of(exact)
     assert (binned.fmr100, binned.fmr10, binned.eer, binned.auc) == (found.fmr100, found.fmr10, found.eer, found.auc)
+
+
+def test_auc_of_separated_scores_is_one_to_the_bit() -> None:
+    """Shares that are added one by one exceed 1: with so many scores by 7e-16 to 1e-12."""
+    for genuine, impostor in ((49, 49_999), (100, 100), (1000, 1000)):
+        found = metrics.figures(np.arange(genuine) + impostor, np.arange(impostor))
+        assert found.auc == 1
+        assert metrics.figures(np.arange(impostor), np.arange(genuine) + impostor).auc == 0
+
+
+def test_auc_is_the_share_of_ordered_pairs_to_the_bit() -> None:
+    rng = np.random.default_rng(3)
+    genuine, impostor = rng.integers(20, 60, 157).tolist(), rng.integers(0, 50, 1009).tolist()
+    twice = sum(2 * (g > i) + (g == i) for g in genuine for i in impostor)
+    assert metrics.figures(genuine, impostor).auc == float(Fraction(twice, 2 * len(genuine) * len(impostor)))
+
+
+def test_operating_points_are_numbers() -> None:
+    found = metrics.figures([0.9, 0.8, 0.7, 0.3], [0.4, 0.2, 0.1])
+    assert (float(found.fmr100), found.fmr100.value, f"{found.fmr100:.1%}") == (0.25, 0.25, "25.0%")
+    assert (float(found.eer), found.eer.value, f"{found.eer:.3f}") == (0.125, 0.125, "0.125")
+
+
+def test_a_threshold_of_uu_has_its_name_in_the_report() -> None:
+    names = [metrics.FixedThreshold(limit, 0.5).name for limit in (metrics.FMR100, metrics.FMR10)]
+    assert names == ["fnmr_at_uu_fmr100", "fnmr_at_uu_fmr10"]

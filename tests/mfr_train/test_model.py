@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from mfr_train.networks.model import Model
 
 
 def plain_backbone(dim: int = 2) -> backbone.Backbone:
-    return backbone.Backbone("plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim)))
+    return backbone.Backbone(
+        "plain", dim, None, "f" * 64, lambda images, landmarks: np.zeros((len(images), dim), np.float32)
+    )
 
 
 def test_projection_by_hand():
@@ -135,10 +138,10 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
         ("other.pth", "other.pth holds unknown weights; give --model dlib, the"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
-            models.load_model(model=str(tmp_path / name))
+            models.chosen_model(None, str(tmp_path / name), "cpu")
         assert "--weights" not in str(caught.value)
         assert "--backbone" not in str(caught.value)
-    plain = models.load_model(model=str(tmp_path / "run/backbone.safetensors"))
+    plain = models.load_model(tmp_path / "run/backbone.safetensors")
     assert (plain.dim, plain.identities) == (512, {"ann", "bob"})
 
 
@@ -146,17 +149,17 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
 def test_a_file_of_torchvisions_weights_needs_no_name(tmp_path, name):
     network = get_model(name, weights=None, num_classes=10)
     torch.save(network.state_dict(), tmp_path / "plain.pth")
-    found = models.load_model(model=str(tmp_path / "plain.pth"))
+    found = models.load_model(tmp_path / "plain.pth")
     network.fc = torch.nn.Identity()
     assert (found.backbone.name, found.dim) == (name, network(torch.zeros(2, 3, 32, 32)).shape[1])
 
 
 def test_model_names():
-    dlib = models.load_model(model="dlib")
+    dlib = models.load_model("dlib")
     assert (dlib.name, dlib.dim, dlib.weight) == ("dlib", 128, None)
     with pytest.raises(UsageError, match="give one of them"):
-        models.load_model("runs/a", "dlib")
+        models.chosen_model(Path("runs/a"), "dlib", "cpu")
     with pytest.raises(UsageError, match="no weights of its own"):
-        models.load_model(model="resnet50")
+        models.load_model("resnet50")
     with pytest.raises(UsageError, match="no finished run"):
-        models.load_model("nowhere")
+        models.chosen_model(Path("nowhere"), None, "cpu")

@@ -13,7 +13,7 @@ import maskgen
 from mfr_train.data import feature_cache, one_pass
 from mfr_train.data.batches import Feed, picture
 from mfr_train.data.decoders import decoded
-from mfr_train.networks.resnet import Network, resnet_backbone
+from mfr_train.networks.resnet import Network, resized, resnet_backbone
 
 Pieces = dict[int, tuple[bytes, int]]
 
@@ -38,7 +38,7 @@ def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -
     seen = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
     assert sorted(seen) == list(range(len(rows)))
     for number, row in enumerate(rows):
-        image = one_pass.resized(row.image(only(row.key)), 48)
+        image = resized(row.image(only(row.key)), 48)
         assert seen[number] == (image.tobytes(), row.label)
 
 
@@ -52,7 +52,7 @@ def test_the_pieces_are_the_same_for_any_number_of_workers(
         one_pass, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers)
     )
     assert pieces(demo, only, workers=2) == alone
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     assert sorted(pieces(demo, only, workers=2), key=min) == alone
     assert started == [0, 2], "few photographs are not worth a process"
 
@@ -63,6 +63,7 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
+@pytest.mark.slow
 def test_features_are_the_same_for_any_number_of_workers(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
@@ -70,12 +71,12 @@ def test_features_are_the_same_for_any_number_of_workers(
     dataset = maskgen.open(demo)
     alone = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
     assert len(np.unique(alone.sum(axis=1))) > len(alone) // 2, "each photograph has features of its own"
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     shared = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
     np.testing.assert_array_equal(shared, alone)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_damaged_shard_is_named(
     demo_tree: Path,
     make: Callable[..., Path],
@@ -84,7 +85,7 @@ def test_a_damaged_shard_is_named(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    monkeypatch.setattr(one_pass, "WORTH", 1)
+    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     out = make(demo_tree, tmp_path / "smfd", size=48, shard_size=12)
     shard = out / "train/00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-200])

@@ -151,7 +151,7 @@ def test_what_is_no_face_network_is_one_sentence(tmp_path: Path, capfd: pytest.C
     for path, words in (
         (text, "OpenCV cannot run the model"),
         (tmp_path / "none.onnx", "No such file or directory"),
-        (picture, r"gives \(1, 1, 110, 110\) for one face and no embedding"),
+        (picture, r"gives \(1, 1, 110, 110\) for one face, which is not an embedding"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
             onnx_network.load(path)

@@ -33,10 +33,10 @@ def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:
         "stage,iteration,loss,lr,val_accuracy\n"
         "classify,1,3.0,0.1,\nclassify,2,2.5,0.1,0.25\nclassify,3,,0.01,0.5\nembed,1,0.2,0.05,\n"
     )
-    found = plots._read_curves(table)
+    found = training_plots._read_curves(table)
     np.testing.assert_array_equal(found["classify"]["loss"], [[1, 2], [3.0, 2.5]])
     np.testing.assert_array_equal(found["classify"]["val_accuracy"], [[2, 3], [0.25, 0.5]])
-    np.testing.assert_array_equal(plots._drops(found["classify"]["lr"]), [3])
+    np.testing.assert_array_equal(training_plots._drops(found["classify"]["lr"]), [3])
     assert found["embed"]["val_accuracy"][0].size == 0
     training_plots.plot_curves(table, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 1

@@ -15,7 +15,7 @@ from mfr_train.evaluation.evaluate import evaluate
 PEOPLE = 8
 
 
-@pytest.fixture(params=["orl", "demo"])
+@pytest.fixture(params=[pytest.param("orl", marks=pytest.mark.slow), "demo"])
 def photographs(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A tree of eight people: of the ORL faces where they are, and of the demo's portraits everywhere."""
     if request.param == "orl":

@@ -62,7 +62,7 @@ def test_two_trainings_do_not_share_a_folder(full: TrainSettings) -> None:
         with claimed(full, dataset) as second:
             assert (str(first), str(second)) == ("runs/001", "runs/002")
         there = replace(full, out=first)
-        with pytest.raises(MaskgenError, match="another training is at work in runs/001; wait for it or give another"):
+        with pytest.raises(MaskgenError, match="another training is running in runs/001; wait for it or give another"):
             work(there)
     assert work(there) == "runs/001"
 
@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_run_is_refused_and_kept(full: TrainSettings, tmp_pa
     other.mkdir()
     (other / "beach.jpg").write_bytes(b"x")
     for path in (other, other / "beach.jpg"):
-        with pytest.raises(UsageError, match="holds something that is no run; give a new or empty folder"):
+        with pytest.raises(UsageError, match="is not a run and not empty; give a new or empty folder"):
             work(replace(full, out=path))
     assert [path.name for path in other.iterdir()] == ["beach.jpg"]
 

@@ -93,8 +93,8 @@ def test_binned_fnmr_is_within_one_ten_thousandth_of_exact() -> None:
     side = made(1500, 30, 64, 5, spread=1.5)
     comparison = Comparison(side, made(1500, 30, 64, 6, spread=1.8), False)
     genuine, impostor = scores.exact(comparison)
-    exact = metrics.figures(metrics.from_scores(genuine.values, impostor.values))
-    binned = metrics.figures(
+    exact = metrics.figures_of(metrics.from_scores(genuine.values, impostor.values))
+    binned = metrics.figures_of(
         metrics.from_histogram(
             scores.grid(),
             scores.histogram(comparison, scores.genuine_blocks(comparison)),

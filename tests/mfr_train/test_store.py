@@ -33,7 +33,7 @@ def stored(s3: Any, demo: Path) -> str:
     return s3.uri(f"{bucket}/smfd")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_batches_are_those_of_the_folder(demo: Path, stored: str, workers: int) -> None:
     here = Feed(str(demo), 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4)
     there = dataclasses.replace(here, data=stored)
@@ -74,9 +74,8 @@ def test_rows_and_features_are_those_of_the_folder(demo: Path, stored: str, tmp_
     other = feature_cache.embed_rows(there, backbone, "train", names, tmp_path)
     for name in names:
         np.testing.assert_array_equal(one[name], other[name])
-    assert feature_cache.embed_rows(here, backbone, "train", names, tmp_path)["unmasked"].filename, (
-        "one cache serves both"
-    )
+    cached = feature_cache.embed_rows(here, backbone, "train", names, tmp_path)["unmasked"]
+    assert isinstance(cached, np.memmap), "one cache serves both"
 
 
 def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
@@ -90,6 +89,7 @@ def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
             out=run / "run",
             cache=run / "cache",
             recipe="small",
+            input_size=32,
             iterations=2,
             embed_iterations=2,
             batch=8,

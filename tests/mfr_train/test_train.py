@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,30 @@ def test_stage_2_on_the_weights_of_an_earlier_run(short: Tiny, tmp_path: Path) -
     train.train(short(stage="embed", weights=first, input_size=None, embed_iterations=8))
     assert len(rows(second, "embed")) == 8
     assert models.load_run(second).weight is not None  # it has its own copy
+
+
+def test_the_network_of_the_weights_is_known_from_their_file(short: Tiny, tmp_path: Path) -> None:
+    """The recipe `paper` would take ResNet50 at 224 pixels: the file says ResNet18, and at which size."""
+    first = train.train(short(out=tmp_path / "first", stage="classify", input_size=48))
+    paper = short(stage="embed", recipe="paper", weights=first, input_size=None)
+    assert paper.backbone is None
+    second = train.train(paper)
+    settings = json.loads((second / "settings.json").read_bytes())["settings"]
+    assert (settings["backbone"], settings["input-size"]) == ("resnet18", 48)
+    assert models.load_run(second).backbone.fingerprint == models.load_run(first).backbone.fingerprint
+    torch.save(resnet18().state_dict(), tmp_path / "plain.pth")
+    third = train.train(short(stage="embed", recipe="paper", weights=tmp_path / "plain.pth", out=tmp_path / "third"))
+    settings = json.loads((third / "settings.json").read_bytes())["settings"]
+    assert (settings["backbone"], settings["input-size"]) == ("resnet18", 32), "its shapes tell, and the size is given"
+
+
+def test_a_missing_tensorboard_leaves_no_run_folder(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    settings = short(tensorboard=True)
+    with pytest.raises(UsageError, match="--tensorboard needs tensorboard, which is not installed; run pip install"):
+        train.train(settings)
+    assert settings.out is not None
+    assert not settings.out.exists()
 
 
 def test_weights_that_became_others_are_refused(short: Tiny, tmp_path: Path) -> None:
@@ -348,7 +373,7 @@ def test_a_stale_cache_is_refused(short: Tiny, tmp_path: Path) -> None:
     assert len(arrays) == 2  # train and val
     data = arrays[0].read_bytes()
     arrays[0].write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(MaskgenError, match=r"are damaged or cut short; remove the folder .* computed anew"):
+    with pytest.raises(MaskgenError, match=r"are damaged or truncated; remove the folder .* computed again"):
         train.train(short(embed_iterations=8))
     shutil.rmtree(arrays[0].parent)
     assert train.train(short(embed_iterations=8)) == run

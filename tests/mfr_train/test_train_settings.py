@@ -11,7 +11,7 @@ import torch
 
 from maskgen.errors import UsageError
 from mfr_train.networks.resnet import Network
-from mfr_train.training.train_settings import FREE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
+from mfr_train.training.train_settings import MAY_CHANGE, RECIPES, TrainSettings, check_pieces, compared, filled, goal
 
 
 def test_the_paper_recipe_is_the_papers() -> None:
@@ -38,7 +38,7 @@ def test_a_trained_backbone_means_stage_2() -> None:
     assert (onnx.backbone, onnx.stage) == ("onnx", "embed")
     for stage in ("all", "classify"):
         for given in ({"backbone": "dlib"}, {"weights": Path("x.onnx")}):
-            with pytest.raises(UsageError, match="comes trained and stays so; use --stage embed"):
+            with pytest.raises(UsageError, match="is already trained; use --stage embed"):
                 filled(TrainSettings(stage=stage, **given))
     with pytest.raises(UsageError, match="has weights of its own"):
         filled(TrainSettings(backbone="dlib", weights=Path("x.pth")))
@@ -94,5 +94,5 @@ def test_what_a_run_must_keep_and_what_is_free() -> None:
     full = filled(TrainSettings())
     kept = compared(full)
     assert {"lr", "batch", "seed", "margin", "mse-weight", "backbone", "weights", "buffer"} <= set(kept)
-    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", *FREE} & set(kept)
+    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", *MAY_CHANGE} & set(kept)
     assert set(goal(full)) - set(kept) == {"stage", "iterations", "embed-iterations"}

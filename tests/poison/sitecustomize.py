@@ -36,7 +36,7 @@ class Poison(MetaPathFinder):
                     die(int(found[1]), found[2] and int(found[2]), found[3])
                 return decode(data, *arguments)
 
-            module.decode_with_warnings = poisoned
+            module.decode_with_warnings = poisoned  # type: ignore[attr-defined]
 
         spec.loader.exec_module = load_and_wrap  # type: ignore[method-assign]
         return spec

@@ -38,6 +38,9 @@ class FaultProxy:
         for connection in list(self.open):
             _break(connection)
 
+    def before(self, request: bytes) -> None:
+        """What a subclass does before a request is answered."""
+
     def _accept(self) -> None:
         while True:
             try:
@@ -55,6 +58,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 if data.startswith(METHODS):
+                    self.before(data)
                     with self.lock:
                         fate = self.choose(data)
                         self.fates[fate if isinstance(fate, str) else "answer"] += 1

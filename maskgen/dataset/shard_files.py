@@ -1,0 +1,109 @@
+"""The rows of one shard, from its Parquet file or its tar."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from tarfile import TarError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..storage import files
+from . import tar
+from .record import HEAD, Row
+
+if TYPE_CHECKING:
+    from .reader import Shard
+
+Choose = Callable[[str], tuple[str, tuple[str, ...]]]
+"""From the key of a photograph to the picture that was chosen for it ("" if there was no choice), and the stored
+pictures to read."""
+
+
+def parquet_rows(
+    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
+) -> Iterator[tuple[Row, str]]:
+    """Rows of a Parquet shard with what `choose` chose for each; reads the row groups of `numbers` only."""
+    distant = shard.dataset.storage.distant
+    # Checking costs an eighth of decoding. A disk watches over its bits itself; networks have been seen not to.
+    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
+    if source.metadata.num_rows != shard.rows:
+        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
+    variants = shard.dataset.variants
+    colors = [f"{name}_color" for name in variants]
+    head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
+    columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
+    first = 0
+    for group in range(source.num_row_groups):
+        following = first + source.metadata.row_group(group).num_rows
+        chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
+        if chosen:
+            table = source.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
+            boxes = _values(table["box"], 4)
+            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
+            shades = [_values(table[name], 3).tolist() for name in colors]
+            data = {name: table[name].chunk(0).field("bytes") for name in stored}
+            for i in (number - first for number in chosen):
+                fields = dict(zip(head, plain[i], strict=True))
+                name, pictures = choose(fields["key"])
+                row = Row(
+                    **{"variant": None, **fields},
+                    box=boxes[i],
+                    landmarks=landmarks[i],
+                    colors={name: tuple(shade[i]) for name, shade in zip(variants, shades, strict=True)},
+                    # Only these are converted to Python: a row group holds every picture of 64 photographs.
+                    pictures={name: data[name][i].as_py() for name in pictures},
+                )
+                yield row, name
+        first = following
+
+
+def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
+    return values
+
+
+def tar_rows(
+    file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
+) -> Iterator[tuple[Row, str]]:
+    """Rows of a tar shard with what `choose` chose for each; other members are passed over."""
+    chosen, number, current = set(numbers), -1, ""
+    name, named = "", tuple[str, ...]()
+
+    def wanted(member: str) -> bool:
+        """Whether to read a member. The first one of a photograph decides for all of them."""
+        nonlocal number, current, name, named
+        key, _, kind = member.partition(".")
+        if key != current:
+            number, current = number + 1, key
+            name, named = choose(key) if number in chosen else ("", ())
+        return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
+
+    found: dict[str, bytes] = {}
+    for member, data in tar.members(file, wanted):
+        key, _, kind = member.partition(".")
+        if kind != "json":
+            found[kind.removesuffix(".jpg")] = data
+            continue
+        row = files.parse_json(data)
+        if row["key"] != key or len(found) != len(named):
+            raise TarError(f"{key} is incomplete")
+        made = Row(
+            **{name: row[name] for name in HEAD},
+            box=np.array(row["box"], dtype=np.float32),
+            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
+            colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
+            variant=row.get("variant"),
+            pictures=found,
+        )
+        yield made, name
+        found = {}
+        if number == numbers[-1] < shard.rows - 1:
+            return
+    if number + 1 != shard.rows:
+        raise TarError(f"it ends after {number + 1} of {shard.rows} rows")

@@ -1,0 +1,39 @@
+"""What Python shows: data frames, HTML tables for notebooks, and progress bars."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from maskgen.errors import UsageError
+
+
+def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
+    """A pandas DataFrame with one row for each record. Raises `UsageError` if pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise UsageError("to_pandas needs pandas, which is not installed; run: pip install pandas") from None
+    return pandas.DataFrame.from_records(list(records), columns=list(columns))
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table with every cell escaped: names of people, files and models can hold anything."""
+
+    def line(cells: Iterable[object], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def progress_bar(**options: Any) -> Any:
+    """A tqdm bar: a widget in a notebook that has ipywidgets, text in a terminal, nothing elsewhere."""
+    if "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm(**{"disable": None} | options)

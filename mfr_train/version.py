@@ -1,0 +1,5 @@
+"""The version of this software."""
+
+from maskgen.version import __version__
+
+__all__ = ["__version__"]

@@ -28,13 +28,6 @@ def jpeg(width: int, height: int, *, progressive: bool = False, grey: bool = Tru
     )
 
 
-def noise(side: int, seed: int = 8) -> bytes:
-    """A JPEG of noise: nothing in it is a face, and no step of the search ends early."""
-    small = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8), dtype=np.uint8)
-    picture = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
-    return bytes(cv2.imencode(".jpg", picture)[1])
-
-
 def segment(marker: int, payload: bytes) -> bytes:
     return b"\xff" + bytes([marker]) + struct.pack(">H", len(payload) + 2) + payload
 
@@ -136,10 +129,7 @@ def photographs() -> dict[str, Photograph]:
         "JPEG, EXIF in 1,000 parts of 64 KB": part(exif_parts, 1_000),
         "JPEG, a resolution of 2,000,000 fractions": part(exif_rationals, 2_000_000),
         "JPEG, flat, 89 MP, colour, 0.4 MB": lambda: jpeg(SIDE, SIDE, grey=False),
-        "JPEG, noise, 89 MP": part(noise, SIDE),
-        "JPEG, 65,500 x 1,366": lambda: jpeg(65_500, 1_366),
         "PNG, 1 x 89 M": lambda: png(1, MAX_PIXELS),
-        "PNG, 16 bits, 89 MP": lambda: saved("PNG", Image.new("I;16", (SIDE, SIDE), 30_000)),
         "PNG, transparent, 89 MP": lambda: saved("PNG", Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 9))),
         "PNG, 20,000 x 20,000 in its header": lambda: png(20_000, 20_000, rows=1),
         "PNG, 1 GB of pixels in 64 x 64": part(png, 64, 64, rows=16_000_000),
@@ -155,15 +145,12 @@ def photographs() -> dict[str, Photograph]:
         "PGM, plain, 1,000,000 comments": lambda: b"P2 64 64 255\n" + comment * 1_000_000 + b"7 " * 4_096,
         "PPM, plain, 89 MP": lambda: b"P3 9459 9459 255\n" + b"7 " * (SIDE * SIDE * 3),
         "PPM, 254 grades, 89 MP": lambda: b"P6 9459 9459 254\n" + bytes(SIDE * SIDE * 3),
-        "PPM, 254 grades, 12 MP": lambda: b"P6 4000 3000 254\n" + bytes(4_000 * 3_000 * 3),
         "PGM, 16 bits, 89 MP": lambda: b"P5 9459 9459 65535\n" + bytes(SIDE * SIDE * 2),
         "BMP, a header of 4 GB": lambda: bmp(64, 64, bytes(4_096), header=2**32 - 1),
-        "BMP, RLE, 50,000,000 ends of line": lambda: bmp(64, 64, b"\0\0" * 50_000_000, compression=1),
+        "BMP, RLE, 20,000,000 ends of line": lambda: bmp(64, 64, b"\0\0" * 20_000_000, compression=1),
         "BMP, RLE, 89 MP of 1-pixel runs": lambda: bmp(SIDE, SIDE, b"\x01\x07" * (SIDE * SIDE), compression=1),
-        "BMP, RLE, 89 MP of ends of line": lambda: bmp(SIDE, SIDE, (b"\x01\x07\0\0") * SIDE, compression=1),
         "TIFF called .jpg": lambda: saved("TIFF", Image.new("L", (2_000, 2_000))),
         "GIF called .jpg": lambda: saved("GIF", Image.new("L", (2_000, 2_000))),
-        "text called .jpg, 100 MB": lambda: b"words " * 16_666_666,
     }
 
 

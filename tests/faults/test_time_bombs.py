@@ -25,7 +25,7 @@ def hostile() -> Iterator[Any]:
     """The module of benchmarks/ that writes such photographs."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import _hostile
+        import _hostile  # type: ignore[import-not-found]
 
         yield _hostile
     finally:

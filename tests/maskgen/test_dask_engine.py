@@ -19,7 +19,7 @@ import pytest
 import maskgen
 from maskgen.dataset import identity
 from maskgen.dataset.schema import SPLITS
-from maskgen.engines import dask_engine, engine
+from maskgen.engines import dask_cluster, dask_engine, engine
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.pipeline.shard import ShardTask
 from maskgen.storage.files import leftovers
@@ -139,9 +139,7 @@ def test_a_cluster_of_this_machine_listens_on_loopback_only(tmp_path: Path) -> N
     psutil = pytest.importorskip("psutil")
     with dask_engine._cluster(2) as address, distributed.Client(address, timeout=60) as client:
         client.wait_for_workers(2, timeout=120)
-        [cluster] = [
-            child for child in psutil.Process().children() if dask_engine.dask_cluster.__name__ in child.cmdline()
-        ]
+        [cluster] = [child for child in psutil.Process().children() if dask_cluster.__name__ in child.cmdline()]
         processes = [cluster, *cluster.children(recursive=True)]
         found = [
             socket.laddr

@@ -29,7 +29,7 @@ MAX_EXIF_BYTES = 1 << 20
 """EXIF data. Cameras write one part of 64 KB at most; Pillow makes objects of 0.3 KB of 8 bytes of it."""
 
 MAX_JPEG_SEGMENTS = 1 << 16
-"""Segments of a JPEG file, each of which is read by a step in Python."""
+"""Segments of a JPEG file and bytes between those of its header, each of which is read by a step in Python."""
 
 MAX_READS = 1 << 23
 """Reads of a file, and samples of a format, that Pillow decodes by steps in Python: some 20 seconds of them."""
@@ -76,12 +76,12 @@ def count_scans(jpeg: bytes) -> int:
 
     Raises `Rejected` (`too_large`) for more segments, header or EXIF bytes than the limits.
     """
-    place, segments, scans, exif = 2, 0, 0, 0
+    place, steps, scans, exif = 2, 0, 0, 0
     while (found := _SEGMENT.search(jpeg, place)) and found[1] != _END:
+        steps += 1 if scans else 1 + found.start() - place
+        if steps > MAX_JPEG_SEGMENTS:
+            raise Rejected("too_large", f"more than {MAX_JPEG_SEGMENTS:,} segments or fill bytes, which is the limit")
         place = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
-        segments += 1
-        if segments > MAX_JPEG_SEGMENTS:
-            raise Rejected("too_large", f"more than {MAX_JPEG_SEGMENTS:,} segments, which is the limit")
         if found[1] == _SCAN:
             scans += 1
         elif not scans:

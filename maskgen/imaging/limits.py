@@ -13,6 +13,9 @@ from ..errors import Rejected
 MAX_PIXELS = 89_478_485
 """Larger photographs are taken for decompression bombs; the limit is Pillow's own."""
 
+MAX_SIDE = 65_535
+"""The longest side of a JPEG. Longer photographs of other formats are no photographs, and take most time to search."""
+
 MAX_BYTES = 1 << 30
 """Larger files are not read at all. No format needs as many for that many pixels: raw ones of 16 bits have 0.7 GB."""
 
@@ -99,6 +102,8 @@ def check_header(picture: PillowImage.Image, data: bytes, scans: int, max_pixels
     pixels, size = width * height, f"{width} x {height} pixels"
     if pixels > MAX_PIXELS:
         raise Rejected("too_large", f"{size}; the limit is {MAX_PIXELS:,}")
+    if max(width, height) > MAX_SIDE:
+        raise Rejected("too_large", f"{size}; the limit is {MAX_SIDE:,} a side")
     if pixels > max_pixels:
         need, limit = (many * BYTES_PER_PIXEL / 1e6 for many in (pixels, max_pixels))
         raise Rejected("too_large", f"{size} take up to {need:,.0f} MB; the limit is {limit:,.0f} MB")

@@ -56,7 +56,7 @@ def test_only_the_scans_of_the_picture_count(hostile: Any, encode: Callable[...,
 def test_segments_header_and_exif_of_a_jpeg_are_limited(hostile: Any) -> None:
     empty, comment = hostile.segment(0xFE, b""), hostile.segment(0xFE, bytes(65_000))
     for many in (empty, b"\xff", b"."):
-        detail = rejected(hostile.with_header(many * 66_000))
+        detail = rejected(hostile.with_header(empty, many * 66_000))
         assert detail == "more than 65,536 segments or fill bytes, which is the limit"
     assert (
         rejected(hostile.with_header(comment * 520))
@@ -88,6 +88,11 @@ def test_steps_in_python_are_limited(name: str, hostile: Any, monkeypatch: pytes
     assert rejected(STEPS[name](hostile)) == "it takes more than 50,000 steps to read, which is the limit"
     small = {"PPM, 254 grades": b"P6 3 2 254\n" + bytes(18), "BMP, runs": hostile.bmp(2, 1, b"\2\7", compression=1)}
     assert [decode(data).shape for data in small.values()] == [(2, 3, 3), (1, 2, 3)]
+
+
+def test_the_longer_side_is_limited(hostile: Any) -> None:
+    assert rejected(hostile.png(1, 65_536)) == "1 x 65536 pixels; the limit is 65,535 a side"
+    assert decode(hostile.png(1, 65_535)).shape == (65_535, 1, 3)
 
 
 def test_numbers_and_comments_of_a_plain_pnm_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

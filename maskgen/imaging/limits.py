@@ -13,8 +13,8 @@ from ..errors import Rejected
 MAX_PIXELS = 89_478_485
 """Larger photographs are taken for decompression bombs; the limit is Pillow's own."""
 
-MAX_SIDE = 65_535
-"""The longest side of a JPEG. Longer photographs of other formats are no photographs, and take most time to search."""
+MAX_SIDE = 100_000
+"""What is longer is no photograph. Thin pictures take most time and memory to search."""
 
 MAX_BYTES = 1 << 30
 """Larger files are not read at all. No format needs as many for that many pixels: raw ones of 16 bits have 0.7 GB."""

@@ -64,6 +64,7 @@ API: mfr_train <api/mfr_train>
 Commands <commands>
 architecture
 contributing
+Test coverage <coverage>
 changes
 ```
 """

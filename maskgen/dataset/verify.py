@@ -25,7 +25,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
         progress: Called after each shard with the number of its photographs.
 
     Returns:
-        Counts: photographs, rows, rejects, shards, bytes.
+        The numbers of photographs, rows, rejects, shards, bytes.
 
     Raises:
         UsageError: There is no finished data set.

@@ -234,7 +234,7 @@ def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Figures:
         impostor: Scores of pairs of two people, likewise.
 
     Returns:
-        The figures. Rates are shares: 0.01 is 1 %.
+        The figures. Rates are shares, so 0.01 is 1 %.
 
     Raises:
         MaskgenError: If a side has no scores, or a score is NaN or infinite.

@@ -135,7 +135,7 @@ def load_model(source: AnyPath | None = None, *, device: str = "auto") -> Model:
         device: `auto` (the GPU if there is one), `cpu` or `cuda`. dlib and ONNX networks run on the CPU.
 
     Returns:
-        The model: its backbone and, for a run of stage 2, the embedding that was trained.
+        The model, with its backbone and, for a run of stage 2, the embedding that was trained.
 
     Raises:
         UsageError: If there is no such model, its file is damaged, or no GPU is found for `cuda`.

@@ -135,7 +135,7 @@ def train(settings: TrainSettings | None = None, /, **options: Unpack[TrainOptio
         **options: The fields of `TrainSettings`.
 
     Returns:
-        The run: its folder, learning curve and model.
+        The run, with its folder, learning curve and model.
 
     Raises:
         UsageError: If a setting, the data or the folder does not fit.

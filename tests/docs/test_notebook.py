@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.support.once import once
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
@@ -26,7 +28,10 @@ def test_it_is_stored_without_outputs() -> None:
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The notebook after a run in a new folder, with the code of this checkout."""
-    folder = tmp_path_factory.mktemp("tutorial")
+    return nbformat.read(once(tmp_path_factory, "tutorial", _execute) / "executed.ipynb", as_version=4)
+
+
+def _execute(folder: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
@@ -34,7 +39,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other on busy cores take minutes
         client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
         client.execute()
-    return notebook
+    nbformat.write(notebook, folder / "executed.ipynb")
 
 
 def outputs(notebook: Any, code: str) -> dict[str, Any]:

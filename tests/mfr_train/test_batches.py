@@ -100,9 +100,9 @@ def test_going_on_at_an_iteration_gives_what_was_due(feed, start):
 
 def test_going_on_decodes_nothing_and_opens_no_finished_shard(feed, monkeypatch):
     read = []
-    original = maskgen.Shard.read
+    original = maskgen.Shard.read_chosen
     monkeypatch.setattr(
-        maskgen.Shard, "read", lambda shard, *chosen: read.append(shard.index) or original(shard, *chosen)
+        maskgen.Shard, "read_chosen", lambda shard, *chosen: read.append(shard.index) or original(shard, *chosen)
     )
     monkeypatch.setattr(maskgen.Row, "image", lambda row, name: pytest.fail("decoded"))
     one = replace(feed, batch=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,9 @@ def drawn(groups: int, count: int, seed: int) -> np.ndarray:
     return np.concatenate(list(resample(groups, count, seed)))
 
 
+AT = metrics.FixedThreshold(0.01, 0.4)
+
+
 def by_definition(comparison: Comparison, count: int, seed: int, threshold: float, groups: int) -> dict[str, list]:
     """Every resample scored from its list of repeated scores."""
     genuine, impostor = scores.exact(comparison)
@@ -39,7 +44,7 @@ def by_definition(comparison: Comparison, count: int, seed: int, threshold: floa
         if not all(len(values) for values in sides):
             continue
         figures = metrics.figures_of(metrics.from_scores(*sides))
-        values = {**bootstrap.plain(figures), "at": float((sides[0] < threshold).mean())}
+        values = {**bootstrap.plain(figures), AT.name: float((sides[0] < threshold).mean())}
         for name, value in values.items():
             found.setdefault(name, []).append(value)
     return found
@@ -57,7 +62,7 @@ def test_intervals_are_those_of_repeated_scores(
             0
         ]
     comparison = Comparison(side, other, symmetric)
-    found = measure(comparison, SUBJECTS, 60, 3, {"at": 0.4}).intervals
+    found = measure(comparison, SUBJECTS, 60, 3, (AT,)).intervals
     expected = by_definition(comparison, 60, 3, 0.4, groups)
     assert found is not None
     assert found.resamples == len(expected["eer"])
@@ -68,10 +73,10 @@ def test_intervals_are_those_of_repeated_scores(
 
 def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = Comparison(side, side, True)
-    exact = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}).intervals
+    exact = measure(comparison, SUBJECTS, 80, 5, (replace(AT, threshold=0.25),)).intervals
     monkeypatch.setattr(bootstrap, "MAX_BINS", 64)
     for limit in (10**6, 0):  # from all scores, and from the grid
-        found = measure(comparison, SUBJECTS, 80, 5, {"at": 0.25}, limit).intervals
+        found = measure(comparison, SUBJECTS, 80, 5, (replace(AT, threshold=0.25),), limit).intervals
         assert exact is not None
         assert found is not None
         assert 0 <= found.bound["fmr100"] < 0.2
@@ -125,14 +130,14 @@ def test_resamples_are_seeded_and_draw_as_many_as_there_are() -> None:
 
 def test_few_resamples_at_a_time_give_the_same_intervals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = Comparison(side, side, True)
-    whole = measure(comparison, SUBJECTS, 100, 3, {"at": 0.4}).intervals
+    whole = measure(comparison, SUBJECTS, 100, 3, (AT,)).intervals
     weights = drawn(SUBJECTS, 100, 3)
     most: list[int] = []
     weigh = bootstrap._weighted
     monkeypatch.setattr(bootstrap, "_weighted", lambda w, table: most.append(len(w)) or weigh(w, table))
     monkeypatch.setattr(bootstrap, "RESAMPLES", 16)
     np.testing.assert_array_equal(drawn(SUBJECTS, 100, 3), weights)
-    assert measure(comparison, SUBJECTS, 100, 3, {"at": 0.4}).intervals == whole
+    assert measure(comparison, SUBJECTS, 100, 3, (AT,)).intervals == whole
     assert most == [16] * 6 + [4]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 
@@ -45,7 +44,7 @@ def one_sentence(error: Exception) -> None:
     assert str(error).endswith("."), str(error)
 
 
-def hypothesis_settings(cases: int) -> Any:
+def hypothesis_settings(cases: int) -> settings:
     """Settings of a hypothesis test that runs so many cases, and N times as many with `--soak N`."""
     return settings(max_examples=cases * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 
 CASES = {
     "photograph": 2000,
-    "tar of photographs": 1500,
+    "tar of photographs": 750,
     "Parquet of photographs": 300,
-    "RecordIO pack and its index": 1500,
+    "RecordIO pack and its index": 750,
     "damaged source, built": 40,
     "boxes CSV": 1000,
     "protocol CSV": 1000,

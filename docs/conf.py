@@ -51,6 +51,7 @@ CONTENTS = """
 
 Start <self>
 Building <building>
+Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>
 Evaluation <evaluation>

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 
 from ..errors import MaskgenError
-from ..pipeline.shard import Made, ShardTask, make_shard, planned_rows, try_photographs
-from .processes import Died, apart
+from ..pipeline.shard import CRASHED, Made, ShardTask, make_shard, planned_rows, too_slow, try_photographs
+from .processes import Died, OutOfTime, apart
 
 log = logging.getLogger(__name__)
 
@@ -16,21 +16,23 @@ TIMES = 2
 
 
 def make_apart(task: ShardTask) -> Made:
-    """Makes and commits a shard in a new process; photographs that kill processes are rejected as `crashed_worker`.
+    """Makes and commits a shard in a new process. Photographs that kill processes are rejected as `crashed_worker`,
+    those for which a process is ended by the time limit as `too_slow`.
 
     The others become rows as ever, so the shard's bytes are those of any machine on which the same photographs kill.
-    Raises `MaskgenError` where processes die though no photograph of the shard kills one alone.
+    Raises `MaskgenError` if processes die though no photograph of the shard kills one alone.
     """
-    crashing: frozenset[str] = frozenset()
+    problems: dict[str, str] = {}
     unexplained = 0
     while unexplained < TIMES:
         try:
-            [made] = apart(_made, task, crashing)
+            [made] = apart(_made, task, problems)
             return made
-        except Died:
-            log.warning("a process that made shard %s alone died; its photographs are tried one by one.", task.name)
-        found = _crashing(task, crashing)
-        crashing |= found
+        except Died as died:
+            why = "ran out of time" if isinstance(died, OutOfTime) else "died"
+            log.warning("a process that made shard %s alone %s; its photographs are tried one by one.", task.name, why)
+        found = _problems(task, problems)
+        problems |= found
         unexplained += not found
     raise MaskgenError(
         f"{TIMES} processes died making shard {task.name} (killed, or out of memory), and no photograph alone does it; "
@@ -50,36 +52,41 @@ def check_a_process_lives(task: ShardTask) -> None:
         ) from None
 
 
-def _made(task: ShardTask, crashing: frozenset[str]) -> Iterator[Made]:
-    yield make_shard(task, crashing)
+def _made(task: ShardTask, problems: dict[str, str]) -> Iterator[Made]:
+    yield make_shard(task, problems)
 
 
-def _crashing(task: ShardTask, known: frozenset[str]) -> frozenset[str]:
-    """Keys of a shard's photographs, without those known, each of which killed `TIMES` processes of its own.
+def _problems(task: ShardTask, known: dict[str, str]) -> dict[str, str]:
+    """The problems, by key, of a shard's photographs, without those known, that end processes.
 
-    One process makes them in turn. Where it dies, the one it had in hand is suspect, and another process goes on
-    with the next.
+    One process makes them in turn. If it dies, the one it had in hand is suspect, and another process resumes with
+    the next. One that ran out of time is rejected; one that died otherwise, if it kills `TIMES` processes of its own.
     """
     left = [key for row in planned_rows(task) if (key := row["key"]) not in known]
-    found = set()
+    found = {}
     while left:
-        suspect = _dies_at(task, left)
+        suspect, slow = _dies_at(task, left)
         if suspect is None:
             break
-        if all(_dies_at(task, [suspect]) for _ in range(TIMES)):
-            found.add(suspect)
+        if slow:  # its time does not depend on what else the machine does
+            found[suspect] = too_slow(task.build)
+        elif all(_dies_at(task, [suspect])[0] for _ in range(TIMES)):
+            found[suspect] = CRASHED
         left = left[left.index(suspect) + 1 :]
-    return frozenset(found)
+    return found
 
 
-def _dies_at(task: ShardTask, wanted: list[str]) -> str | None:
-    """The key of the photograph over which a new process dies, or None where it makes all that are wanted."""
+def _dies_at(task: ShardTask, wanted: list[str]) -> tuple[str | None, bool]:
+    """The key of the photograph over which a new process ends, and whether the time limit ended it.
+
+    The key is None if the process makes all that are wanted.
+    """
     last = None
     try:
         for key in apart(try_photographs, task, frozenset(wanted)):
             last = key
-    except Died:
+    except Died as died:
         if last is None:
             check_a_process_lives(task)
-        return last
-    return None
+        return last, isinstance(died, OutOfTime)
+    return None, False

@@ -19,10 +19,11 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 
-from distributed import Client, Future, KilledWorker, wait
+from distributed import Client, Future, KilledWorker, Security, wait
 
 from ..dataset import identity
 from ..errors import MaskgenError, UsageError
+from ..pipeline import time_limit
 from ..pipeline.shard import Made, ShardTask, make_shard, with_one_thread
 from . import crashes, dask_cluster
 from .processes import AHEAD, interrupts_later
@@ -58,9 +59,8 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
             with _sentences(address):
                 threads = sum(client.nthreads().values())
                 while waiting and len(at_work) < AHEAD * max(threads, 1):
-                    future = client.submit(
-                        _in_worker, waiting[0], versions, pure=False
-                    )  # its key is of this build only
+                    # Not pure: its key is of this build only.
+                    future = client.submit(_in_worker, waiting[0], versions, _this_process(), pure=False)
                     at_work[future] = waiting.popleft()
                 finished = _finished(at_work)
             for future in finished:
@@ -131,7 +131,11 @@ def _place(address: str | None) -> str:
     return f"at {address}" if address else "on this machine"
 
 
-def _in_worker(task: ShardTask, versions: dict[str, str]) -> Made:
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()}"
+
+
+def _in_worker(task: ShardTask, versions: dict[str, str], command: str) -> Made:
     if others := [f"{name} {version}" for name, version in _versions().items() if version != versions[name]]:
         raise MaskgenError(
             f"a Dask worker on {socket.gethostname()} has {', '.join(others)}, other than the build; "
@@ -139,6 +143,8 @@ def _in_worker(task: ShardTask, versions: dict[str, str]) -> Made:
         )
     with _ONE_AT_A_TIME:  # dlib holds the GIL, and the threads of a worker share one model
         with_one_thread()
+        if _this_process() != command:  # as workers in threads of the command are
+            time_limit.make_expendable()
         return make_shard(task)
 
 
@@ -155,6 +161,12 @@ def _client(workers: int, address: str | None) -> Iterator[Client]:
 
 
 def _connect(address: str) -> Client:
+    """A client of a scheduler; TLS takes its certificates from Dask's own configuration."""
+    if address.startswith("tls://") and not Security().get_connection_args("client").get("ssl_context"):
+        raise UsageError(
+            f"--address {address} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) in "
+            "Dask's configuration."
+        )
     for attempt in range(CONNECT_TIMES):
         try:
             with interrupts_later():  # a client that is left half made waits long before it goes

@@ -50,8 +50,8 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
     """Makes every shard and yields the counts of each as it is committed, in any order.
 
     `build.workers` defaults to one for each core that this process may use, or fewer for a small set. Only where one
-    is asked for are there none but this process, which then dies of a photograph that kills. A shard over which
-    workers died is made apart; see `isolate.make_apart`.
+    is asked for are there none but this process, which then dies of a photograph that kills, and has no time limit. A
+    shard over which workers died is made apart; see `crashes.make_apart`.
     """
     if not tasks:
         return
@@ -98,7 +98,7 @@ def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[
                     yield made
         if at_work or waiting:
             names = ", ".join(task.name for task in at_work.values())
-            log.warning("a worker process died (killed, or out of memory) with shards %s at work.", names)
+            log.warning("a worker process died (killed, out of memory or time) with shards %s at work.", names)
             crashes.check_a_process_lives(tasks[0])
             for task in at_work.values():
                 (lost if task.name in suspects else waiting).append(task)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from ..pipeline import time_limit
 from ..pipeline.shard import with_one_thread
 
 T = TypeVar("T")
@@ -27,10 +28,15 @@ class Died(Exception):
     """A process ended without a word: killed, out of memory, or fallen over a broken library."""
 
 
+class OutOfTime(Died):
+    """The time limit of one photograph ended a process."""
+
+
 def in_worker_process(parent: int) -> None:
     """Sets up a worker process: one thread each, Ctrl-C is the parent's to answer, and its end is this one's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with_one_thread()
+    time_limit.make_expendable()
     threading.Thread(target=_end_with, args=(parent,), name="maskgen-parent", daemon=True).start()
 
 
@@ -110,7 +116,9 @@ def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
             try:
                 kind, value = receiving.recv()
             except (EOFError, OSError):
-                raise Died from None
+                process.join()
+                out_of_time = time_limit.SIGNAL is not None and process.exitcode == -time_limit.SIGNAL
+                raise (OutOfTime if out_of_time else Died) from None
             if kind == "raised":
                 raise value
             if kind == "ended":

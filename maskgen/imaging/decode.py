@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import warnings
 import zlib
@@ -14,14 +13,9 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from ..errors import Rejected
+from . import libjpeg_warnings, limits
 from .pixels import rgb_of
 from .render import Image
-
-MAX_PIXELS = 89_478_485
-"""Larger photographs are rejected as decompression bombs; the limit is Pillow's."""
-
-MAX_BYTES = 1 << 30
-"""Larger files are not read. `MAX_PIXELS` fit in less in every format: raw 16-bit RGBA takes 0.7 GB."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 
@@ -38,7 +32,7 @@ _TURNS = {
 """What turns a picture of each EXIF orientation upright. (Pillow's `exif_transpose` also rewrites the EXIF block, and
 fails if other tags are damaged.)"""
 
-_END_OF_JPEG = b"\xff\xd9"
+_START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
@@ -60,27 +54,49 @@ def decode(data: bytes) -> Image:
         uint8 (height, width, 3), RGB.
 
     Raises:
-        Rejected: With the reason `empty`, `not_an_image`, `damaged` or `too_large`.
+        Rejected: With the reason `empty`, `not_an_image`, `damaged` or `too_large` (see docs/hostile.md).
 
     Example:
         >>> image = maskgen.decode(Path("face.jpg").read_bytes())
     """
+    return decode_with_warnings(data)[0]
+
+
+def decode_with_warnings(data: bytes, max_pixels: int = limits.MAX_PIXELS) -> tuple[Image, str]:
+    """What `decode` gives, and what libjpeg said of a JPEG that is broken inside; empty if it said nothing."""
     if not data:
         raise Rejected("empty", "the file has zero bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
+        said: list[str] = []
         try:
-            with PillowImage.open(io.BytesIO(data), formats=FORMATS) as header:
-                if header.width * header.height > MAX_PIXELS:
-                    raise Rejected("too_large", f"{header.width} x {header.height} pixels; the limit is {MAX_PIXELS}")
-                return _fast(data, header) if _is_plain_jpeg(data, header) else _thorough(header)
+            scans = limits.count_scans(data) if data.startswith(_START_OF_JPEG) else 0
+            file = limits.MeteredFile(data)
+            with PillowImage.open(file, formats=FORMATS) as header:
+                file.header_ends()
+                limits.check_header(header, data, scans, max_pixels)
+                image = None
+                if _is_plain_jpeg(data, header):
+                    with libjpeg_warnings.caught() as said:
+                        image = _fast(data)
+                return _thorough(header) if image is None else image, " ".join(said)
         except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
-            raise Rejected("too_large", f"{error} (the limit is {MAX_PIXELS} pixels)") from None
+            raise Rejected("too_large", f"{error} (the limit is {limits.MAX_PIXELS} pixels)") from None
         except UnidentifiedImageError:
             raise Rejected("not_an_image", f"not a {', '.join(FORMATS)} file") from None
         except _DAMAGE as error:
-            raise Rejected("damaged", " ".join(str(error).split()) or type(error).__name__) from None
+            raise Rejected("damaged", _one_line(error, said)) from None
+
+
+def noted(rejected: Rejected, said: str) -> Rejected:
+    """A reject that also tells what libjpeg said of the photograph."""
+    return Rejected(rejected.reason, f"{rejected.detail} (libjpeg: {said})") if said else rejected
+
+
+def _one_line(error: Exception, said: list[str]) -> str:
+    detail = " ".join(str(error).split()) or type(error).__name__
+    return noted(Rejected("", detail), " ".join(said)).detail
 
 
 def _is_plain_jpeg(data: bytes, header: PillowImage.Image) -> bool:
@@ -101,10 +117,10 @@ def _orientation(picture: PillowImage.Image) -> Any:
         return None
 
 
-def _fast(data: bytes, header: PillowImage.Image) -> Image:
+def _fast(data: bytes) -> Image | None:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return _thorough(header) if image is None else image
+    image: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return image
 
 
 def _thorough(header: PillowImage.Image) -> Image:

@@ -24,8 +24,7 @@ def rgb_of(picture: PillowImage.Image) -> Pixels:
     16-bit samples lose their lower 8 bits. Transparent parts become white. EXIF orientation is not applied.
     """
     if picture.mode.startswith("I"):
-        samples = np.asarray(picture).astype(np.int64)
-        grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
+        grey = np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

@@ -32,6 +32,8 @@ class BuildOptions(TypedDict, total=False):
     src_kind: Literal["auto", "folders", "tar", "parquet", "recordio"]
     identity_field: str | None
     image_column: str | None
+    photograph_megabytes: int | None
+    photograph_seconds: float
     workers: int | None
     engine: Literal["joblib", "dask", "serial"]
     address: str | None

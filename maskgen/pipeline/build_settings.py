@@ -109,6 +109,20 @@ class BuildSettings:
         help="Column of a Parquet source with the photographs; by default found by its type.",
         metavar="NAME",
     )
+    photograph_megabytes: int | None = setting(
+        None,
+        help="Megabytes of memory that one photograph may take, by its pixels; by default as many as 89 megapixels do.",
+        low=1,
+        high=1_000_000,
+        metavar="N",
+    )
+    photograph_seconds: float = setting(
+        300,
+        help="Seconds of processor time that one photograph may take in a worker process before it is rejected.",
+        low=1,
+        high=1_000_000,
+        run_only=True,
+    )
     workers: int | None = setting(
         None,
         help="Number of worker processes; by default one for each available core.",

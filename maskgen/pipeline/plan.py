@@ -22,7 +22,7 @@ from .. import settings
 from ..dataset import schema
 from ..dataset.identity import versions
 from ..errors import UsageError
-from ..imaging.decode import MAX_BYTES
+from ..imaging.limits import MAX_BYTES
 from ..imaging.seeding import digest
 from ..sources.boxes import box_names, read_boxes
 from ..sources.listing import photographs
@@ -103,8 +103,9 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
         "predictor",
     ):  # their content counts, through the plan or a hash, and not where they lie
         shaping.pop(name)
-    if shaping["image-column"] is None:
-        shaping.pop("image-column")  # what is found by itself follows from the source
+    for name in ("image-column", "photograph-megabytes"):
+        if shaping[name] is None:  # what is found by itself follows from the source; what bounds nothing shapes nothing
+            shaping.pop(name)
     shaping["boxes"] = bool(build.boxes)
     shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,12 +11,14 @@ import numpy as np
 from ..dataset.record import Row
 from ..errors import Rejected
 from ..imaging import seeding
-from ..imaging.decode import decode
+from ..imaging.decode import decode_with_warnings, noted
 from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
+from ..imaging.limits import BYTES_PER_PIXEL, MAX_PIXELS
 from ..imaging.outline import Undrawable, outline
 from ..imaging.render import Image, coverage, paint_each
 from .build_settings import BuildSettings
+from .time_limit import TimeLimit
 
 INNER_FACE = slice(27, 68)
 """Landmarks of nose, eyes and mouth: all must lie in the frame. The jaw may leave it; its mask is cut off there."""
@@ -47,39 +49,61 @@ def make_samples(
 
     A photograph is its row of the plan and its file's bytes; one rejected before stays so.
     """
-    rows: list[dict[str, Any]] = []
-    images: list[Image | Rejected] = []
+    group, limit = list[_Decoded](), TimeLimit(build.photograph_seconds)
     for planned, data in photographs:
-        rows.append(planned)
-        images.append(data if isinstance(data, Rejected) else _decoded(data))
-        if len(rows) == GROUP or sum(image.nbytes for image in images if isinstance(image, np.ndarray)) > GROUP_BYTES:
-            yield from _make_group(rows, images, build, landmarker)
-            rows, images = [], []
-    yield from _make_group(rows, images, build, landmarker)
+        with limit.step(planned["key"]):
+            group.append(_decoded(planned, data, build))
+        if len(group) == GROUP or sum(one.bytes for one in group) > GROUP_BYTES:
+            yield from _make_group(group, build, landmarker, limit)
+            group, limit = [], TimeLimit(build.photograph_seconds)
+    yield from _make_group(group, build, landmarker, limit)
 
 
-def _decoded(data: bytes) -> Image | Rejected:
+class _Decoded(NamedTuple):
+    """A photograph's row of the plan and its pixels, or why there are none; and what libjpeg said of it."""
+
+    row: dict[str, Any]
+    image: Image | Rejected
+    said: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return 0 if isinstance(self.image, Rejected) else self.image.nbytes
+
+
+def _decoded(row: dict[str, Any], data: bytes | Rejected, build: BuildSettings) -> _Decoded:
+    if isinstance(data, Rejected):
+        return _Decoded(row, data)
+    megabytes = build.photograph_megabytes
     try:
-        return decode(data)
+        return _Decoded(
+            row, *decode_with_warnings(data, megabytes * 10**6 // BYTES_PER_PIXEL if megabytes else MAX_PIXELS)
+        )
     except Rejected as rejected:
-        return rejected
+        return _Decoded(row, rejected)
 
 
 def _make_group(
-    rows: list[dict[str, Any]], images: list[Image | Rejected], build: BuildSettings, landmarker: Landmarker
+    group: list[_Decoded], build: BuildSettings, landmarker: Landmarker, limit: TimeLimit
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
-    usable = [(image, row["face"]) for row, image in zip(rows, images, strict=True) if isinstance(image, np.ndarray)]
-    faces = iter(landmarker.find_all([image for image, _ in usable], [box for _, box in usable]))
-    for row, image in zip(rows, images, strict=True):
+    usable = [(one.row, one.image) for one in group if not isinstance(one.image, Rejected)]
+    found = landmarker.find_all(
+        [image for _, image in usable],
+        [row["face"] for row, _ in usable],
+        lambda number: limit.step(usable[number][0]["key"]),
+    )
+    faces = iter(found)
+    for row, image, said in group:
+        made: Row | Rejected
         if isinstance(image, Rejected):
-            yield row, image
-            continue
-        try:
-            sample = _draw_all(image, next(faces), row, build)
-        except Rejected as rejected:
-            yield row, rejected
+            made = image
         else:
-            yield row, sample
+            try:
+                with limit.step(row["key"]):
+                    made = _draw_all(image, next(faces), row, build)
+            except Rejected as rejected:
+                made = noted(rejected, said)
+        yield row, made
 
 
 def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings) -> Row:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -21,12 +23,19 @@ from ..sources.reader import Reader
 from ..storage import files
 from ..storage.base import Storage
 from ..storage.opening import open_storage
+from . import time_limit
 from .build_settings import BuildSettings
 from .sample import make_samples
 
 CRASHED = "crashed_worker: a process that made this photograph alone died of it, twice"
 """The problem of a photograph that kills processes, as in the plan's column of that name. It says nothing of the
 signal, which may differ from run to run."""
+
+
+def too_slow(build: BuildSettings) -> str:
+    """The problem of a photograph for which processes were ended by the limit of time."""
+    seconds = f"{build.photograph_seconds:g} s of processor time"
+    return f"too_slow: it took more than {seconds}, the time limit (--photograph-seconds)"
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,12 @@ class Made:
         return self.photographs - self.rows
 
 
-def make_shard(task: ShardTask, crashing: frozenset[str] = frozenset()) -> Made:
-    """Makes and commits one shard; photographs whose keys are in `crashing` are rejected without being opened.
+def make_shard(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -> Made:
+    """Makes and commits one shard; photographs whose keys have `problems` are rejected without being opened.
 
-    Rows + rejects = plan is checked here. Raises `MaskgenError` where the disk is full or a file cannot be written.
+    Rows + rejects = plan is checked here. Raises `MaskgenError` if the disk is full or a file cannot be written.
     """
-    return _commit(_draw(task, crashing))
+    return _commit(_draw(task, problems))
 
 
 def make_shards(tasks: Iterable[ShardTask]) -> Iterator[Made]:
@@ -101,8 +110,9 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
     for row in planned_rows(task):
         if keys is None or row["key"] in keys:
             yield row["key"]
-            for _ in make_samples(_photographs([row], task.build), task.build, landmarker):
-                pass
+            with _memory_errors(task):
+                for _ in make_samples(_photographs([row], task.build), task.build, landmarker):
+                    pass
 
 
 def planned_rows(task: ShardTask, storage: Storage | None = None) -> list[dict[str, Any]]:
@@ -139,13 +149,11 @@ class _Drawn:
     files: ExitStack
 
 
-def _draw(task: ShardTask, crashing: frozenset[str] = frozenset()) -> _Drawn:
+def _draw(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -> _Drawn:
     """Makes the photographs of a shard and writes its files, under temporary names and unflushed."""
     build, storage = task.build, open_storage(task.build.out)
-    with _disk_errors(task, storage), ExitStack() as files:
-        planned = [
-            {**row, "problem": CRASHED} if row["key"] in crashing else row for row in planned_rows(task, storage)
-        ]
+    with _disk_errors(task, storage), _memory_errors(task), ExitStack() as files:
+        planned = [{**row, "problem": problems.get(row["key"], row["problem"])} for row in planned_rows(task, storage)]
         written = {
             ending: files.enter_context(storage.temporary(markers.file_name(task.split, task.shard, ending)))
             for ending in writers.endings(build.format)
@@ -193,6 +201,23 @@ def _disk_errors(task: ShardTask, storage: Storage) -> Iterator[None]:
         raise MaskgenError(
             f"cannot write shard {task.name} in {storage.workplace}: {error.strerror or error}; "
             "make room or fix the folder and run the same command again: it resumes from here."
+        ) from None
+
+
+@contextmanager
+def _memory_errors(task: ShardTask) -> Iterator[None]:
+    """Ends a worker process that has no memory left, as the system may do too: then the photograph is found by which
+    processes die. The command's own process ends in a sentence."""
+    try:
+        yield
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        if time_limit.is_expendable():
+            os._exit(1)
+        raise MaskgenError(
+            f"out of memory making shard {task.name}; free some memory, or reject large photographs with "
+            "--photograph-megabytes, and run the same command again: it resumes."
         ) from None
 
 

@@ -232,7 +232,7 @@ def test_processes_that_die_of_no_photograph_in_particular_end_in_a_sentence(mon
         yield
 
     monkeypatch.setattr(crashes, "apart", dies)
-    monkeypatch.setattr(crashes, "_crashing", lambda *_: frozenset())
+    monkeypatch.setattr(crashes, "_problems", lambda *_: {})
     task = ShardTask(maskgen.BuildSettings(src=Path("/s"), out=Path("/o")), "f", 0, "val", 7, 4)
     with pytest.raises(MaskgenError, match=r"^2 processes died making shard val/00007 .* no photograph alone does it;"):
         crashes.make_apart(task)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import http.client
 import os
 import signal
 import socket
@@ -17,7 +19,7 @@ import pytest
 import maskgen
 from maskgen.dataset import identity
 from maskgen.dataset.schema import SPLITS
-from maskgen.engines import dask_engine, engine
+from maskgen.engines import dask_cluster, dask_engine, engine
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.pipeline.shard import ShardTask
 from maskgen.storage.files import leftovers
@@ -132,6 +134,91 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     assert hashes(out) == expected
 
 
+@needs_proc
+def test_a_cluster_of_this_machine_listens_on_loopback_only(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    with dask_engine._cluster(2) as address, distributed.Client(address, timeout=60) as client:
+        client.wait_for_workers(2, timeout=120)
+        [cluster] = [child for child in psutil.Process().children() if dask_cluster.__name__ in child.cmdline()]
+        processes = [cluster, *cluster.children(recursive=True)]
+        found = [
+            socket.laddr
+            for process in processes
+            for socket in process.net_connections("inet")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+        assert len(found) >= 3, "the scheduler and two workers"
+        assert {place.ip for place in found} == {"127.0.0.1"}
+        info = client.scheduler_info()
+        for services in (info["services"], *(worker["services"] for worker in info["workers"].values())):
+            for page in ("", "health", "status", "info/main/workers.html", "json/counts.json", "metrics"):
+                connection = http.client.HTTPConnection("127.0.0.1", services["dashboard"], timeout=60)
+                connection.request("GET", f"/{page}")
+                assert connection.getresponse().status == 404, page
+                connection.close()
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, str]:
+    """The environment in which Dask's own configuration names a certificate, its key and who vouches for it."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dask")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
+        key, hashes.SHA256()
+    )
+    pem, secret = tmp_path / "dask.pem", tmp_path / "dask.key"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    files = {
+        f"{role}__{what}": path
+        for role in ("scheduler", "worker", "client")
+        for what, path in (("cert", pem), ("key", secret))
+    }
+    tls = {f"DASK_DISTRIBUTED__COMM__TLS__{name.upper()}": str(path) for name, path in files.items()}
+    tls["DASK_DISTRIBUTED__COMM__TLS__CA_FILE"] = str(pem)
+    tls["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
+    return tls
+
+
+def test_tls_of_dasks_own_configuration(
+    tree: Path,
+    built: Path,
+    tmp_path: Path,
+    hashes: Hashes,
+    address: str,
+    certificates: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secure = address.replace("tcp", "tls")
+    host, port = secure.removeprefix("tls://").split(":")
+    shape = {"size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}  # of the fixture `built`
+    for name, value in certificates.items():
+        monkeypatch.setenv(name, value)
+    with dask("scheduler", "--protocol", "tls", "--host", host, "--port", port), worker(secure):
+        finish(start(tree, tmp_path / "smfd", "--engine=dask", f"--address={secure}", shape=shape))
+        assert hashes(tmp_path / "smfd") == hashes(built)
+        for name in certificates:
+            monkeypatch.delenv(name)
+        process = start(tree, tmp_path / "other", "--engine=dask", f"--address={secure}", shape=shape)
+        with reaped(process):
+            _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors == (
+        f"maskgen: --address {secure} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) "
+        "in Dask's configuration.\n"
+    )
+
+
 def test_what_crosses_the_scheduler_is_small(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +271,7 @@ def test_no_scheduler_no_worker_and_no_such_address(
 def test_a_worker_of_other_versions_makes_nothing(tmp_path: Path) -> None:
     task = ShardTask(maskgen.BuildSettings(src=tmp_path, out=tmp_path), "f", 0, "train", 0, 1)
     with pytest.raises(MaskgenError, match=r"a Dask worker on .* has pillow \d[\d.]+, other than the build; install"):
-        dask_engine._in_worker(task, identity.versions() | {"pillow": "1.0"})
+        dask_engine._in_worker(task, identity.versions() | {"pillow": "1.0"}, "")
 
 
 def test_dask_is_an_extra(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

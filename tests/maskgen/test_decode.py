@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,8 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+import maskgen
 from maskgen.errors import Rejected
-from maskgen.imaging.decode import MAX_PIXELS, decode
+from maskgen.imaging import libjpeg_warnings
+from maskgen.imaging.decode import decode, decode_with_warnings
+from maskgen.imaging.limits import MAX_PIXELS
+from maskgen.pipeline.sample import make_sample
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (7, 5, 3), dtype=np.uint8)
 """Noise without any symmetry: a turned or mixed-up picture shows."""
@@ -306,3 +312,49 @@ def test_threads_and_warnings_are_left_as_they_were(
 ) -> None:
     decode(encode(PICTURE, "PNG"))
     assert not recwarn.list
+
+
+@pytest.fixture
+def broken(head: np.ndarray) -> bytes:
+    """A JPEG that ends as it should and lacks the second half of its packed pixels."""
+    whole = saved(Image.fromarray(head), "JPEG", quality=95)
+    return whole[: len(whole) // 2] + b"\xff\xd9"
+
+
+HALF = "Corrupt JPEG data: premature end of data segment"
+
+
+def test_libjpeg_writes_nothing_to_the_terminal(broken: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    assert decode_with_warnings(broken)[1] == HALF
+    assert decode_with_warnings(saved(Image.fromarray(PICTURE), "JPEG"))[1] == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_libjpeg_says_is_in_the_reject(broken: bytes, landmarker: maskgen.Landmarker) -> None:
+    flat = saved(Image.new("RGB", (400, 400), "tan"), "JPEG")
+    damaged = flat[:-20] + b"\xff\xd9"
+    row = {"key": "0", "source": "a", "identity": "", "split": "test", "label": -1, "face": None}
+    with pytest.raises(Rejected) as caught:
+        make_sample(damaged, row, maskgen.BuildSettings(src="-", out="-"), landmarker)
+    assert str(caught.value) == f"no_face: no frontal face found in 400 x 400 pixels (libjpeg: {HALF})"
+
+
+def test_what_others_write_meanwhile_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with libjpeg_warnings.caught() as said:
+        os.write(2, f"of another thread\n{HALF}\n".encode())
+        assert capfd.readouterr().err == ""
+    assert said == [HALF]
+    assert capfd.readouterr().err == "of another thread\n"
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(10):
+        with pytest.raises(ZeroDivisionError), libjpeg_warnings.caught():
+            1 / 0  # noqa: B018
+    assert not before or len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_process_without_standard_error_decodes(broken: bytes, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(broken)
+    program = "import sys, maskgen; print(maskgen.decode(open(sys.argv[1], 'rb').read()).shape)"
+    command = f'exec "{sys.executable}" -c "{program}" "{tmp_path}/broken.jpg" 2>&-'
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert said == "(180, 180, 3)\n"

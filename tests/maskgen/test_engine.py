@@ -161,7 +161,7 @@ def test_killed_workers_are_told_and_their_shards_made_anew(
     maskgen.build(build, progress=kill)
     assert begun
     [said] = [record.getMessage() for record in caplog.records]
-    assert said.startswith("a worker process died (killed, or out of memory) with shards ")
+    assert said.startswith("a worker process died (killed, out of memory or time) with shards ")
     assert len(re.findall(r"(train|val|test)/\d{5}", said)) in range(1, 5)
     assert hashes(build.out) == expected
 

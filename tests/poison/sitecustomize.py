@@ -1,6 +1,7 @@
 """With this folder on PYTHONPATH, a photograph that holds `poison:SIGNAL` kills every process that decodes it.
 
-`poison:SIGNAL:TIMES:FILE` kills that often and then no more; each death leaves a byte in FILE.
+`poison:SIGNAL:TIMES:FILE` kills that often and then no more; each death leaves a byte in FILE. SIGNAL 0
+stands for a MemoryError.
 """
 
 import importlib.util
@@ -15,7 +16,7 @@ from typing import Any
 
 
 class Poison(MetaPathFinder):
-    """Wraps `maskgen.imaging.decode.decode` as that module is loaded, so that other processes are left as they are."""
+    """Wraps `maskgen.imaging.decode` as that module is loaded, so that other processes are left as they are."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "maskgen.imaging.decode":
@@ -28,14 +29,14 @@ class Poison(MetaPathFinder):
 
         def load_and_wrap(module: ModuleType) -> None:
             load(module)
-            decode = module.decode
+            decode = module.decode_with_warnings
 
-            def poisoned(data: bytes) -> Any:
+            def poisoned(data: bytes, *arguments: Any) -> Any:
                 if found := re.search(rb"poison:(\d+)(?::(\d+):([^:]+):)?", data):
                     die(int(found[1]), found[2] and int(found[2]), found[3])
-                return decode(data)
+                return decode(data, *arguments)
 
-            module.decode = poisoned  # type: ignore[attr-defined]
+            module.decode_with_warnings = poisoned  # type: ignore[attr-defined]
 
         spec.loader.exec_module = load_and_wrap  # type: ignore[method-assign]
         return spec
@@ -47,6 +48,8 @@ def die(signal: int, times: int | None, count: bytes | None) -> None:
             if file.tell() >= times:
                 return
             file.write(b".")
+    if not signal:
+        raise MemoryError
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.kill(os.getpid(), signal)
 

@@ -42,6 +42,7 @@ SHOWN = {
     "changes": "CHANGELOG.md",
     "contributing": "CONTRIBUTING.md",
     "benchmarks": "benchmarks/README.md",
+    "security": "SECURITY.md",
 }
 """Pages of the site whose text is a file outside docs/."""
 
@@ -63,6 +64,7 @@ API: maskgen <api/maskgen>
 API: mfr_train <api/mfr_train>
 Commands <commands>
 architecture
+security
 contributing
 Test coverage <coverage>
 changes

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from maskgen.errors import UsageError
+from maskgen.errors import UsageError, shown
 
 
 def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
@@ -24,7 +24,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table with every cell escaped: names of people, files and models can hold anything."""
 
     def line(cells: Iterable[object], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{escape(shown(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows)
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 import maskgen
-from tests.support import containers, data_sets, faces
+from tests.support import containers, data_sets, faces, fuzz
 from tests.support.once import once
 from tests.support.s3 import S3, running_server
 
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """`make test` draws the same each time and judges the code alone; `make soak` draws anew and looks for more."""
     settings.register_profile("same", derandomize=True)
+    fuzz.TIMES = int(config.getoption("--soak"))
     settings.load_profile("same" if config.getoption("--soak") == "1" else "default")
     # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

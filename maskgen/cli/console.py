@@ -12,10 +12,11 @@ from ..builder import Summary, build
 from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
 from ..dataset.verify import verify
-from ..errors import MaskgenError
+from ..errors import MaskgenError, shown, shown_lines
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made
 from ..storage.uri import plain, redacted
+from .options import say
 from .table import table
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left, {rate_noinv_fmt}{postfix}]"
@@ -48,7 +49,7 @@ def build_with_progress(settings: BuildSettings) -> str:
         bar.update(made.photographs)
 
     if sys.stderr.isatty():
-        print(f"listing {plain(str(settings.src))} ...", file=sys.stderr)
+        say(shown(f"listing {plain(str(settings.src))} ..."), err=True)
     try:
         summary = build(settings, planned=planned, progress=progress)
     finally:
@@ -56,7 +57,7 @@ def build_with_progress(settings: BuildSettings) -> str:
             bar.close()
     text = _summary_text(summary, settings)
     if not any(summary.rows.values()):
-        print(text)
+        say(text)
         reason, count = _reasons(summary).most_common(1)[0]
         raise MaskgenError(
             f"no photograph could be used, {count:,} of {summary.photographs:,} because of {reason}; see "
@@ -76,9 +77,9 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         [split, summary.rows[split], summary.rows[split] * summary.masked_per_row, sum(summary.rejects[split].values())]
         for split in summary.rows
     ]
-    lines.append(table(["split", "photographs", "masked pictures", "rejected"], rows))
+    lines += table(["split", "photographs", "masked pictures", "rejected"], rows)
     if reasons := _reasons(summary):
-        lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
+        lines += ["", *table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
         lines += ["", f"  They are listed in {summary.out}/rejects.parquet."]
     if summary.made:
         rate = summary.made / summary.seconds
@@ -88,17 +89,22 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         ]
     else:
         lines += ["", "  The data set was already complete."]
-    lines += [f"  {advice}" for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split)]
+    lines += [f"  {line}" for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split) for line in advice]
     out = redacted(str(settings.out))
     train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
     lines += ["", f"Next: maskgen inspect {out}{train}"]
-    return "\n".join(lines)
+    return shown_lines(lines)
 
 
 _EMPTY_SPLIT = {
-    "train": "No training photographs, which mfr train needs: lower --test-identities,\n"
-    "  raise --limit, or add identities.",
-    "test": "No test photographs, which mfr eval needs: raise --test-identities or --limit,\n  or add identities.",
+    "train": (
+        "No training photographs, which mfr train needs: lower --test-identities,",
+        "raise --limit, or add identities.",
+    ),
+    "test": (
+        "No test photographs, which mfr eval needs: raise --test-identities or --limit,",
+        "or add identities.",
+    ),
 }
 """The advice of the summary on an empty split."""
 
@@ -123,15 +129,15 @@ def inspection(path: str) -> str:
         f"{dataset}: {len(dataset):,} photographs ({dataset.store})",
         f"  masks {', '.join(dataset.variants)}",
         "",
-        table(["split", "photographs", "identities", "rejected", "shards", "bytes"], rows),
+        *table(["split", "photographs", "identities", "rejected", "shards", "bytes"], rows),
     ]
     reasons = sum((Counter(count["rejects"]) for count in counts.values()), Counter[str]())
     if reasons:
-        lines += ["", table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
-    lines += ["", table(["setting", "value"], sorted([name, str(value)] for name, value in info["settings"].items()))]
-    lines += ["", table(["made with", "version"], sorted([name, value] for name, value in info["versions"].items()))]
+        lines += ["", *table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
+    lines += ["", *table(["setting", "value"], sorted([name, str(value)] for name, value in info["settings"].items()))]
+    lines += ["", *table(["made with", "version"], sorted([name, value] for name, value in info["versions"].items()))]
     lines += ["", f"  fingerprint {dataset.fingerprint}"]
-    return "\n".join(lines)
+    return shown_lines(lines)
 
 
 def _identities(dataset: Dataset, split: str) -> int:
@@ -150,7 +156,7 @@ def verify_with_progress(out: str) -> str:
     total = sum(count["rows"] + sum(count["rejects"].values()) for count in counted)
     with progress_bar("verifying", total) as bar:
         counts = verify(out, bar.update)
-    return (
+    return shown(
         f"{redacted(out)} is intact: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "
         f"{counts['photographs']:,} photographs in {counts['shards']:,} shards of {counts['bytes'] / 1e6:,.1f} MB, "
         "all hashes match."

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from ..errors import MaskgenError, UsageError, installing
+from ..errors import MaskgenError, UsageError, installing, shown_lines
 from ..imaging.render import Image
 
 TAKES = 8
@@ -41,10 +41,14 @@ def write_demo(folder: Path) -> str:
         for take in range(TAKES):
             name = folder / identity / f"{take + 1:04d}_01.jpg"
             PillowImage.fromarray(_take(portrait, take, generator)).save(name, quality=95)
-    return (
-        f"{folder} holds {len(portraits) * TAKES} photographs of {len(portraits)} people: {TAKES} variations of one\n"
-        "portrait each. Results on them show that everything runs, not how well a network\nrecognises faces.\n"
-        f"Next: maskgen build --src {folder} --out smfd"
+    return shown_lines(
+        [
+            f"{folder} holds {len(portraits) * TAKES} photographs of {len(portraits)} people: {TAKES} variations of "
+            "one",
+            "portrait each. Results on them show that everything runs, not how well a network",
+            "recognises faces.",
+            f"Next: maskgen build --src {folder} --out smfd",
+        ]
     )
 
 

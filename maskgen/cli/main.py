@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..pipeline.build_settings import BuildSettings
-from .options import CONTEXT, CommandGroup, options_from, stop_like_ctrl_c
+from .options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
@@ -56,7 +56,7 @@ def build(settings: BuildSettings) -> None:
     """
     from .console import build_with_progress
 
-    click.echo(build_with_progress(settings))
+    say(build_with_progress(settings))
 
 
 @maskgen.command()
@@ -73,7 +73,7 @@ def demo(folder: Path) -> None:
     """
     from .demo import write_demo
 
-    click.echo(write_demo(folder))
+    say(write_demo(folder))
 
 
 @maskgen.command()
@@ -120,7 +120,7 @@ def preview(places: tuple[str, ...], out: Path, limit: int, predictor: Path | No
     """
     from .preview import write_sheets
 
-    click.echo(write_sheets(places, out, limit, predictor, color))
+    say(write_sheets(places, out, limit, predictor, color))
 
 
 @maskgen.command()
@@ -136,7 +136,7 @@ def inspect(dataset: str) -> None:
     """
     from .console import inspection
 
-    click.echo(inspection(dataset))
+    say(inspection(dataset))
 
 
 @maskgen.command()
@@ -152,4 +152,4 @@ def verify(dataset: str) -> None:
     """
     from .console import verify_with_progress
 
-    click.echo(verify_with_progress(dataset))
+    say(verify_with_progress(dataset))

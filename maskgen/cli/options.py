@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import logging
 import types
 import typing
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ..errors import MaskgenError
+from ..errors import MaskgenError, shown, shown_lines
 from ..settings import is_repeated, option_name, read_toml
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -23,24 +24,55 @@ RESUMABLE = ("build", "train")
 """Commands that resume if they are run again; the others start from the beginning, or write nothing."""
 
 
+def say(text: str, err: bool = False) -> None:
+    """Prints text: the only way from a command to the terminal, so that no name can control it."""
+    click.echo(shown_lines(text.split("\n")), err=err)
+
+
+class _Warnings(logging.Formatter):
+    """Log messages as `say` would print them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record))
+
+
 class CommandGroup(click.Group):
-    """A group whose commands fail with one sentence and an exit code: 1 the work failed, 2 the call was wrong."""
+    """A group whose commands fail with one sentence and an exit code: 1 the work failed, 2 the call was wrong.
+
+    What they print is escaped: results and errors, click's own messages and warnings of the log.
+    """
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **options)
+        except click.ClickException as error:
+            raise _escaped(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
+        if logging.lastResort:  # prints warnings where nobody has set up logging
+            logging.lastResort.setFormatter(_Warnings())
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            raise _escaped(error) from None
         except MaskgenError as error:
-            click.echo(f"{self.name}: {error}", err=True)
+            say(shown(f"{self.name}: {error}"), err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.filename is None:  # not about a file, so a bug: show the traceback
                 raise
-            click.echo(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path.", err=True)
+            say(shown(f"{self.name}: cannot use {error.filename}: {error.strerror}; check that path."), err=True)
             ctx.exit(2 if error.errno == errno.ENAMETOOLONG else 1)
         except KeyboardInterrupt:
             advice = "; run the same command again to resume" if ctx.invoked_subcommand in RESUMABLE else ""
-            click.echo(f"\n{self.name}: stopped{advice}.", err=True)
+            say(f"\n{self.name}: stopped{advice}.", err=True)
             ctx.exit(130)
+
+
+def _escaped(error: click.ClickException) -> click.ClickException:
+    """An error of click's own, such as an unknown option: with `maskgen verify *` its name may be that of a file."""
+    vars(error).update(message=shown(error.message))  # the type checker is told that it is final
+    return error
 
 
 def options_from(settings: type[Any]) -> Callable[[Callable[..., Any]], Any]:
@@ -71,8 +103,8 @@ def _option(field: dataclasses.Field[Any], kind: Any) -> Callable[[Any], Any]:
     default: dict[str, Any] = {"required": True}
     # Not `default=None` for a required option: since click 8.3 that is a default, and the option is not required.
     if field.default is not dataclasses.MISSING:
-        shown = field.default not in (None, ()) and field.default is not False
-        default = {"default": field.default, "show_default": shown}
+        show = field.default not in (None, ()) and field.default is not False
+        default = {"default": field.default, "show_default": show}
     return click.option(
         f"{flag}/--no-{option_name(field)}" if kind is bool else flag,
         type=_click_type(kind, field),

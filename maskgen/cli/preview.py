@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
-from ..errors import MaskgenError, Rejected, UsageError
+from ..errors import MaskgenError, Rejected, UsageError, short, shown, shown_lines
 from ..imaging.decode import decode
 from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
@@ -95,12 +96,11 @@ def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor:
     written = _write(drawn(), VARIANTS, out)
     if len(problems) == len(paths):
         raise MaskgenError(f"no mask could be drawn ({problems[0]}), see {out}; give photographs of frontal faces.")
-    left = "\n  There are more photographs; raise --limit to see them." if next(found, None) else ""
-    return (
-        f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."
-        + "".join(f"\n  {problem}" for problem in problems)
-        + left
-    )
+    lines = [f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."]
+    lines += [f"  {problem}" for problem in problems]
+    if next(found, None):
+        lines.append("  There are more photographs; raise --limit to see them.")
+    return shown_lines(lines)
 
 
 def _paths(places: Iterable[Path]) -> Iterator[Path]:
@@ -139,20 +139,34 @@ def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int])
 
 
 def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
-    rejects = pq.read_table(dataset.storage.open("rejects.parquet"), columns=["source", "reason", "detail"])
-    shown = rejects.slice(0, limit).to_pylist()
+    rejects = _rejects(dataset)
+    listed = rejects.slice(0, limit).to_pylist()
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round().astype(int)).tolist()
-    if not numbers and not shown:
+    if not numbers and not listed:
         raise MaskgenError(f"{dataset} is empty; there is nothing to show.")
 
     def strips() -> Iterator[Strip]:
         yield from _rows(dataset, numbers)
-        for reject in shown:
+        for reject in listed:
             yield Strip(f"{reject['source']}  (rejected)", [], f"{reject['reason']}: {reject['detail']}")
 
     written = _write(strips(), dataset.variants, out)
-    photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(shown):,} of {rejects.num_rows:,}"
-    return f"{written}: {photographs} photographs and {rejected} rejects of {dataset}."
+    photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(listed):,} of {rejects.num_rows:,}"
+    return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
+
+
+def _rejects(dataset: Dataset) -> pa.Table:
+    """Sources, reasons and details, as text."""
+    texts = pa.schema([(name, pa.string()) for name in ("source", "reason", "detail")])
+    try:
+        with dataset.storage.open("rejects.parquet") as file:
+            rejects = pq.read_table(file, columns=texts.names).cast(texts)
+            rejects.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise MaskgenError(
+            f"{dataset}/rejects.parquet cannot be read ({short(error)}); `maskgen verify` says what to do."
+        ) from None
+    return rejects
 
 
 def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
@@ -213,7 +227,7 @@ def _sheet(strips: Sequence[Strip], masks: Sequence[str]) -> PillowImage.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
 
     def write(x: float, y: float, text: str, anchor: str) -> None:
-        pen.text((x, y), text.encode("ascii", "replace").decode(), _INK, font, anchor=anchor)
+        pen.text((x, y), shown(text).encode("ascii", "replace").decode(), _INK, font, anchor=anchor)
 
     for column, title in enumerate(titles):
         write(GAP + column * (SIDE + GAP) + SIDE / 2, LINE / 2 + 2, title, "mm")

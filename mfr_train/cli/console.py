@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from maskgen.cli.table import table
+from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
 
 from ..evaluation import outputs
@@ -36,11 +37,12 @@ def _training(folder: Path, data: str) -> str:
         )
     made = [name for name in ("curve.png", BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
-    return "\n".join(
+    return shown_lines(
         [
-            f"{folder} holds {', '.join(made)},\n  and the last and best {CHECKPOINTS}",
+            f"{folder} holds {', '.join(made)},",
+            f"  and the last and best {CHECKPOINTS}",
             "",
-            table(head, lines),
+            *table(head, lines),
             "",
             f"Next: mfr eval --run {folder} --data {redacted(data)}",
         ]
@@ -51,4 +53,4 @@ def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
     report = evaluate(settings)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
-    return f"{outputs.table(report)}\n\n{report.out} holds {written}"
+    return f"{outputs.table(report)}\n\n" + shown(f"{report.out} holds {written}")

@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from maskgen.cli.options import CONTEXT, CommandGroup, options_from, stop_like_ctrl_c
+from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 from maskgen.errors import UsageError, installing
 
 from ..evaluation.eval_settings import EvalSettings
@@ -52,7 +52,7 @@ def train(settings: TrainSettings) -> None:
     from .console import train_with_summary
 
     if summary := train_with_summary(settings):
-        click.echo(summary)
+        say(summary)
 
 
 @mfr.command("eval")
@@ -75,7 +75,7 @@ def eval_(settings: EvalSettings) -> None:
     _check_installed()
     from .console import eval_with_progress
 
-    click.echo(eval_with_progress(settings))
+    say(eval_with_progress(settings))
 
 
 def _check_installed() -> None:

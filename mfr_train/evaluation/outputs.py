@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskgen.errors import MaskgenError
+from maskgen.errors import MaskgenError, shown_lines
 
 from .bootstrap import plain
 from .inputs import Material
@@ -123,7 +123,7 @@ def table(report: Report) -> str:
             "",
             f"Resamples were counted in bins: the ends of an interval of a rate are within {100 * coarse:.2f} %.",
         ]
-    return "\n".join([*lines, *(["", *report.notes] if report.notes else [])])
+    return shown_lines([*lines, *(["", *report.notes] if report.notes else [])])
 
 
 def _table_rows(rows: Sequence[Row]) -> list[list[str]]:

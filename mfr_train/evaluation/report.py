@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgen import settings as declared
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import MaskgenError, UsageError, shown
 from maskgen.storage import files
 
 from ..keywords import AnyPath, settings_from
@@ -240,9 +240,9 @@ class Report:
             notes.append(f"* fewer than {metrics.FEW_ERRORS} expected errors: take the figure as a hint.")
         return "".join(
             (
-                f"<p><b>{html.escape(title)}</b>: {html.escape(counts)}; 95 % intervals over subjects</p>",
+                f"<p><b>{html.escape(shown(title))}</b>: {html.escape(counts)}; 95 % intervals over subjects</p>",
                 html_table(head, rows),
-                *(f"<p>{html.escape(note)}</p>" for note in notes),
+                *(f"<p>{html.escape(shown(note))}</p>" for note in notes),
             )
         )
 

@@ -43,7 +43,7 @@ def load(path: Path) -> tuple[Run, int, str]:
     cv2.utils.logging.setLogLevel(0)  # OpenCV would print a failure itself
     try:
         network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-        shapes = [_forward(network, np.zeros((number, 3, SIDE, SIDE), np.float32)).shape for number in (1, 2)]
+        shapes = [np.shape(_forward(network, np.zeros((n, 3, SIDE, SIDE), np.float32))) for n in (1, 2)]
     except cv2.error as error:
         raise UsageError(f"OpenCV cannot run the model {path} ({error.code}); export it for 112 x 112 faces.") from None
     finally:

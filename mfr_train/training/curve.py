@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from maskgen.storage import files
 from ..networks import run_files
 from ..notebook import data_frame
 from . import checkpoint
+
+_NUMBER = r"(?:-?[0-9.]+(?:e[-+]?[0-9]+)?|nan|-?inf)"
+_ROW = re.compile(rf"[a-z]+,[0-9]+,{_NUMBER},{_NUMBER},(?:{_NUMBER})?")
 
 COLUMNS = ("stage", "iteration", "loss", "lr", "val_accuracy")
 
@@ -69,7 +73,9 @@ class Curve:
         self._board: Any = None
         if path is None:
             return
-        kept = [row for row in read(path) if row["stage"] != stage or int(row["iteration"]) <= start]
+        kept = [
+            row for row in read(path) if _is_ours(row) and (row["stage"] != stage or int(row["iteration"]) <= start)
+        ]
         lines = [",".join(COLUMNS), *(",".join(row[name] for name in COLUMNS) for row in kept)]
         with checkpoint.disk_errors(path):
             files.write(path, ("\n".join(lines) + "\n").encode())
@@ -96,11 +102,25 @@ class Curve:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a curve as text, oldest first; none if there is no file. A line cut off by a crash is left out."""
+    """The rows of a curve as text, oldest first; none if there is no file. A line cut off by a crash is left out.
+
+    Raises `MaskgenError` if the file is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    except (UnicodeDecodeError, csv.Error):
+        raise _damaged(path) from None
+    if rows and not rows[0].keys() >= set(COLUMNS):
+        raise _damaged(path)
+    return rows
+
+
+def _is_ours(row: dict[str, str]) -> bool:
+    """Whether a row is what `Curve.add` writes: a word, and numbers. A spreadsheet takes other cells for formulas."""
+    return _ROW.fullmatch(",".join(row.get(name, "") for name in COLUMNS)) is not None
 
 
 def learning_curve(path: Path) -> LearningCurve:
@@ -119,7 +139,11 @@ def learning_curve(path: Path) -> LearningCurve:
             for row in read(path)
         )
     except (KeyError, ValueError):
-        raise MaskgenError(f"the learning curve {path} is damaged; train the run again.") from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> MaskgenError:
+    return MaskgenError(f"the learning curve {path} is damaged; delete it, or train the run again.")
 
 
 def check_tensorboard() -> Any:

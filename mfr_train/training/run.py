@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from maskgen.errors import shown
+
 from ..keywords import AnyPath, settings_from
 from ..networks import run_files
 from ..networks.model import Model, load_run
@@ -114,7 +116,7 @@ class Run:
             best = f"{max(accuracies):.1%}" if accuracies else ""
             rows.append([stage, f"{part[-1].iteration:,}", f"{part[0].loss:.4g}", f"{part[-1].loss:.4g}", best])
         head = ["stage", "steps", "first loss", "last loss", "best validation accuracy"]
-        text = f"<p><b>{html.escape(str(self.folder))}</b></p>{html_table(head, rows)}"
+        text = f"<p><b>{html.escape(shown(self.folder))}</b></p>{html_table(head, rows)}"
         picture = self.folder / run_files.CURVE_PICTURE
         if picture.is_file():
             data = base64.b64encode(picture.read_bytes()).decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from maskgen.imaging.decode import decode
 from maskgen.settings import read_toml
 from maskgen.sources.boxes import read_boxes
 from mfr_train.cli.main import mfr as mfr_command
+from tests.support.fuzz import Cases, one_sentence
 
 Encode = Callable[..., bytes]
-Cases = Callable[[bytes, int], list[bytes]]
 
 BOXES = b'NAME_ID,X,Y,W,H\n"n000002/0001_01",161,140,224,324\n"n000002/0002_01",-1.5,0,12,1e2\n'
 SETTINGS = [
@@ -41,47 +39,11 @@ SETTINGS = [
     ),
 ]
 PROTOCOL = b"subject,role,masked,path\n001,reference,0,a/1.jpg\n001,probe,1,a/2.jpg\n002,probe,0,b/1.jpg\n"
-TOKENS = (
-    *(b"", b"\0", b'"', b",", b"\n", b"\r", b"=", b"[", b"]", b"#", b"'", b"../", b"true", b"{x=1}", b"1979-05-27"),
-    *(b"nan", b"inf", b"-inf", b"1e400", b"99999999999999999999", b"-9223372036854775809"),
-    *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\u0000", b"\\n", b"[" * 3000, b'{"a":' * 3000),
-)
 
 
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """A few random edits: bits flipped, parts cut, copied or repeated, hostile tokens put in."""
-    found = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 4, 16))):
-        place = chance.randrange(len(found) + 1)
-        match chance.randrange(5):
-            case 0 if found:
-                found[place % len(found)] ^= 1 << chance.randrange(8)
-            case 1:
-                del found[place : place + chance.randrange(1, 40)]
-            case 2:
-                found[place:place] = chance.choice(TOKENS)
-            case 3:
-                begin = chance.randrange(len(found) + 1)
-                found[place:place] = found[begin : begin + chance.randrange(1, 60)]
-            case _:
-                found[place : place + 2] = chance.randbytes(chance.randrange(1, 6))
-    return bytes(found)
-
-
-@pytest.fixture
-def cases(chance: random.Random) -> Cases:
-    """`cases(data, number)`: so many mutations of data."""
-    return lambda data, number: [mutated(data, chance) for _ in range(number)]
-
-
-def one_sentence(error: Exception) -> None:
-    assert "\n" not in str(error), str(error)
-    assert str(error).endswith("."), str(error)
-
-
-def test_boxes_files(tmp_path: Path, times: int, cases: Cases) -> None:
+def test_boxes_files(tmp_path: Path, cases: Cases) -> None:
     path, good = tmp_path / "boxes.csv", 0
-    for data in cases(BOXES, 1500 * times):
+    for data in cases(BOXES, "boxes CSV"):
         path.write_bytes(data)
         try:
             names, boxes = read_boxes((path,))
@@ -95,9 +57,9 @@ def test_boxes_files(tmp_path: Path, times: int, cases: Cases) -> None:
     assert good, "some mutations do no harm"
 
 
-def test_settings_files(tmp_path: Path, times: int, cases: Cases) -> None:
+def test_settings_files(tmp_path: Path, cases: Cases) -> None:
     path, good = tmp_path / "build.toml", 0
-    for data in cases(SETTINGS[0][1], 1500 * times):
+    for data in cases(SETTINGS[0][1], "--config TOML"):
         path.write_bytes(data)
         try:
             values = read_toml(path, maskgen.BuildSettings)
@@ -111,11 +73,11 @@ def test_settings_files(tmp_path: Path, times: int, cases: Cases) -> None:
 
 @pytest.mark.parametrize(("command", "data"), SETTINGS, ids=[" ".join(command) for command, _ in SETTINGS])
 def test_commands_with_mutated_settings_files(
-    tmp_path: Path, times: int, cases: Cases, command: tuple[str, ...], data: bytes
+    tmp_path: Path, cases: Cases, command: tuple[str, ...], data: bytes
 ) -> None:
     group, name = command
     path = tmp_path / "settings.toml"
-    for mutation in cases(data, 300 * times):
+    for mutation in cases(data, "command with --config TOML", parts=len(SETTINGS)):
         path.write_bytes(mutation)
         # Whatever the file says, there is nothing at --data or --src, and so nothing to do.
         nowhere = ["--src" if group == "maskgen" else "--data", str(tmp_path / "none")]
@@ -126,10 +88,10 @@ def test_commands_with_mutated_settings_files(
         assert not (tmp_path / "none").exists()
 
 
-def test_protocol_tables(tmp_path: Path, times: int, cases: Cases) -> None:
+def test_protocol_tables(tmp_path: Path, cases: Cases) -> None:
     scenarios = pytest.importorskip("mfr_train.evaluation.scenarios")
     path, good = tmp_path / "protocol.csv", 0
-    for data in cases(PROTOCOL, 1500 * times):
+    for data in cases(PROTOCOL, "protocol CSV"):
         path.write_bytes(data)
         try:
             found = scenarios.read_protocol(path)
@@ -143,10 +105,10 @@ def test_protocol_tables(tmp_path: Path, times: int, cases: Cases) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])
-def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int, cases: Cases) -> None:
+def test_photographs(head: np.ndarray, encode: Encode, format: str, cases: Cases) -> None:
     small = np.ascontiguousarray(head[::4, ::4])
     pixels, reasons, details = 0, set(), []
-    for data in cases(encode(small, format), 400 * times):
+    for data in cases(encode(small, format), "photograph", parts=5):
         try:
             image = decode(data)
         except Rejected as rejected:
@@ -162,14 +124,15 @@ def test_photographs(head: np.ndarray, encode: Encode, format: str, times: int, 
     assert reasons <= {"empty", "not_an_image", "damaged", "too_large"}
 
 
-def test_weights_files(tmp_path: Path, times: int, cases: Cases) -> None:
+def test_weights_files(tmp_path: Path, cases: Cases) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save
 
     from mfr_train.networks.resnet import read_weights
 
     path, good = tmp_path / "weights.safetensors", 0
-    for data in cases(save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"}), 400 * times):
+    weights = save({"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}, {"a": "b"})
+    for data in cases(weights, "weights in safetensors"):
         path.write_bytes(data)
         try:
             tensors, _ = read_weights(path)
@@ -179,21 +142,3 @@ def test_weights_files(tmp_path: Path, times: int, cases: Cases) -> None:
             good += 1
             assert all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
     assert good
-
-
-def test_files_of_a_data_set_through_the_reader(whole: Path, tmp_path: Path, times: int, cases: Cases) -> None:
-    out = Path(shutil.copytree(whole, tmp_path / "smfd"))
-    files = [
-        out / name for name in ("dataset.json", "__markers/train-00000.json", "train/00000.parquet", "plan.parquet")
-    ]
-    for path in files:
-        data = path.read_bytes()
-        for mutation in cases(data, 120 * times):
-            path.write_bytes(mutation)
-            try:
-                for row in maskgen.open(out).rows("train"):
-                    row.image("wide_high")
-            except maskgen.MaskgenError as error:
-                one_sentence(error)
-        path.write_bytes(data)
-    assert len(list(maskgen.open(out))) == 27

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from pathlib import Path
 
@@ -90,5 +92,20 @@ def test_the_curve_of_a_run_is_read_as_numbers(tmp_path: Path) -> None:
     assert read.stage("classify").column("val_accuracy") == [None, 0.75]
     assert read.stage("embed").column("iteration") == [5]
     path.write_text(f"{HEAD}\nclassify,5,much,0.1,\n")
-    with pytest.raises(MaskgenError, match=r"the learning curve .*curve\.csv is damaged; train the run again"):
+    with pytest.raises(
+        MaskgenError, match=r"the learning curve .*curve\.csv is damaged; delete it, or train the run again"
+    ):
         curve.learning_curve(path)
+
+
+def test_a_learning_curve_holds_words_and_numbers_alone(tmp_path: Path) -> None:
+    """The only CSV file that is written: a run that someone else began may hold cells that spreadsheets execute."""
+    path = tmp_path / "curve.csv"
+    good = ["classify,5,1.25,0.1,", "embed,5,2e-05,0.01,0.750000"]
+    bad = ['"=HYPERLINK(""http:x"")",5,1,1,', "classify,4,@SUM(A1),1,", 'classify,3,1,1,"+1\n=2"', "-2+3,1,1,1,1"]
+    path.write_text("\n".join([HEAD, *bad, *good]) + "\n")
+    found = Curve(path, "embed", start=10)
+    found.add(15, -0.5, 0.01, 0.5)
+    found.close()
+    rows = list(csv.reader(io.StringIO(path.read_text())))
+    assert rows == [HEAD.split(","), *(line.split(",") for line in good), ["embed", "15", "-0.5", "0.01", "0.500000"]]

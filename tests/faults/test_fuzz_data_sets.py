@@ -1,0 +1,222 @@
+"""Mutated files of data sets, runs and models of strangers: an answer or one sentence, and nothing written outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import maskgen
+from maskgen.cli.preview import write_sheets
+from maskgen.errors import MaskgenError
+from maskgen.sources.listing import photographs
+from maskgen.sources.reader import Reader
+from tests.support.fuzz import Cases, one_sentence
+from tests.support.once import once
+
+
+def attempts(path: Path, mutations: list[bytes], read: Callable[[], object]) -> int:
+    """Reads each mutation of a file. Returns how many could be read; the others ended in one sentence."""
+    data, good = path.read_bytes(), 0
+    for mutation in mutations:
+        path.write_bytes(mutation)
+        try:
+            read()
+        except MaskgenError as error:
+            one_sentence(error)
+        else:
+            good += 1
+    path.write_bytes(data)
+    read()
+    return good
+
+
+@pytest.fixture(scope="session")
+def webdataset(tree: Path, tmp_path_factory: pytest.TempPathFactory, shape: dict[str, Any]) -> Path:
+    """The same photographs in tars alone, as a recipe."""
+    options = {**shape, "format": "webdataset", "store": "recipe"}
+
+    def build(folder: Path) -> None:
+        maskgen.build(src=tree, out=folder / "smfd", engine="serial", **options)
+
+    return once(tmp_path_factory, "tars", build) / "smfd"
+
+
+def rows(out: Path) -> int:
+    found = 0
+    for row in maskgen.open(out).rows("train"):
+        row.image("wide_high")
+        found += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("dataset.json", "dataset.json"),
+        ("marker", "__markers/train-00000.json"),
+        ("plan.parquet", "plan.parquet"),
+        ("shard in Parquet", "train/00000.parquet"),
+    ],
+)
+def test_files_of_a_data_set(whole: Path, tmp_path: Path, cases: Cases, reader: str, name: str) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "smfd"))
+    attempts(out / name, cases((out / name).read_bytes(), reader), lambda: rows(out))
+    assert len(list(maskgen.open(out))) == 27
+
+
+def test_shards_in_tars(webdataset: Path, tmp_path: Path, cases: Cases) -> None:
+    out = Path(shutil.copytree(webdataset, tmp_path / "smfd"))
+    path = out / "train" / "00000.tar"
+    good = attempts(path, cases(path.read_bytes(), "shard in tar"), lambda: rows(out))
+    assert good, "some mutations do no harm"
+
+
+def test_rejects(whole: Path, tmp_path: Path, cases: Cases) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "smfd"))
+    path = out / "rejects.parquet"
+    attempts(
+        path,
+        cases(path.read_bytes(), "rejects.parquet"),
+        lambda: write_sheets([str(out)], tmp_path / "sheet.png", limit=1),
+    )
+
+
+def test_parquet_of_photographs(tmp_path: Path, cases: Cases) -> None:
+    path = tmp_path / "faces.parquet"
+    images = [{"bytes": bytes([number]) * 40, "path": f"{number}.jpg"} for number in range(6)]
+    pq.write_table(pa.table({"image": images, "label": ["ann", "bob"] * 3}), path)
+
+    def read() -> None:
+        found = list(photographs(path))
+        with Reader(str(path)) as reader:
+            for entry in found:
+                if not entry.problem:
+                    assert len(reader.read(entry._asdict())) == entry.bytes
+
+    attempts(path, cases(path.read_bytes(), "Parquet of photographs"), read)
+
+
+REPORT = """{
+ "settings": {"scenario": "U-M", "bootstrap": 0, "seed": 1},
+ "model": {"name": "run", "fingerprint": "ab12"},
+ "data": {"name": "smfd", "subjects": 2, "photographs": 4, "failures": {"no_face": 1}},
+ "scenarios": [{"scenario": "U-M", "group": "", "binned": false, "figures": {"genuine": 4.0, "impostor": 8.0,
+  "fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": 0.3}, "fmr10": {"fnmr": 0.25, "fmr": 0.0, "threshold": 0.2},
+  "nearest_fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": null},
+  "eer": {"eer": 0.25, "low": 0.25, "high": 0.25, "threshold": 0.25}, "auc": 0.9, "gmean": 0.6, "imean": 0.1,
+  "bounds": {}}, "intervals": {"intervals": {"eer": [0.1, 0.4]}, "bound": {}, "resamples": 100},
+  "fewer_than_30_errors": {"eer": 1.0}, "at_thresholds_of_uu": {}}],
+ "breakdown": [], "notes": ["one"]
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def networks() -> None:
+    """Loads PyTorch, which takes memory and time that no case is to blame for."""
+    pytest.importorskip("torch")
+    import mfr_train.evaluation.report
+    import mfr_train.training.curve  # noqa: F401
+
+
+def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
+    from mfr_train.evaluation.report import Report
+
+    path = tmp_path / "report.json"
+    path.write_text(REPORT)
+
+    def read() -> None:
+        report = Report.load(path)
+        assert "<script" not in report._repr_html_()
+        assert repr(report).isprintable()
+        json.dumps(report.as_json(), allow_nan=False)
+
+    assert attempts(path, cases(path.read_bytes(), "report.json"), read)
+
+
+@pytest.fixture(scope="session")
+def trained(networks: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an embedding on dlib's network, as `mfr train` leaves it."""
+    from safetensors.numpy import save_file
+
+    from mfr_train.networks.backbones import load_backbone
+
+    def write(folder: Path) -> None:
+        facts = {"backbone": "dlib", "fingerprint": load_backbone("dlib").fingerprint}
+        tensors = {"weight": np.eye(16, 128, dtype=np.float32), "bias": np.zeros(16, np.float32)}
+        save_file(tensors, folder / "embedding.safetensors", facts)
+        (folder / "settings.json").write_text('{"finished": true, "settings": {"stage": "all", "data": "smfd"}}\n')
+        (folder / "identities.json").write_text('["ann", "bob"]\n')
+
+    return once(tmp_path_factory, "trained", write)
+
+
+@pytest.mark.parametrize("name", ["settings.json", "identities.json"])
+def test_records_of_runs(trained: Path, tmp_path: Path, cases: Cases, name: str) -> None:
+    from mfr_train.networks.run_files import identities_of, newest_run, record_of
+
+    run = Path(shutil.copytree(trained, tmp_path / "runs" / "001"))
+
+    def read() -> None:
+        assert newest_run(tmp_path / "runs") == run
+        assert isinstance(record_of(run), dict)
+        assert all(isinstance(identity, str) for identity in identities_of(run))
+
+    data = (run / name).read_bytes()
+    mutations = cases(data, "settings.json and identities.json", parts=2)
+    assert attempts(run / name, mutations, read) == len(mutations), "what cannot be read counts as unknown"
+
+
+def test_embeddings_of_runs(trained: Path, tmp_path: Path, cases: Cases) -> None:
+    from mfr_train.networks.model import load_run
+
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    path = run / "embedding.safetensors"
+    attempts(path, cases(path.read_bytes(), "embedding in safetensors"), lambda: load_run(run).project(np.eye(1, 128)))
+
+
+def onnx_network() -> bytes:
+    """A network that takes the mean of each of four quarters of a face: little, and made of what face networks are."""
+    onnx = pytest.importorskip("onnx")
+    faces = onnx.helper.make_tensor_value_info("faces", onnx.TensorProto.FLOAT, ["n", 3, 112, 112])
+    found = onnx.helper.make_tensor_value_info("found", onnx.TensorProto.FLOAT, ["n", 12])
+    nodes = [
+        onnx.helper.make_node("AveragePool", ["faces"], ["pooled"], kernel_shape=[56, 56], strides=[56, 56]),
+        onnx.helper.make_node("Flatten", ["pooled"], ["found"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "small", [faces], [found])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    return model.SerializeToString()
+
+
+def test_onnx_networks(networks: None, tmp_path: Path, cases: Cases) -> None:
+    from mfr_train.networks.onnx_network import load
+
+    path = tmp_path / "faces.onnx"
+    path.write_bytes(onnx_network())
+    assert attempts(path, cases(path.read_bytes(), "ONNX network"), lambda: load(path))
+
+
+def test_learning_curves(networks: None, tmp_path: Path, cases: Cases) -> None:
+    from mfr_train.training.curve import Curve, learning_curve
+
+    path = tmp_path / "curve.csv"
+    path.write_text("stage,iteration,loss,lr,val_accuracy\nclassify,5,1.5,0.1,\nclassify,10,0.5,0.1,0.75\n")
+
+    def read() -> None:
+        before = path.read_bytes()
+        Curve(path, "embed").close()
+        assert not [line for line in io.StringIO(path.read_text()) if line.startswith(("=", "+", "-", "@", "\t"))]
+        path.write_bytes(before)
+        learning_curve(path)
+
+    assert attempts(path, cases(path.read_bytes(), "learning curve"), read)

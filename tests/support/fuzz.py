@@ -1,0 +1,77 @@
+"""How many cases each fuzz target runs, and the edits that make cases of a file."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+
+CASES = {
+    "photograph": 2000,
+    "tar of photographs": 1500,
+    "Parquet of photographs": 300,
+    "RecordIO pack and its index": 1500,
+    "damaged source, built": 40,
+    "boxes CSV": 1000,
+    "protocol CSV": 1000,
+    "--config TOML": 1000,
+    "command with --config TOML": 900,
+    "dataset.json": 120,
+    "marker": 120,
+    "plan.parquet": 120,
+    "shard in Parquet": 120,
+    "shard in tar": 300,
+    "rejects.parquet": 120,
+    "report.json": 600,
+    "settings.json and identities.json": 400,
+    "weights in safetensors": 400,
+    "embedding in safetensors": 120,
+    "ONNX network": 120,
+    "learning curve": 200,
+}
+"""Cases of a usual run, by reader; `--soak N` runs N times as many."""
+
+TIMES = 1
+"""What `--soak` says (tests/conftest.py sets it)."""
+
+
+Cases = Callable[..., list[bytes]]
+
+
+def one_sentence(error: Exception) -> None:
+    assert "\n" not in str(error), str(error)
+    assert str(error).endswith("."), str(error)
+
+
+def hypothesis_settings(cases: int) -> settings:
+    """Settings of a hypothesis test that runs so many cases, and N times as many with `--soak N`."""
+    return settings(max_examples=cases * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+TOKENS = (
+    *(b"", b"\0", b'"', b",", b"\n", b"\r", b"=", b"[", b"]", b"#", b"'", b"../", b"true", b"{x=1}", b"1979-05-27"),
+    *(b"nan", b"inf", b"-inf", b"1e400", b"99999999999999999999", b"-9223372036854775809"),
+    *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\u0000", b"\\n", b"[" * 3000, b'{"a":' * 3000),
+    *(b"\x1b[31m", b"\xff\xff\xff\x7f", b"null", b"-1", b"/etc/x", b"NaN", b"{}"),
+)
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """A few random edits: bits flipped, parts cut, copied or repeated, hostile tokens put in."""
+    found = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        place = chance.randrange(len(found) + 1)
+        match chance.randrange(5):
+            case 0 if found:
+                found[place % len(found)] ^= 1 << chance.randrange(8)
+            case 1:
+                del found[place : place + chance.randrange(1, 40)]
+            case 2:
+                found[place:place] = chance.choice(TOKENS)
+            case 3:
+                begin = chance.randrange(len(found) + 1)
+                found[place:place] = found[begin : begin + chance.randrange(1, 60)]
+            case _:
+                found[place : place + 2] = chance.randbytes(chance.randrange(1, 6))
+    return bytes(found)

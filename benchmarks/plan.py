@@ -15,9 +15,10 @@ SECONDS, MEGABYTES = 60, 1500
 PLAN = """
 import json, resource, sys, time
 from pathlib import Path
-from maskgen.build_settings import BuildSettings
-from maskgen.plan import make_plan, write_plan
-from maskgen.sources import Photograph
+from maskgen.dataset.plan_file import write_plan
+from maskgen.pipeline.build_settings import BuildSettings
+from maskgen.pipeline.plan import make_plan
+from maskgen.sources.photograph import Photograph
 
 arguments = json.loads(sys.argv[1])
 
@@ -55,7 +56,7 @@ print(json.dumps({
 LIST = """
 import json, resource, sys, time
 from pathlib import Path
-from maskgen.sources import photographs
+from maskgen.sources.folders import photographs
 
 arguments = json.loads(sys.argv[1])
 began = time.perf_counter()

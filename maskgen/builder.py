@@ -124,7 +124,7 @@ def _claim(build: BuildSettings, storage: Storage, table: pa.Table, identities: 
         if differs := existing.difference(storage, described, written):
             if not build.overwrite:
                 raise UsageError(
-                    f"--out {storage} {differs}; give --out another folder, or start anew with --overwrite."
+                    f"--out {storage} {differs}; give --out another folder, or start again with --overwrite."
                 )
             engine.try_out(build)
             existing.remove(storage)

@@ -19,6 +19,6 @@ def attributes(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted(homes)
 
     return load, names

@@ -383,6 +383,12 @@ def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tm
     assert red > 6 * 1000, "six masks of the colour that was asked for"
     assert run("preview", blank, "-o", sheet).exit_code == 1
     assert run("preview", blank, "-o", sheet, "--color", "nist").exit_code == 2
+    sheet.unlink()
+    missing = run("preview", tmp_path / "missing.jpg", "-o", sheet)
+    assert (missing.exit_code, sheet.exists()) == (2, False)
+    assert "there is no photograph or folder" in missing.output
+    named = run("preview", blank, "-o", sheet, "--color", "red")
+    assert (named.exit_code, named.output) == (2, "maskgen: --color has 'red'; give #RRGGBB.\n")
 
 
 def test_verify_names_the_broken_shard_and_its_advice_works(photographs: Path, tmp_path: Path) -> None:

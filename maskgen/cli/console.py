@@ -83,7 +83,10 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         lines += ["", f"  They are listed in {summary.out}/rejects.parquet."]
     if summary.made:
         rate = summary.made / summary.seconds
-        lines += ["", f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.0f} a second."]
+        lines += [
+            "",
+            f"  {summary.made:,} photographs in {summary.seconds:,.0f} s: {rate:,.{1 if rate < 10 else 0}f} a second.",
+        ]
     else:
         lines += ["", "  The data set was already complete."]
     lines += [f"  {line}" for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split) for line in advice]

@@ -76,7 +76,7 @@ def _is_dataset(place: str) -> bool:
 
 
 def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor: Path | None, color: str) -> str:
-    shade = palette(color)
+    shade = palette(color, "--color")
     if len(shade) != 1:
         raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
     landmarker = Landmarker(predictor)
@@ -106,6 +106,8 @@ def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor:
 def _paths(places: Iterable[Path]) -> Iterator[Path]:
     """The photographs that are given, and those in the folders that are given, at any depth and sorted by name."""
     for place in places:
+        if not place.exists():
+            raise UsageError(f"there is no photograph or folder {place}; check its path.")
         if not place.is_dir():
             yield place
             continue

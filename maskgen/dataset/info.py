@@ -16,7 +16,7 @@ _HEAD = {"schema_version": int, "fingerprint": str, "settings": dict, "versions"
 
 
 def read(storage: Storage) -> dict[str, Any]:
-    """What it says. Raises `FileNotFoundError` where there is none, `MaskgenError` where it is not maskgen's."""
+    """What it says. Raises `FileNotFoundError` if there is none, `MaskgenError` if it is not maskgen's."""
     try:
         said = files.parse_json(storage.read("dataset.json"))
     except ValueError as error:
@@ -25,7 +25,7 @@ def read(storage: Storage) -> dict[str, Any]:
         raise
     except OSError as error:
         raise MaskgenError(
-            f"{storage}/dataset.json cannot be read ({error.strerror or short(error)}); mend that and try again."
+            f"{storage}/dataset.json cannot be read ({error.strerror or short(error)}); fix that and try again."
         ) from None
     if not isinstance(said, dict):
         raise damaged(storage, "it is no JSON object")

@@ -81,7 +81,7 @@ def _again(dataset: Dataset) -> str:
         return "run the same `maskgen build` command again."
     return (
         f"run the same `maskgen build` command with the maskgen that built it (schema version {dataset.version}), or "
-        "build it anew with --overwrite."
+        "build it again with --overwrite."
     )
 
 

@@ -11,7 +11,7 @@ from .processes import Died, OutOfTime, apart
 
 log = logging.getLogger(__name__)
 
-TIMES = 2
+DEATHS = 2
 """New processes that a photograph must kill, each alone in it, before it is rejected: one may be killed by chance."""
 
 
@@ -24,7 +24,7 @@ def make_apart(task: ShardTask) -> Made:
     """
     problems: dict[str, str] = {}
     unexplained = 0
-    while unexplained < TIMES:
+    while unexplained < DEATHS:
         try:
             [made] = apart(_made, task, problems)
             return made
@@ -35,13 +35,13 @@ def make_apart(task: ShardTask) -> Made:
         problems |= found
         unexplained += not found
     raise MaskgenError(
-        f"{TIMES} processes died making shard {task.name} (killed, or out of memory), and no photograph alone does it; "
-        "free some memory and run the same command again: it resumes from here."
+        f"{DEATHS} processes died making shard {task.name} (killed, or out of memory), and no photograph alone "
+        "does it; free some memory and run the same command again: it resumes from here."
     )
 
 
 def check_a_process_lives(task: ShardTask) -> None:
-    """Raises `MaskgenError` where a new process dies before it has any photograph: none is to blame then."""
+    """Raises `MaskgenError` if a new process dies before it has any photograph, so that no photograph is the cause."""
     try:
         for _ in apart(try_photographs, task, frozenset()):
             pass
@@ -59,8 +59,9 @@ def _made(task: ShardTask, problems: dict[str, str]) -> Iterator[Made]:
 def _problems(task: ShardTask, known: dict[str, str]) -> dict[str, str]:
     """The problems, by key, of a shard's photographs, without those known, that end processes.
 
-    One process makes them in turn. If it dies, the one it had in hand is suspect, and another process resumes with
-    the next. One that ran out of time is rejected; one that died otherwise, if it kills `TIMES` processes of its own.
+    One process makes them in turn. If it dies, the one it was making is suspect, and another process resumes with
+    the next. One that ran out of time is rejected; one that died otherwise, if it kills `DEATHS`
+    processes of its own.
     """
     left = [key for row in planned_rows(task) if (key := row["key"]) not in known]
     found = {}
@@ -70,7 +71,7 @@ def _problems(task: ShardTask, known: dict[str, str]) -> dict[str, str]:
             break
         if slow:  # its time does not depend on what else the machine does
             found[suspect] = too_slow(task.build)
-        elif all(_dies_at(task, [suspect])[0] for _ in range(TIMES)):
+        elif all(_dies_at(task, [suspect])[0] for _ in range(DEATHS)):
             found[suspect] = CRASHED
         left = left[left.index(suspect) + 1 :]
     return found

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -47,8 +48,8 @@ _versions = functools.cache(identity.versions)
 def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[Made, None, list[ShardTask]]:
     """Yields what Dask's workers made; returns the shards that were blamed for the death of workers.
 
-    Dask makes a shard anew when its worker dies. At last it blames the shard, and whatever waited at the same workers.
-    Raises `MaskgenError` where the scheduler, or every worker, is lost.
+    Dask makes a shard again if its worker dies. At last it blames the shard, and whatever waited at the same workers.
+    Raises `MaskgenError` if the scheduler, or every worker, is lost.
     """
     waiting, blamed = deque(tasks), list[ShardTask]()
     at_work: dict[Future[Made], ShardTask] = {}
@@ -74,7 +75,7 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
                         crashes.check_a_process_lives(task)
                     blamed.append(task)
                     continue
-                if made is not None:  # or else its worker died before it could say, and Dask makes the shard anew
+                if made is not None:  # else its worker died before it could say, and Dask makes the shard again
                     del at_work[future]
                     yield made
             if threads:
@@ -92,7 +93,7 @@ def run(tasks: list[ShardTask], workers: int, address: str | None) -> Generator[
 
 
 def check(address: str) -> None:
-    """Raises `MaskgenError` where no scheduler answers at an address."""
+    """Raises `MaskgenError` if no scheduler answers at an address."""
     with _client(0, address):
         pass
 
@@ -167,6 +168,8 @@ def _connect(address: str) -> Client:
             f"--address {address} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) in "
             "Dask's configuration."
         )
+    if not re.fullmatch(r"([a-z]+://)?\S+:\d+", address):  # a client of it would wait, and complain when it is gone
+        raise UsageError(f"--address {address} is not a valid address; give one such as tcp://10.0.0.1:8786.")
     for attempt in range(CONNECT_TIMES):
         try:
             with interrupts_later():  # a client that is left half made waits long before it goes
@@ -178,7 +181,9 @@ def _connect(address: str) -> Client:
                     "or leave --address out for workers on this machine."
                 ) from None
         except ValueError as error:
-            raise UsageError(f"--address {address} is none ({error}); give one such as tcp://10.0.0.1:8786.") from None
+            raise UsageError(
+                f"--address {address} is not a valid address ({error}); give one such as tcp://10.0.0.1:8786."
+            ) from None
     raise AssertionError
 
 

@@ -17,10 +17,10 @@ from ..pipeline.shard import with_one_thread
 T = TypeVar("T")
 
 AHEAD = 2
-"""Shards that each worker has been given: the one in hand, and one more so that it need not wait."""
+"""Shards that each worker has been given: the one it is making, and one more so that it need not wait."""
 
 
-LOOK = 0.5
+PARENT_CHECK_SECONDS = 0.5
 """Seconds between two looks of a worker process at whether its parent is still there."""
 
 
@@ -41,9 +41,9 @@ def in_worker_process(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone, however it went; the shard in hand is made anew by the next build."""
+    """Ends this process when its parent is gone, however it ended; the next build makes the unfinished shard again."""
     while os.getppid() == parent:  # an orphan gets another one (on Windows it does not, and lives on)
-        time.sleep(LOOK)
+        time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)
 
 
@@ -100,7 +100,7 @@ def _start_resource_trackers() -> None:
 def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
     """What a generator function yields, run in a new process of its own.
 
-    Raises what it raises, and `Died` where the process ends before the generator does. The process is gone when
+    Raises what it raises, and `Died` if the process ends before the generator does. The process is gone when
     this iterator is.
     """
     from joblib.externals.loky.backend.context import get_context  # needs no `if __name__ == "__main__":` of callers

@@ -64,6 +64,8 @@ def decode(data: bytes) -> Image:
 
 def decode_with_warnings(data: bytes, max_pixels: int = limits.MAX_PIXELS) -> tuple[Image, str]:
     """What `decode` gives, and what libjpeg said of a JPEG that is broken inside; empty if it said nothing."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"decode got a {type(data).__name__}; give the bytes of a file: Path(...).read_bytes()")
     if not data:
         raise Rejected("empty", "the file has zero bytes")
     with warnings.catch_warnings():

@@ -11,8 +11,8 @@ NIST_COLORS = ((158, 207, 240), (0, 0, 0), (255, 255, 255), (200, 16, 32))
 """Light blue, black, white, red: the colours of NISTIR 8311 and 8331. NIST gives no RGB values; these are ours."""
 
 
-def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
-    """The RGB colours of the setting `--colors`; empty for `random`. Raises `UsageError` if it is not valid."""
+def palette(colors: str, option: str = "--colors") -> tuple[tuple[int, int, int], ...]:
+    """The RGB colours of a setting such as `--colors`; empty for `random`. Raises `UsageError` if it is not valid."""
     if colors == "random":
         return ()
     if colors == "nist":
@@ -21,7 +21,8 @@ def palette(colors: str) -> tuple[tuple[int, int, int], ...]:
     for text in colors.split(","):
         digits = text.strip().removeprefix("#")
         if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
-            raise UsageError(f"--colors has {text.strip()!r}; give random, nist, or colours such as #1e90ff,#000000.")
+            choice = "random, nist, or colours such as #1e90ff,#000000" if option == "--colors" else "#RRGGBB"
+            raise UsageError(f"{option} has {text.strip()!r}; give {choice}.")
         chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
     return tuple(chosen)
 

@@ -43,7 +43,7 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
 
     Train and val are shuffled by the seed; test is ordered by identity. Photographs in containers, which can only be
     read in sequence, keep their own order in each split. `listing` defaults to that of `build.src`. Raises
-    `UsageError` where there is no photograph or none that can be tried, where a person is in both official splits, or
+    `UsageError` if there is no photograph or none that can be tried, where a person is in both official splits, or
     where photographs without names are to have boxes.
     """
     if listing is None:
@@ -117,13 +117,13 @@ def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
 
 
 def _refuse_hopeless(table: pa.Table, build: BuildSettings) -> None:
-    """Raises `UsageError` where every entry has a problem: what --src holds is not what it is taken for."""
+    """Raises `UsageError` if every entry has a problem: what --src holds is not what it is taken for."""
     if pc.any(pc.equal(table["problem"], "")).as_py():
         return
     told = [problem.split(": ", 1) for problem in table["problem"].to_pylist()]
     reason = Counter(reason for reason, _ in told).most_common(1)[0][0]
     first = next(number for number, one in enumerate(told) if one[0] == reason)
-    advice = "mend that"
+    advice = "fix that"
     if reason == "link":
         advice = "take them with --follow-links"
     elif reason == "no_identity":
@@ -200,7 +200,7 @@ def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8],
 def _refuse_known(
     src: str, names: npt.NDArray[np.object_], identity: npt.NDArray[np.int64], in_test: npt.NDArray[np.bool_]
 ) -> None:
-    """Raises `UsageError` where somebody is in both official splits: nobody is tested on whom a network knows."""
+    """Raises `UsageError` if somebody is in both official splits: nobody is tested on whom a network knows."""
     there = np.zeros((2, len(names)), dtype=bool)
     there[in_test.astype(np.int8), identity] = True
     both = sorted(names[there.all(axis=0)])

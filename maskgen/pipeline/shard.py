@@ -104,7 +104,7 @@ def with_one_thread() -> None:
 def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iterator[str]:
     """Makes photographs of a shard, those of `keys` or all, one by one and keeps nothing of them.
 
-    Yields the key of each before it is opened: if this process dies, the last key is that of the photograph in hand.
+    Yields the key of each before it is opened: if this process dies, the last key is that of its photograph.
     """
     landmarker = _landmarker(task.build.predictor)
     for row in planned_rows(task):
@@ -116,7 +116,7 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
 
 
 def planned_rows(task: ShardTask, storage: Storage | None = None) -> list[dict[str, Any]]:
-    """The shard's slice of the plan. Raises `MaskgenError` where it cannot be read or has become another one."""
+    """The shard's slice of the plan. Raises `MaskgenError` if it cannot be read or has become another one."""
     storage = storage or open_storage(task.build.out)
     try:
         with storage.open("plan.parquet") as file:

@@ -52,7 +52,7 @@ def _corners(path: Path, batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
     x, y, w, h = (batch[name].to_numpy(zero_copy_only=False) for name in ("X", "Y", "W", "H"))
     corners = np.stack([x, y, w, h])
     if not (np.isfinite(corners).all() and (corners[2:] > 0).all() and np.abs(corners).max(initial=0) < 1e6):
-        raise UsageError(f"--boxes {path} has a box without size or out of range; mend that line.")
+        raise UsageError(f"--boxes {path} has a box without size or out of range; correct that line.")
     return np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
 
 

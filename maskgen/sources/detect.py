@@ -32,7 +32,7 @@ class Found:
 
 
 def find(src: str, kind: str = "auto") -> Found:
-    """Says what lies at --src. Raises `UsageError` where that is nothing, or more than one thing."""
+    """Says what lies at --src. Raises `UsageError` if that is nothing, or more than one thing."""
     place, names = locate(src)
     if names is not None:
         kinds = {kind_of(name) for name in names}
@@ -63,7 +63,7 @@ def find(src: str, kind: str = "auto") -> Found:
 def locate(src: str) -> tuple[Place, list[str] | None]:
     """The folder that sources are relative to, and the files in it that --src names; None where it is the folder.
 
-    Raises `UsageError` where it is a local file of another kind.
+    Raises `UsageError` if it is a local file of another kind.
     """
     if _is_pattern(src):
         path, mark, options = src.partition("?") if is_uri(src) else (src, "", "")

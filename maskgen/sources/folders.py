@@ -18,7 +18,7 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
 
     Files with other endings than `EXTENSIONS`, and hidden files and folders, are passed over. A symbolic link, a
     folder that cannot be read, a file outside any identity folder: each is one entry with a problem, so that nothing
-    disappears. Raises `UsageError` where `src` is no readable folder, or where it holds splits and people beside them.
+    disappears. Raises `UsageError` if `src` is no readable folder, or if it holds splits and people beside them.
     """
     try:
         top, place = _entries(src), _place(src.stat())
@@ -43,7 +43,7 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
 
 
 def read(src: Path, source: str, expected_bytes: int) -> bytes:
-    """The bytes of one photograph. Raises `Rejected` (`unreadable`) where it cannot be read.
+    """The bytes of one photograph. Raises `Rejected` (`unreadable`) if it cannot be read.
 
     A file whose size is no longer that of the plan means that the source changed after planning: `UsageError`.
     """

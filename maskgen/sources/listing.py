@@ -22,7 +22,7 @@ def photographs(
     """Lists a source in a fixed order, streaming: every photograph in it, and every entry that can only be rejected.
 
     `kind` forces what `src` is taken for; `identity_field` and `image_column` are the settings of those names.
-    Raises `UsageError` where `src` is no source, `MaskgenError` where a container is damaged or cannot be read.
+    Raises `UsageError` if `src` is no source, `MaskgenError` if a container is damaged or cannot be read.
     """
     found = find(str(src), kind)
     if found.kind == "folders":

@@ -29,7 +29,7 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
 def photographs(place: Place, name: str, identity_field: str | None, image_column: str | None) -> Iterator[Photograph]:
     """The rows of one Parquet file, in their order. Every page is read, so a damaged one is found before work begins.
 
-    Raises `UsageError` where a column is missing or several could be meant, `MaskgenError` where the file is damaged.
+    Raises `UsageError` if a column is missing or several could be meant, `MaskgenError` if the file is damaged.
     """
     with Container(place, name) as container:
         file = _opened(container)
@@ -68,7 +68,7 @@ class Rows:
         self._images: Any = []
 
     def read(self, row: int, size: int) -> bytes:
-        """The image of a row; `MaskgenError` where it cannot be read or has another size."""
+        """The image of a row; `MaskgenError` if it cannot be read or has another size."""
         group = bisect.bisect_right(self._starts, row) - 1
         if not 0 <= row < self._starts[-1]:
             raise self._container.not_planned(f"it has {self._starts[-1]} rows, and none of number {row}")

@@ -30,7 +30,7 @@ def changed(name: str, now: int, planned: int) -> UsageError:
     """The error of a file that is no longer the one that was planned."""
     return UsageError(
         f"{name} has {now} bytes but had {planned} when the build was planned; "
-        "put the old file back, or start anew with --overwrite."
+        "put the old file back, or start again with --overwrite."
     )
 
 
@@ -97,7 +97,7 @@ class Place:
 
 def gone(name: str) -> UsageError:
     return UsageError(
-        f"{name} was planned and is there no more; put it back, or start anew with --overwrite, which plans again."
+        f"{name} was planned and is no longer there; put it back, or start again with --overwrite, which plans again."
     )
 
 
@@ -115,7 +115,7 @@ class Container(RandomAccess):
     """
 
     def __init__(self, place: Place, name: str, planned_bytes: int | None = None) -> None:
-        """Opens it. Raises `UsageError` where it is missing or has another size than planned, else `MaskgenError`."""
+        """Opens it. Raises `UsageError` if it is missing or has another size than planned, else `MaskgenError`."""
         super().__init__()
         self._place = place
         self.name = place.path(name)
@@ -138,7 +138,7 @@ class Container(RandomAccess):
             raise changed(self.name, self.size, planned_bytes)
 
     def at(self, offset: int, size: int) -> bytes:
-        """The `size` bytes at `offset`. Raises `MaskgenError` where the file has none there, or cannot be read."""
+        """The `size` bytes at `offset`. Raises `MaskgenError` if the file has none there, or cannot be read."""
         end = offset + size
         if offset < 0 or size < 0 or end > self.size:
             raise self.damaged(f"it ends at byte {self.size}, and {size} bytes should be at byte {offset}")
@@ -158,13 +158,13 @@ class Container(RandomAccess):
     def not_planned(self, what: str) -> UsageError:
         """The error of a container that has the planned size and yet is another one."""
         return UsageError(
-            f"{self.name} is not the file that was planned ({what}); put the old file back, or start anew with "
+            f"{self.name} is not the file that was planned ({what}); put the old file back, or start again with "
             "--overwrite."
         )
 
     def _unreadable(self, error: OSError) -> MaskgenError:
         said = error.strerror or " ".join(str(error).split())
-        return MaskgenError(f"cannot read {self.name} ({said}); mend that and run the same command again.")
+        return MaskgenError(f"cannot read {self.name} ({said}); fix that and run the same command again.")
 
     def _read(self, offset: int, length: int) -> bytes:
         if not self._place.is_local:

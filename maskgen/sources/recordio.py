@@ -42,8 +42,8 @@ MAX_INDEX = 1 << 31
 def photographs(place: Place, name: str) -> Iterator[Photograph]:
     """The photographs of one pack, in the order in which they lie in the .rec.
 
-    The index must name every record: the records, laid end to end, must be the file. Raises `MaskgenError` where they
-    are not, or where a record is no record; a label that names nobody is a problem of its photograph.
+    The index must name every record: the records, laid end to end, must be the file. Raises `MaskgenError` if they
+    are not, or if a record is no record; a label that names nobody is a problem of its photograph.
     """
     with Container(place, name) as container:
         keys, offsets = _index(place, name, container)
@@ -62,7 +62,7 @@ def photographs(place: Place, name: str) -> Iterator[Photograph]:
 
 
 def read(container: Container, offset: int, size: int) -> bytes:
-    """The image of the record at `offset`; `MaskgenError` where there is no record, or one of another size."""
+    """The image of the record at `offset`; `MaskgenError` if there is no record, or one of another size."""
     data = b"".join(_parts(container, offset))
     image_size, _, _ = _described(len(data), data)
     if image_size != size:
@@ -144,7 +144,7 @@ def _scan(container: Container, offset: int) -> tuple[int, bytes, int]:
 
 
 def _parts(container: Container, offset: int) -> Iterator[bytes]:
-    """The data of a record: part, magic number, part ... Raises `MaskgenError` where the parts make no record."""
+    """The data of a record: part, magic number, part ... Raises `MaskgenError` if the parts make no record."""
     role, length = _part(container, offset)
     if role not in (_WHOLE, _FIRST):
         raise container.damaged(f"the record at byte {offset} begins in its middle")

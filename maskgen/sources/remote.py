@@ -19,8 +19,8 @@ AT_ONCE = 16
 def photographs(place: Place) -> Iterator[Photograph]:
     """Lists a source tree as `folders.photographs` does: the same entries in the same order.
 
-    Raises `UsageError` where there is no such folder, or where it holds splits and people beside them, `MaskgenError`
-    where it cannot be listed.
+    Raises `UsageError` if there is no such folder, or if it holds splits and people beside them, `MaskgenError`
+    if it cannot be listed.
     """
     try:
         top = place.entries()

@@ -35,7 +35,7 @@ class _Headers(Container):
 
 
 def photographs(place: Place, name: str, identity_field: str | None) -> Iterator[Photograph]:
-    """The photographs of one tar, in its order. Raises `MaskgenError` where it is damaged or ends as no tar may.
+    """The photographs of one tar, in its order. Raises `MaskgenError` if it is damaged or ends as no tar may.
 
     Hidden members are passed over. One that is no plain file, a name that is not UTF-8 or comes twice, a sample
     without a person: each is an entry with a problem.
@@ -56,7 +56,7 @@ def photographs(place: Place, name: str, identity_field: str | None) -> Iterator
 
 
 def read(container: Container, offset: int, size: int) -> bytes:
-    """The bytes of the member whose data begin at `offset`; `UsageError` where no member of that size is there."""
+    """The bytes of the member whose data begin at `offset`; `UsageError` if no member of that size is there."""
     block = container.at(offset - _BLOCK, _BLOCK + size)
     try:
         header = tarfile.TarInfo.frombuf(block[:_BLOCK], "utf-8", "surrogateescape")

@@ -77,4 +77,4 @@ class Storage(Protocol):
         """Removes the leftovers, when all is done."""
 
     def lock(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
-        """Holds the data set for this process. What it gives raises `MaskgenError` where the hold was lost."""
+        """Holds the data set for this process. What it gives raises `MaskgenError` if the hold was lost."""

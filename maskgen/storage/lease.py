@@ -38,9 +38,9 @@ SETTLE = 1.0
 
 @contextlib.contextmanager
 def hold(storage: Storage, name: str) -> Iterator[Callable[[], None]]:
-    """Holds a lease while its context lasts; what it gives raises `MaskgenError` where another build took it.
+    """Holds a lease while its context lasts; what it gives raises `MaskgenError` if another build took it.
 
-    Raises `MaskgenError` where another build is at work.
+    Raises `MaskgenError` if another build is at work.
     """
     _wait_for(storage, name)
     own = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
@@ -76,7 +76,7 @@ def hold(storage: Storage, name: str) -> Iterator[Callable[[], None]]:
 
 
 def _take(storage: Storage, name: str, own: dict[str, Any]) -> None:
-    """Writes the lease and sees that it stays. Raises `MaskgenError` where another build wrote its own."""
+    """Writes the lease and sees that it stays. Raises `MaskgenError` if another build wrote its own."""
     for _ in range(3):  # a late write of a build that ended may have emptied it
         _write(storage, name, own, 0)
         time.sleep(SETTLE)

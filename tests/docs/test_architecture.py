@@ -1,9 +1,13 @@
-"""docs/architecture.md is true: its tree names what exists, and every module."""
+"""docs/architecture.md is true: its tree names what exists, and every module. Benchmarks import what exists."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,3 +43,13 @@ def test_every_module_is_in_the_tree() -> None:
     }
     assert len(modules) > 80
     assert modules <= tree(), f"add to docs/architecture.md: {sorted(modules - tree())}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda file: file.stem)
+def test_benchmarks_import_what_exists(file: Path) -> None:
+    """Also in the programs that a benchmark keeps as text for a process of its own."""
+    for package, names in re.findall(r"^from ((?:maskgen|mfr_train)[\w.]*) import ([\w, ]+)$", file.read_text(), re.M):
+        for name in names.split(", "):
+            name = name.split(" as ")[0]
+            found = importlib.import_module(package)
+            assert hasattr(found, name) or importlib.util.find_spec(f"{package}.{name}"), f"{package} has no {name}"

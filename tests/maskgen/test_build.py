@@ -144,7 +144,7 @@ def test_other_settings_are_refused_by_name(
     tree: Path, built: Path, hashes: Hashes, change: dict[str, Any], words: str
 ) -> None:
     before = hashes(built)
-    with pytest.raises(UsageError, match=words + r"; give --out another folder, or start anew with --overwrite\.$"):
+    with pytest.raises(UsageError, match=words + r"; give --out another folder, or start again with --overwrite\.$"):
         run(tree, built, **change)
     assert hashes(built) == before
 

@@ -254,7 +254,7 @@ def test_no_scheduler_no_worker_and_no_such_address(
     monkeypatch.setattr(dask_engine, "CONNECT", 0.5)
     with pytest.raises(MaskgenError, match=f"^cannot reach a Dask scheduler at {address} .*'dask scheduler'"):
         build(address)
-    with pytest.raises(UsageError, match=r"^--address carrier://pigeon is none .*tcp://10\.0\.0\.1:8786"):
+    with pytest.raises(UsageError, match=r"^--address carrier://pigeon is not a valid address.*tcp://10\.0\.0\.1:8786"):
         build("carrier://pigeon")
     monkeypatch.setattr(dask_engine, "CONNECT", 20)
     monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)

@@ -358,3 +358,8 @@ def test_a_process_without_standard_error_decodes(broken: bytes, tmp_path: Path)
     command = f'exec "{sys.executable}" -c "{program}" "{tmp_path}/broken.jpg" 2>&-'
     said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
     assert said == "(180, 180, 3)\n"
+
+
+def test_a_path_is_not_the_bytes_of_a_file() -> None:
+    with pytest.raises(TypeError, match="decode got a str; give the bytes of a file"):
+        decode("face.jpg")

@@ -199,7 +199,7 @@ def test_no_photograph_is_a_usage_error() -> None:
     [
         ("no_identity: it lies in no folder", "is no_identity (it lies in no folder); give the folder above, where"),
         ("link: not followed", "is link (not followed); take them with --follow-links."),
-        ("unreadable: Permission denied", "is unreadable (Permission denied); mend that."),
+        ("unreadable: Permission denied", "is unreadable (Permission denied); fix that."),
     ],
 )
 def test_entries_with_problems_alone_are_a_usage_error(problem: str, words: str) -> None:

@@ -150,7 +150,7 @@ def test_a_remote_file_that_changed_or_went_stops_the_build(tmp_path: Path, s3: 
         with pytest.raises(UsageError, match=r"changing/ann/1\.jpg has 4 bytes but had 5 .*--overwrite"):
             reader.read({**found, "bytes": 5})
         s3.client.delete_object(Bucket="changing", Key="ann/1.jpg")
-        with pytest.raises(UsageError, match=r"s3://changing/ann/1\.jpg was planned and is there no more"):
+        with pytest.raises(UsageError, match=r"s3://changing/ann/1\.jpg was planned and is no longer there"):
             reader.read(found)
 
 

@@ -177,7 +177,10 @@ def test_a_tar_that_changed_after_the_plan_stops_the_build(write_tar: Callable[.
     ):
         reader.read(first)
     three.unlink()
-    with Reader(str(three)) as reader, pytest.raises(UsageError, match=r"/three\.tar was planned and is there no more"):
+    with (
+        Reader(str(three)) as reader,
+        pytest.raises(UsageError, match=r"/three\.tar was planned and is no longer there"),
+    ):
         reader.read(first)
     with pytest.raises(UsageError, match=r"there is no file .*three\.tar; check --src"):
         list(photographs(three))

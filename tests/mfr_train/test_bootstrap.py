@@ -83,7 +83,7 @@ def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.Monke
         for name, bound in found.bound.items():
             assert found.intervals[name] == pytest.approx(exact.intervals[name], abs=bound + 1e-9), name
         # The means and the FNMR at a fixed threshold, which is an edge, are not binned.
-        assert found.intervals["at"] == exact.intervals["at"]
+        assert found.intervals[AT.name] == exact.intervals[AT.name]
         assert found.intervals["gmean"] == pytest.approx(exact.intervals["gmean"], abs=0.02)
 
 

@@ -356,8 +356,8 @@ def test_workers_that_find_no_work_are_told(
     monkeypatch.setattr(batches, "decoded", in_this_process)
     run(tiny(batch=6, micro_batch=3, iterations=1, workers=3))
     assert caplog.messages == [
-        "--workers 3: 2 of them will decode training batches, for their number must divide 2, the largest power of two "
-        "in --batch, up to 64, for each process that trains."
+        "--workers 3: 2 of them will decode training batches, since their number must divide 2, the largest power of "
+        "two in --batch, up to 64, for each process that trains."
     ]
     caplog.clear()
     run(tiny(batch=6, micro_batch=3, iterations=2, workers=2))

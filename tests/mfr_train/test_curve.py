@@ -1,4 +1,4 @@
-"""The learning curve: its numbers, and what is left of it when a run goes on."""
+"""The learning curve: its numbers, and what is left of it when a run resumes."""
 
 from __future__ import annotations
 

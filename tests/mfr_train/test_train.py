@@ -1,4 +1,4 @@
-"""From a data set to a run folder: both stages, what may change when a run goes on, and data that cannot be used."""
+"""From a data set to a run folder: both stages, what may change when a run resumes, and data that cannot be used."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_dlib_is_a_backbone_without_stage_1(short: Tiny, demo: Path) -> None:
 def test_a_longer_run_is_the_run_that_was_longer_from_the_start(
     short: Tiny, tmp_path: Path, run_state: Callable
 ) -> None:
-    """Stage 1 goes on and gives another network: stage 2 is trained anew on that one, and nothing old is left."""
+    """Stage 1 resumes and gives another network: stage 2 is trained again on that one, and nothing old is left."""
     train.train(short(iterations=2, validate_every=2))
     old = models.load_run(tmp_path / "run").fingerprint
     longer = {"iterations": 6, "validate_every": 2, "embed_iterations": 8}

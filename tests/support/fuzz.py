@@ -27,7 +27,6 @@ CASES = {
     "settings.json and identities.json": 400,
     "weights in safetensors": 400,
     "embedding in safetensors": 120,
-    "ONNX network": 120,
     "learning curve": 200,
 }
 """Cases of a usual run, by reader; `--soak N` runs N times as many."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from ..imaging.variants import masked_names
 
+DESCRIPTION = ("schema_version", "settings", "versions", "plan_sha256")
+"""The parts of dataset.json whose hash is the fingerprint."""
+
 
 def versions() -> dict[str, str]:
     """The versions, here, of what shapes the bytes of a data set."""

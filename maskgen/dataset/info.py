@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MaskgenError, short
+from ..imaging.variants import VARIANTS, masked_names
 from ..storage import files
+from . import identity
 from .schema import SPLITS
 
 if TYPE_CHECKING:
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
 
 _HEAD = {"schema_version": int, "fingerprint": str, "settings": dict, "versions": dict, "plan_sha256": str}
 """What it says of every build, finished or not, in these types."""
+
+
+FORMATS = ("parquet", "webdataset", "both")
+STORES = ("rendered", "recipe")
 
 
 def read(storage: Storage) -> dict[str, Any]:
@@ -32,6 +39,8 @@ def read(storage: Storage) -> dict[str, Any]:
     for name, kind in _HEAD.items():
         if not isinstance(said.get(name), kind):
             raise damaged(storage, f"its {name!r} is missing or of another type")
+    if not _is_hash(said["fingerprint"]):
+        raise damaged(storage, "a hash is not 64 hexadecimal digits")
     return said
 
 
@@ -43,21 +52,35 @@ def damaged(storage: Storage, why: str) -> MaskgenError:
     )
 
 
-def is_sound(said: dict[str, Any]) -> bool:
-    """Whether that of a finished data set has all that readers rely on, in the types it should have."""
+def flaw(said: dict[str, Any]) -> str:
+    """What is wrong with the dataset.json of a finished data set; empty if readers can rely on it.
+
+    It may come from anyone, and its hashes and names become names of files. So every value is checked against what it
+    must be, and the settings against the fingerprint, which is their hash: no command takes what another one refuses.
+    """
     made, counts = said["settings"], said.get("counts")
-    return (
-        made.get("format") in ("parquet", "webdataset", "both")
-        and made.get("store") == said.get("store")
-        and all(isinstance(made.get(name), str) for name in ("store", "variants", "fit"))
-        and all(isinstance(version, str) for version in said["versions"].values())
-        and _are_names(said.get("variants"))
-        and _are_names(said.get("identities"))
-        and isinstance(said.get("content"), str)
-        and isinstance(counts, dict)
-        and counts.keys() <= set(SPLITS)
-        and all(_is_count(count) for count in counts.values())
-    )
+    if not all(_is_hash(said.get(name)) for name in ("fingerprint", "content", "plan_sha256")):
+        return "a hash is not 64 hexadecimal digits"
+    if not all(isinstance(version, str) for version in said["versions"].values()):
+        return "a version is not a text"
+    if made.get("format") not in FORMATS or made.get("store") not in STORES or made.get("store") != said.get("store"):
+        return "its format or store is unknown"
+    if not all(isinstance(made.get(name), str) for name in ("variants", "fit")):
+        return "a setting is missing or of another type"
+    names = masked_names(made["variants"])
+    if said.get("variants") != list(names) or not set(names) <= {*VARIANTS, "masked"} or len(set(names)) < len(names):
+        return "its variants are not those of its settings"
+    if not _are_names(said.get("identities")):
+        return "its identities are not a list of names"
+    if not isinstance(counts, dict) or not counts.keys() <= set(SPLITS) or not all(map(_is_count, counts.values())):
+        return "its counts are not those of splits"
+    if identity.fingerprint({name: said[name] for name in identity.DESCRIPTION}) != said["fingerprint"]:
+        return "its fingerprint is of other settings"
+    return ""
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def _are_names(value: Any) -> bool:
@@ -68,4 +91,5 @@ def _is_count(value: Any) -> bool:
     """Whether this is what a split holds: its rows, and its rejects by reason."""
     if not isinstance(value, dict) or not isinstance(value.get("rejects"), dict):
         return False
-    return all(isinstance(number, int) for number in (value.get("rows"), *value["rejects"].values()))
+    numbers = (value.get("rows"), *value["rejects"].values())
+    return all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)

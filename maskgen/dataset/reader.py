@@ -151,8 +151,8 @@ class Dataset:
             )
         if not self.info.get("complete"):
             raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
-        if not info.is_sound(self.info):
-            raise info.damaged(storage, "a part of it is missing or of another type")
+        if flaw := info.flaw(self.info):
+            raise info.damaged(storage, flaw)
         self.fingerprint: str = self.info["fingerprint"]
         self.content: str = self.info["content"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..errors import MaskgenError, short
 from ..storage import files
-from . import identity, info, markers, plan_file, schema, writers
+from . import identity, markers, plan_file, schema, writers
 from .reader import Dataset
 from .reader import open as open_dataset
 
@@ -96,10 +96,7 @@ class _Broken(Exception):
 
 
 def _checked_plan(dataset: Dataset) -> pa.Table:
-    described = {name: dataset.info.get(name) for name in ("schema_version", "settings", "versions", "plan_sha256")}
     again = _again(dataset)
-    if identity.fingerprint(described) != dataset.fingerprint:
-        raise info.damaged(dataset.storage, "its fingerprint is of other settings")
     try:
         same = dataset.storage.sha256("plan.parquet") == dataset.info["plan_sha256"]
         table = _table(dataset, "plan.parquet")
@@ -197,7 +194,7 @@ def _check_strays(dataset: Dataset, promised: set[str]) -> None:
 
 def _check_facts(dataset: Dataset, table: pa.Table, counts: dict[str, Any], content: str) -> None:
     """Everything in dataset.json follows from its settings, the plan and the markers."""
-    described = {name: dataset.info[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
+    described = {name: dataset.info[name] for name in identity.DESCRIPTION}
     labels = pa.table({"label": table["label"], "identity": table["identity"]}).group_by(["label", "identity"])
     identities = [row["identity"] for row in labels.aggregate([]).sort_by("label").to_pylist() if row["label"] >= 0]
     expected = {**identity.facts(described, identities), "counts": counts, "content": content, "complete": True}

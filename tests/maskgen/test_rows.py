@@ -192,7 +192,7 @@ def old(built: Path, tmp_path: Path) -> Path:
     """`built` as version 1 had it: the markers beside the shards. The shards are the same bytes in both versions."""
     out = Path(shutil.copytree(built, tmp_path / "old"))
     facts = json.loads((out / "dataset.json").read_bytes()) | {"schema_version": 1}
-    described = {name: facts[name] for name in ("schema_version", "settings", "versions", "plan_sha256")}
+    described = {name: facts[name] for name in identity.DESCRIPTION}
     fingerprint = identity.fingerprint(described)
     hashes = []
     for path in sorted((out / "__markers").iterdir(), key=lambda path: (path.name[1] == "e", path.name)):

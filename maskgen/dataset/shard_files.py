@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..imaging.outline import MAX_COORDINATE
 from ..storage import files
 from . import tar
 from .record import HEAD, Row
@@ -44,8 +45,8 @@ def parquet_rows(
         if chosen:
             table = source.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
             plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
-            boxes = _values(table["box"], 4)
-            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
+            boxes = _coordinates(_values(table["box"], 4))
+            landmarks = _coordinates(_values(table["landmarks"], 136)).reshape(-1, 68, 2)
             shades = [_values(table[name], 3).tolist() for name in colors]
             data = {name: table[name].chunk(0).field("bytes") for name in stored}
             for i in (number - first for number in chosen):
@@ -65,6 +66,13 @@ def parquet_rows(
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
+    return values
+
+
+def _coordinates(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Boxes or landmarks, if they are numbers near a picture: what is computed from others has no end or no value."""
+    if not (np.abs(values) <= MAX_COORDINATE).all():
+        raise ValueError(f"a box or a landmark is no number within {MAX_COORDINATE:,} pixels")
     return values
 
 
@@ -95,8 +103,8 @@ def tar_rows(
             raise TarError(f"{key} is incomplete")
         made = Row(
             **{name: row[name] for name in HEAD},
-            box=np.array(row["box"], dtype=np.float32),
-            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
+            box=_coordinates(np.array(row["box"], dtype=np.float32).reshape(4)),
+            landmarks=_coordinates(np.array(row["landmarks"], dtype=np.float32).reshape(68, 2)),
             colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
             variant=row.get("variant"),
             pictures=found,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -115,3 +120,48 @@ def test_a_marker_of_another_name_is_passed_over(built: Path, tmp_path: Path) ->
     assert len(maskgen.open(out)) == len(maskgen.open(built))
     result = CliRunner().invoke(maskgen_command, ["inspect", str(out)])
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_landmarks_that_are_no_place_are_one_sentence_with_the_shard(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, format: str, value: float
+) -> None:
+    out = make(tree, tmp_path / "smfd", format=format, variants="wide_low", store="recipe", shard_size=50)
+    [shard] = maskgen.open(out).shards("test")
+    path = out / f"{shard.name}.{shard.ending}"
+    if format == "parquet":
+        table = pq.read_table(path)
+        points = np.array(table["landmarks"].to_pylist(), np.float32)
+        points[3, 7] = value
+        column = pa.FixedSizeListArray.from_arrays(pa.array(points.ravel()), type=table.schema.field("landmarks").type)
+        place = table.schema.get_field_index("landmarks")
+        pq.write_table(table.set_column(place, table.schema.field(place), column), path)
+    else:
+        path.write_bytes(with_landmark(path.read_bytes(), value))
+    with pytest.raises(MaskgenError, match=rf"shard .*{path.name} cannot be read \(a box or a landmark is no number"):
+        list(maskgen.open(out).rows("test"))
+    result = CliRunner().invoke(
+        mfr_command, ["eval", "--data", str(out), "--model", "dlib", "--cache", str(tmp_path / "c"), "--workers", "1"]
+    )
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit), result.output
+    assert path.name in result.output.replace("\n", "")
+
+
+def with_landmark(data: bytes, value: float) -> bytes:
+    """A tar whose first .json has this number as a landmark."""
+    written = io.BytesIO()
+    done = False
+    with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=written, mode="w") as new:
+        for member in old:
+            content = old.extractfile(member)
+            assert content is not None
+            body = content.read()
+            if member.name.endswith(".json") and not done:
+                facts, done = json.loads(body), True
+                facts["landmarks"][7] = value
+                body = json.dumps(facts).encode()
+            header = tarfile.TarInfo(member.name)
+            header.size = len(body)
+            new.addfile(header, io.BytesIO(body))
+    return written.getvalue()

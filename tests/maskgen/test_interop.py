@@ -255,7 +255,8 @@ maskgen.build(maskgen.BuildSettings(src=src, out=out, format="both", workers=2, 
 rows = [row.image("wide_low").shape for row in maskgen.open(out)]
 from maskgen import verify
 loaded = {name for name, module in sys.modules.items() if module}
-print(json.dumps([len(rows), verify(out)["rows"], [n for n in loaded if "torch" in n or n == "face_recognition_models"]]))
+unwanted = [name for name in loaded if "torch" in name or name == "face_recognition_models"]
+print(json.dumps([len(rows), verify(out)["rows"], unwanted]))
 """
     command = [sys.executable, "-c", program, tree, tmp_path / "smfd"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

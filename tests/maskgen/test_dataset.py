@@ -176,14 +176,16 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
     (tmp_path / "train").mkdir()
     (tmp_path / "__markers").mkdir()
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
-    marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
+    fingerprint = "f" * 64
+    tar = {"bytes": 5, "sha256": "0" * 64}
+    marker = {"fingerprint": fingerprint, "photographs": 1, "rows": 1, "rejects": [], "files": {"00003.tar": tar}}
     files.write_json(tmp_path / marker_name("train", 3), marker)
 
-    def read(shard: int = 3, fingerprint: str = "f") -> Any:
+    def read(shard: int = 3, fingerprint: str = fingerprint) -> Any:
         return next(markers.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
 
     assert read() == marker
-    assert read(fingerprint="g") is None
+    assert read(fingerprint="e" * 64) is None
     assert read(4) is None
     (tmp_path / "train/00003.tar").write_bytes(b"1234")
     assert read() is None

@@ -19,6 +19,6 @@ def attributes(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
         return value
 
     def names() -> list[str]:
-        return sorted(homes)
+        return sorted({*homes, *getattr(sys.modules[package], "__all__", ())})
 
     return load, names

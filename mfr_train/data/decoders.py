@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -75,6 +76,9 @@ def worker_errors() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
+        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            # PyTorch's handler would raise again, while this error is shown, for the next worker that ends.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise killed from None
 
 

@@ -184,7 +184,7 @@ def hostile_shard(out: Path, change: Change) -> Path:
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
         return path
     with tarfile.open(path) as old:
-        members = [(member.name, old.extractfile(member).read()) for member in old]  # type: ignore[union-attr]
+        members = [(member.name, old.extractfile(member).read()) for member in old]
     key = members[0][0].partition(".")[0]
     first = {name.partition(".")[2]: data for name, data in members if name.startswith(key)}
     facts = json.loads(first.pop("json"))

@@ -267,10 +267,10 @@ def test_a_recipe_renders_the_pixels_that_rendered_encodes(stores: dict[str, Pat
 def test_a_damaged_recipe_is_one_sentence(stores: dict[str, Path]) -> None:
     row = next(iter(maskgen.open(stores["parquet recipe all"])))
     row = dataclasses.replace(row, landmarks=row.landmarks * np.float32(np.nan))
-    with pytest.raises(maskgen.MaskgenError, match=f"picture wide_high of photograph {row.key} is damaged"):
+    with pytest.raises(maskgen.MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("wide_high")
     row.pictures["unmasked"] = b""
-    with pytest.raises(maskgen.MaskgenError, match=f"picture unmasked of photograph {row.key} is damaged"):
+    with pytest.raises(maskgen.MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("unmasked")
 
 
@@ -412,12 +412,12 @@ def test_a_missing_shard_and_a_foreign_one_are_told(stores: dict[str, Path], tmp
     marker.unlink()
     with pytest.raises(MaskgenError, match="train lacks shards; `maskgen verify"):
         list(maskgen.open(out))
-    marker.write_text(json.dumps(kept | {"fingerprint": "other"}))
+    marker.write_text(json.dumps(kept | {"fingerprint": "0" * 64}))
     with pytest.raises(MaskgenError, match=r"train-00001\.json is of another data set"):
         list(maskgen.open(out))
     row = next(maskgen.open(stores["parquet rendered all"]).rows(images=["wide_low"]))
     row.pictures["wide_low"] = b"no jpeg"
-    with pytest.raises(MaskgenError, match=f"picture wide_low of photograph {row.key} is damaged"):
+    with pytest.raises(MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("wide_low")
 
 

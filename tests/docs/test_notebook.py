@@ -52,6 +52,7 @@ def outputs(notebook: Any, code: str) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.slow
 def test_every_step_shows_its_result(executed: Any) -> None:
     assert "96 photographs" in outputs(executed, "maskgen demo")["stdout"]
     assert "text/html" in outputs(executed, "maskgen.build(")

@@ -151,6 +151,7 @@ def test_the_limit_of_memory_shapes_a_data_set_and_its_absence_does_not(
 
 
 @needs_signals
+@pytest.mark.slow
 def test_a_photograph_that_takes_too_long_is_rejected_and_its_neighbours_are_rows(
     tree: Path, hostile: Any, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_photograph_that_takes_too_long_is_rejected_and_its_neighbours_are_row
 
 
 @needs_signals
+@pytest.mark.slow
 def test_a_process_without_memory_ends_in_a_reject_or_a_sentence(tree: Path, tmp_path: Path) -> None:
     src = Path(shutil.copytree(tree, tmp_path / "src"))
     with (src / "dee/0003_01.jpg").open("ab") as file:

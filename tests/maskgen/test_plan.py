@@ -311,6 +311,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
         "engine": "serial",
         "address": "tcp://127.0.0.1:8786",
         "overwrite": True,
+        "photograph_seconds": 7,
     }
     assert all(of(**{name: value}) == of() for name, value in same.items())
     (tmp_path / "model.dat").write_bytes(b"model")
@@ -321,6 +322,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
         "size": 0,
         "fit": "pad",
         "quality": 94,
+        "photograph_megabytes": 100,
         "colors": "nist",
         "seed": 1,
         "boxes": (Path("b.csv"),),

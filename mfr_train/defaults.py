@@ -9,6 +9,9 @@ DLIB, ONNX = "dlib", "onnx"
 TRAINED = (DLIB, ONNX)
 """Networks that are already trained: only stage 2 trains on them."""
 
+MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 4096
+"""Sides in pixels of the input of a ResNet."""
+
 BACKBONES = (*RESNETS, *TRAINED)
 
 DISTANCES = ("squared", "euclidean", "cosine")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MaskgenError, short
 from ..imaging.variants import VARIANTS, masked_names
 from ..storage import files
 from . import identity
+from .markers import is_hash
 from .schema import SPLITS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read(storage: Storage) -> dict[str, Any]:
     for name, kind in _HEAD.items():
         if not isinstance(said.get(name), kind):
             raise damaged(storage, f"its {name!r} is missing or of another type")
-    if not _is_hash(said["fingerprint"]):
+    if not is_hash(said["fingerprint"]):
         raise damaged(storage, "a hash is not 64 hexadecimal digits")
     return said
 
@@ -59,7 +59,7 @@ def flaw(said: dict[str, Any]) -> str:
     must be, and the settings against the fingerprint, which is their hash: no command takes what another one refuses.
     """
     made, counts = said["settings"], said.get("counts")
-    if not all(_is_hash(said.get(name)) for name in ("fingerprint", "content", "plan_sha256")):
+    if not all(is_hash(said.get(name)) for name in ("fingerprint", "content", "plan_sha256")):
         return "a hash is not 64 hexadecimal digits"
     if not all(isinstance(version, str) for version in said["versions"].values()):
         return "a version is not a text"
@@ -77,10 +77,6 @@ def flaw(said: dict[str, Any]) -> str:
     if identity.fingerprint({name: said[name] for name in identity.DESCRIPTION}) != said["fingerprint"]:
         return "its fingerprint is of other settings"
     return ""
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def _are_names(value: Any) -> bool:

@@ -24,6 +24,9 @@ FOLDERS = (*SPLITS, FOLDER)
 _MARKER = {1: re.compile(r"(?P<shard>[0-9]{5,})\.json"), 2: re.compile(r"(?P<split>[a-z]+)-(?P<shard>[0-9]{5,})\.json")}
 """The names of markers in their folder, by version."""
 
+_DATA_FILE = re.compile(r"[0-9]{5,}\.(parquet|tar)")
+"""The names of the files of shards."""
+
 
 def file_name(split: str, shard: int, ending: str) -> str:
     """The name of a shard's data file in its data set."""
@@ -39,7 +42,7 @@ def is_ours(folder: str, name: str) -> bool:
     """Whether a file of that name, in one of `FOLDERS`, is a shard's data file or marker, of any version."""
     if folder == FOLDER:
         return _MARKER[2].fullmatch(name) is not None
-    return _MARKER[1].fullmatch(name) is not None or re.fullmatch(r"[0-9]{5,}\.(parquet|tar)", name) is not None
+    return _MARKER[1].fullmatch(name) is not None or _DATA_FILE.fullmatch(name) is not None
 
 
 def marker_names(storage: Storage, split: str, version: int = SCHEMA_VERSION) -> dict[int, str]:
@@ -51,6 +54,40 @@ def marker_names(storage: Storage, split: str, version: int = SCHEMA_VERSION) ->
         if match and match.groupdict().get("split", split) == split:
             found[int(match["shard"])] = f"{folder}/{name}"
     return dict(sorted(found.items()))
+
+
+def flaw(marker: Any) -> str:
+    """What is wrong with a marker; empty if all in it is what it must be. It may come from anyone."""
+    if not isinstance(marker, dict) or not is_hash(marker.get("fingerprint")):
+        return "it has no fingerprint"
+    if not _is_number(marker.get("rows")) or not _is_number(marker.get("photographs")):
+        return "its rows or photographs are not a number"
+    rejects, listed = marker.get("rejects"), marker.get("files")
+    if not isinstance(rejects, list) or not all(map(_is_reject, rejects)):
+        return "its rejects are not photographs with reasons"
+    if marker["rows"] + len(rejects) != marker["photographs"]:
+        return f"{marker['rows']} rows and {len(rejects)} rejects do not make {marker['photographs']} photographs"
+    if not isinstance(listed, dict) or not all(_DATA_FILE.fullmatch(name) for name in listed):
+        return "its files are not those of a shard"
+    if not all(
+        isinstance(file, dict) and _is_number(file.get("bytes")) and is_hash(file.get("sha256"))
+        for file in listed.values()
+    ):
+        return "its files have no sizes and hashes"
+    return ""
+
+
+def is_hash(value: Any) -> bool:
+    """Whether this is a SHA-256 as we write it."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_reject(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("key", "reason", "detail"))
 
 
 def file_hashes(marker: dict[str, Any]) -> list[str]:
@@ -79,10 +116,10 @@ def read_markers(
     for (split, _), data in zip(shards, found, strict=True):
         try:
             marker: dict[str, Any] = parse_json(data or b"")
+        except ValueError:
+            marker = {}
+        done = not flaw(marker) and marker["fingerprint"] == fingerprint
+        if done:
             files = {name: file["bytes"] for name, file in marker["files"].items()}
-            hashed = all(isinstance(sha256, str) for sha256 in file_hashes(marker))
-            there = {name: sizes[split].get(name, -1) for name in files}
-            done = marker["fingerprint"] == fingerprint and files == there and hashed
-        except (ValueError, KeyError, TypeError, AttributeError):
-            done = False
+            done = files == {name: sizes[split].get(name, -1) for name in files}
         yield marker if done else None

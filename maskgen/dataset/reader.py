@@ -325,28 +325,16 @@ class Dataset:
 
     def _marker(self, name: str, data: bytes | None) -> dict[str, Any]:
         try:
-            marker = files.parse_json(data or b"")
-            if not isinstance(marker, dict):
-                raise ValueError("not a JSON object")
+            marker: dict[str, Any] = files.parse_json(data or b"")
+            if flaw := markers.flaw(marker):
+                raise ValueError(flaw)
         except ValueError as error:
             raise MaskgenError(
                 f"{self}/{name} cannot be read ({short(error)}); `maskgen verify` says what to do."
             ) from None
-        if marker.get("fingerprint") != self.fingerprint or not _is_marker(marker):
+        if marker["fingerprint"] != self.fingerprint:
             raise MaskgenError(f"the marker {self}/{name} is of another data set; `maskgen verify` says what to do.")
         return marker
-
-
-def _is_marker(marker: dict[str, Any]) -> bool:
-    """Whether a marker has what a reader relies on, in the types it should have."""
-    rejects = marker.get("rejects")
-    return (
-        isinstance(marker.get("rows"), int)
-        and isinstance(marker.get("photographs"), int)
-        and isinstance(rejects, list)
-        and all(isinstance(one, dict) and {"key", "reason", "detail"} <= one.keys() for one in rejects)
-        and all(isinstance(one["key"], str) for one in rejects)
-    )
 
 
 @contextmanager
@@ -354,7 +342,7 @@ def _read_errors(path: str) -> Iterator[None]:
     """Turns what a damaged shard raises into one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, IndexError, TarError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, TarError, pa.ArrowException) as error:
         raise MaskgenError(f"shard {path} cannot be read ({short(error)}); `maskgen verify` says what to do.") from None
 
 

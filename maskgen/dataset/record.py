@@ -14,6 +14,7 @@ import PIL.Image
 import PIL.ImageDraw
 
 from ..errors import MaskgenError, UsageError, short
+from ..imaging.limits import jpeg_size
 from ..imaging.outline import Undrawable, outline
 from ..imaging.render import Image, coverage, paint
 
@@ -41,6 +42,7 @@ class Row:
         variant: The mask that the picture `masked` shows, in a data set of `--variants random`; else None.
         colors: RGB of each mask.
         pictures: The stored JPEGs that were read, by name.
+        shard: The shard that it was read from, such as `train/00003`.
 
     Example:
         >>> row = maskgen.open("smfd")[0]
@@ -60,6 +62,7 @@ class Row:
     variant: str | None
     colors: dict[str, tuple[int, int, int]]
     pictures: dict[str, bytes]
+    shard: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -154,11 +157,17 @@ class Row:
         return data.getvalue()
 
     def _decoded(self, name: str) -> Image:
+        """A stored picture. Its header is compared with the row first: a few bytes may decode to gigabytes."""
         jpeg = self.jpeg(name)
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB) if jpeg else None
-        if image is None:
+        if not jpeg or jpeg_size(jpeg) != (self.width, self.height):
+            raise self._damaged(name)
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape[:2] != (self.height, self.width):  # EXIF data may turn it
             raise self._damaged(name)
         return image
 
     def _damaged(self, name: str) -> MaskgenError:
-        return MaskgenError(f"picture {name} of photograph {self.key} is damaged; `maskgen verify` says what to do.")
+        where = f" in shard {self.shard}" if self.shard else ""
+        return MaskgenError(
+            f"picture {name} of photograph {self.key}{where} is damaged; `maskgen verify` says what to do."
+        )

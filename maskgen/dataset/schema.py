@@ -77,6 +77,12 @@ def row_schema(variants: str, store: str) -> pa.Schema:
     return pa.schema(fields, metadata=metadata)
 
 
+def is_row_schema(found: pa.Schema, variants: str, store: str) -> bool:
+    """Whether a Parquet shard of a data set of these settings has the columns that it should have."""
+    expected = row_schema(variants, store)
+    return bool(found == expected and found.metadata == expected.metadata)
+
+
 def plain_schema(variants: str, store: str) -> pa.Schema:
     """The columns of a shard that are no pictures."""
     return pa.schema([field for field in row_schema(variants, store) if field.type != IMAGE])

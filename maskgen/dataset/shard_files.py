@@ -12,10 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import short
+from ..imaging.limits import MAX_PIXELS, MAX_SIDE
 from ..imaging.outline import MAX_COORDINATE
+from ..imaging.variants import VARIANTS
 from ..storage import files
 from . import tar
 from .record import HEAD, Row
+from .schema import is_row_schema
 
 if TYPE_CHECKING:
     from .reader import Shard
@@ -34,7 +38,9 @@ def parquet_rows(
     source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
     if source.metadata.num_rows != shard.rows:
         raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
-    variants = shard.dataset.variants
+    made, variants = shard.dataset.info["settings"], shard.dataset.variants
+    if not is_row_schema(source.schema_arrow, made["variants"], made["store"]):
+        raise ValueError("it has other columns than its data set")
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
@@ -44,6 +50,8 @@ def parquet_rows(
         chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
         if chosen:
             table = source.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            if empty := [name for name in table.column_names if table[name].null_count]:
+                raise ValueError(f"values of {empty[0]} are missing")
             plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
             boxes = _coordinates(_values(table["box"], 4))
             landmarks = _coordinates(_values(table["landmarks"], 136)).reshape(-1, 68, 2)
@@ -59,7 +67,9 @@ def parquet_rows(
                     colors={name: tuple(shade[i]) for name, shade in zip(variants, shades, strict=True)},
                     # Only these are converted to Python: a row group holds every picture of 64 photographs.
                     pictures={name: data[name][i].as_py() for name in pictures},
+                    shard=shard.name,
                 )
+                _check(row, shard)
                 yield row, name
         first = following
 
@@ -74,6 +84,37 @@ def _coordinates(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not (np.abs(values) <= MAX_COORDINATE).all():
         raise ValueError(f"a box or a landmark is no number within {MAX_COORDINATE:,} pixels")
     return values
+
+
+def _check(row: Row, shard: Shard) -> None:
+    """Raises `ValueError` if a value is not what it must be: those who read rows index, divide and draw with them."""
+    names = shard.dataset.info["identities"]
+    sides = (row.width, row.height)
+    if not all(isinstance(text, str) for text in (row.key, row.source, row.identity)) or not _is_key(row.key):
+        wrong = "key, source or identity"
+    elif row.split != shard.split:
+        wrong = "split"
+    elif not _is_int(row.label) or not -1 <= row.label < len(names):
+        wrong = "label"
+    elif row.label >= 0 and names[row.label] != row.identity:
+        wrong = "identity or label"
+    elif not all(_is_int(side) and 0 < side <= MAX_SIDE for side in sides) or row.width * row.height > MAX_PIXELS:
+        wrong = "width or height"
+    elif row.variant not in (VARIANTS if shard.dataset.variants == ("masked",) else (None,)):
+        wrong = "variant"
+    elif not all(len(color) == 3 and all(_is_int(c) and 0 <= c <= 255 for c in color) for color in row.colors.values()):
+        wrong = "color"
+    else:
+        return
+    raise ValueError(f"{wrong} of photograph {short(repr(row.key))} is not what it must be")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_key(text: str) -> bool:
+    return len(text) >= 9 and text.isascii() and text.isdigit()
 
 
 def tar_rows(
@@ -108,7 +149,9 @@ def tar_rows(
             colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
             variant=row.get("variant"),
             pictures=found,
+            shard=shard.name,
         )
+        _check(made, shard)
         yield made, name
         found = {}
         if number == numbers[-1] < shard.rows - 1:

@@ -114,7 +114,9 @@ def _checked_shard(dataset: Dataset, split: str, shard: int, keys: list[str]) ->
         marker: dict[str, Any] = files.parse_json(
             dataset.storage.read(markers.marker_name(split, shard, dataset.version))
         )
-        rejected = [reject["key"] for reject in marker["rejects"] if isinstance(reject["reason"], str)]
+        if flaw := markers.flaw(marker):
+            raise ValueError(flaw)
+        rejected = [reject["key"] for reject in marker["rejects"]]
         listed = {name: (file["bytes"], file["sha256"]) for name, file in marker["files"].items()}
         same = marker["fingerprint"] == dataset.fingerprint
         rows = marker["rows"]
@@ -154,11 +156,9 @@ def _check_file(dataset: Dataset, path: str, size: int, digest: str, keys: list[
 
 def _parquet_keys(dataset: Dataset, path: str) -> list[str]:
     made = dataset.info["settings"]
-    expected = schema.row_schema(made["variants"], made["store"])
     with dataset.storage.open(path) as file:
         shard = pq.ParquetFile(file)
-        found = shard.schema_arrow
-        if found != expected or found.metadata != expected.metadata:
+        if not schema.is_row_schema(shard.schema_arrow, made["variants"], made["store"]):
             raise _Broken(f"{path.rpartition('/')[2]} has another schema")
         keys: list[str] = shard.read(columns=["key"])["key"].to_pylist()
     return keys

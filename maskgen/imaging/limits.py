@@ -34,6 +34,9 @@ MAX_EXIF_BYTES = 1 << 20
 MAX_JPEG_SEGMENTS = 1 << 16
 """Segments of a JPEG file and bytes between those of its header, each of which is read by a step in Python."""
 
+MAX_STORED_SEGMENTS = 64
+"""Segments before the frame of a JPEG in a data set; ours have two."""
+
 MAX_READS = 1 << 23
 """Reads of a file, and samples of a format, that Pillow decodes by steps in Python: some 20 seconds of them."""
 
@@ -73,6 +76,10 @@ _SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 
 _END, _SCAN, _APP1 = b"\xd9", b"\xda", b"\xe1"
 
+_BASELINE_FRAME = 0xC0
+_OTHER_FRAMES = frozenset({*range(0xC1, 0xD0), 0xD9, 0xDA} - {0xC4, 0xC8, 0xCC})
+"""Progressive and arithmetic-coded frames, and what must not come before a frame."""
+
 
 def count_scans(jpeg: bytes) -> int:
     """The scans of a JPEG file, without those of previews in it and of pictures behind it.
@@ -94,6 +101,22 @@ def count_scans(jpeg: bytes) -> int:
                 exif += place - found.end()
                 _check_exif(exif)
     return scans
+
+
+def jpeg_size(jpeg: bytes) -> tuple[int, int] | None:
+    """Width and height by the header of a JPEG as data sets store it: baseline, and small before its pixels.
+
+    None for any other file. Pillow takes a sixth of the time of decoding a stored picture to say as much.
+    """
+    place = 2
+    for _ in range(MAX_STORED_SEGMENTS):
+        head = jpeg[place : place + 9]
+        if not jpeg.startswith(b"\xff\xd8") or len(head) < 9 or head[0] != 0xFF or head[1] in _OTHER_FRAMES:
+            break
+        if head[1] == _BASELINE_FRAME:
+            return int.from_bytes(head[7:9], "big"), int.from_bytes(head[5:7], "big")
+        place += 2 + int.from_bytes(head[2:4], "big")
+    return None
 
 
 def check_header(picture: PillowImage.Image, data: bytes, scans: int, max_pixels: int) -> None:

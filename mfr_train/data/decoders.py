@@ -69,6 +69,10 @@ def worker_errors() -> Iterator[None]:
         yield
     except (BrokenProcessPool, ConnectionError, EOFError):  # joblib's, or a pipe of a process that has ended
         raise killed from None
+    except MemoryError:  # of this process, or what a worker sent, with its traceback as the message
+        raise MaskgenError(
+            "memory ran out while pictures were decoded or embedded; give fewer --workers and run again."
+        ) from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -239,7 +239,9 @@ def load_run(path: Path, device: str = "cpu") -> Model:
     except (safetensors.SafetensorError, KeyError, OSError):
         raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
     own = next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
-    backbone = load_backbone(str(own) if own else facts.get("backbone", DLIB), device)
+    if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
+        raise UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
+    backbone = load_backbone(str(own) if own else DLIB, device)
     if facts.get("fingerprint") != backbone.fingerprint or weight.shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     return Model(name, backbone, weight, bias, identities)

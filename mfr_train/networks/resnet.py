@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from maskgen.errors import UsageError
+from maskgen.errors import UsageError, short
 
-from ..defaults import RESNETS
+from ..defaults import MAX_INPUT_SIZE, MIN_INPUT_SIZE, RESNETS
 from . import run_files
 from .backbone import Backbone, Floats, Image
 
@@ -97,7 +98,7 @@ def weights_facts(path: Path) -> dict[str, str]:
     if file.suffix == ".safetensors" and file.is_file():
         try:
             with safetensors.safe_open(file, "pt") as opened:
-                facts = dict(opened.metadata() or {})
+                facts = _checked(opened.metadata() or {}, file)
         except (safetensors.SafetensorError, OSError):
             facts = {}  # read_weights reports the damage
         if "architecture" in facts:
@@ -115,12 +116,28 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if file.suffix == ".safetensors":
             with safetensors.safe_open(file, "pt") as opened:
-                return load_file(file), dict(opened.metadata() or {})
+                return load_file(file), _checked(opened.metadata() or {}, file)
         loaded: Any = torch.load(file, map_location="cpu", weights_only=True)
         tensors = loaded.get("state_dict", loaded)
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}, {}
+    except UsageError:
+        raise
     except Exception as error:  # pickle, zip and safetensors have no error in common
         raise UsageError(f"cannot read weights from {file} ({type(error).__name__}); give another file.") from None
+
+
+def _checked(facts: dict[str, str], file: Path) -> dict[str, str]:
+    """What the header of a weights file says, which may come from anyone, if it can be so."""
+    architecture, size = facts.get("architecture"), facts.get("input_size")
+    if architecture is not None and architecture not in RESNETS:
+        raise UsageError(f"{file} holds {short(architecture)!r} weights; give those of {' or '.join(RESNETS)}.")
+    possible = size is None or (re.fullmatch("[0-9]{1,4}", size) and MIN_INPUT_SIZE <= int(size) <= MAX_INPUT_SIZE)
+    if not possible:
+        raise UsageError(
+            f"{file} names the input size {short(str(size))!r}, which is no number from {MIN_INPUT_SIZE} to "
+            f"{MAX_INPUT_SIZE}; give another file."
+        )
+    return facts
 
 
 def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> None:

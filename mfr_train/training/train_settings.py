@@ -11,7 +11,19 @@ from maskgen import settings
 from maskgen.errors import UsageError
 from maskgen.settings import setting
 
-from ..defaults import BACKBONES, CACHE, DEVICES, DISTANCES, DLIB, NEGATIVES, ONNX, POSITIVES, TRAINED
+from ..defaults import (
+    BACKBONES,
+    CACHE,
+    DEVICES,
+    DISTANCES,
+    DLIB,
+    MAX_INPUT_SIZE,
+    MIN_INPUT_SIZE,
+    NEGATIVES,
+    ONNX,
+    POSITIVES,
+    TRAINED,
+)
 
 T = TypeVar("T")
 
@@ -68,7 +80,9 @@ class TrainSettings:
         help="Start from these weights: .safetensors, torchvision .pth, an ONNX face network, or an earlier run.",
         metavar="FILE|RUN",
     )
-    input_size: int | None = setting(None, help="Side in pixels of the input of a ResNet.", low=32, high=4096)
+    input_size: int | None = setting(
+        None, help="Side in pixels of the input of a ResNet.", low=MIN_INPUT_SIZE, high=MAX_INPUT_SIZE
+    )
 
     masked_share: float = setting(0.5, help="Share of masked pictures in training, from 0 to 1.", low=0, high=1)
     variants: tuple[str, ...] = setting(

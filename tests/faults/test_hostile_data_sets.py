@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tarfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -165,3 +168,158 @@ def with_landmark(data: bytes, value: float) -> bytes:
             header.size = len(body)
             new.addfile(header, io.BytesIO(body))
     return written.getvalue()
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def hostile_shard(out: Path, change: Change) -> Path:
+    """Changes the first row of the test shard of a data set: its facts, and its pictures as `{"bytes": ...}`."""
+    [shard] = maskgen.open(out).shards("test")
+    path = out / f"{shard.name}.{shard.ending}"
+    if shard.ending == "parquet":
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        change(rows[0])
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+        return path
+    with tarfile.open(path) as old:
+        members = [(member.name, old.extractfile(member).read()) for member in old]
+    key = members[0][0].partition(".")[0]
+    first = {name.partition(".")[2]: data for name, data in members if name.startswith(key)}
+    facts = json.loads(first.pop("json"))
+    facts |= {name.removesuffix(".jpg"): {"bytes": data} for name, data in first.items()}
+    change(facts)
+    first = {name: facts.pop(name.removesuffix(".jpg"))["bytes"] for name in first}
+    first["json"] = json.dumps(facts).encode()
+    with tarfile.open(path, mode="w") as new:
+        for name, data in members:
+            data = first[name.partition(".")[2]] if name.startswith(key) else data
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            new.addfile(header, io.BytesIO(data))
+    return path
+
+
+def small(tree: Path, make: Callable[..., Path], out: Path, format: str) -> Path:
+    return make(tree, out, format=format, variants="wide_low", store="recipe", shard_size=50)
+
+
+def refused(out: Path, tmp_path: Path, words: str) -> None:
+    """Reading the pictures, and `mfr eval` and `maskgen preview`, end in one sentence with these words."""
+    dataset = maskgen.open(out)
+    with pytest.raises(MaskgenError, match=words):
+        deque((row.images() for row in dataset.rows("test")), maxlen=0)
+    sheet, cache = str(tmp_path / "sheet.png"), str(tmp_path / "cache")
+    calls = [
+        (mfr_command, ["eval", "--data", str(out), "--model", "dlib", "--cache", cache, "--workers", "1"]),
+        (maskgen_command, ["preview", str(out), "-o", sheet, "--limit", "1000"]),
+    ]
+    for group, call in calls:
+        result = CliRunner().invoke(group, call)
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit), (call, result.output)
+        assert re.search(words, " ".join(result.output.split())), result.output
+    assert not list(tmp_path.glob("cache/**/*.npy"))
+
+
+VALUES: dict[str, tuple[Change, str, str]] = {
+    "a label beyond the identities": (lambda row: row.update(label=10**6), "both", "label"),
+    "a label below -1": (lambda row: row.update(label=-9), "both", "label"),
+    "a label of 40 bits": (lambda row: row.update(label=10**12), "tar", "label"),
+    "a label that is text": (lambda row: row.update(label="1"), "tar", "label"),
+    "the label of another identity": (lambda row: row.update(label=0), "both", "identity or label"),
+    "a split that leads upwards": (lambda row: row.update(split=EVERYWHERE), "both", "split"),
+    "a source that is a list": (lambda row: row.update(source=["x"]), "tar", "key, source or identity"),
+    "an identity that is null": (lambda row: row.update(identity=None), "tar", "key, source or identity"),
+    "a width of zero": (lambda row: row.update(width=0), "both", "width or height"),
+    "a negative height": (lambda row: row.update(height=-5), "both", "width or height"),
+    "more pixels than a photograph": (lambda row: row.update(width=50_000, height=50_000), "both", "width or height"),
+    "a variant in a set of fixed ones": (lambda row: row.update(variant=EVERYWHERE), "tar", "variant"),
+    "a color of words": (lambda row: row.update(wide_low_color=["a", "b", "c"]), "tar", "color"),
+    "a color beyond 255": (lambda row: row.update(wide_low_color=[0, 0, 999]), "tar", "color"),
+}
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_of_a_row_that_cannot_be_is_one_sentence_with_the_shard(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, name: str, format: str
+) -> None:
+    change, where, words = VALUES[name]
+    if where == "tar" and format == "parquet":
+        pytest.skip("the columns of Parquet have types")
+    out = small(tree, make, tmp_path / "smfd", format)
+    path = hostile_shard(out, change)
+    refused(out, tmp_path, rf"shard .*{path.name} cannot be read \({words} of photograph")
+
+
+def test_columns_of_other_types_are_refused_by_all(tree: Path, make: Callable[..., Path], tmp_path: Path) -> None:
+    out = small(tree, make, tmp_path / "smfd", "parquet")
+    path = out / "test/00000.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("label")
+    pq.write_table(table.set_column(place, "label", table["label"].cast(pa.int64())), path)
+    refused(out, tmp_path, r"00000\.parquet cannot be read \(it has other columns than its data set\)")
+
+
+def header_of(jpeg: bytes, side: int) -> bytes:
+    """A JPEG whose header gives another size: a few bytes that decode to as many pixels as the attacker likes."""
+    place = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:place] + side.to_bytes(2, "big") * 2 + jpeg[place + 4 :]
+
+
+def encoded(ending: str, height: int, width: int) -> bytes:
+    return bytes(cv2.imencode(ending, np.zeros((height, width, 3), np.uint8))[1])
+
+
+def replace_picture(row: dict[str, Any], change: Callable[[bytes], bytes]) -> None:
+    row["unmasked"] = {"bytes": change(row["unmasked"]["bytes"]), "path": None}
+
+
+PICTURES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda jpeg: b"",
+    "no picture": lambda jpeg: b"junk" * 99,
+    "a header alone": lambda jpeg: jpeg[: jpeg.index(b"\xff\xda")],
+    "of other dimensions": lambda jpeg: encoded(".jpg", 50, 70),
+    "a PNG": lambda jpeg: encoded(".png", 96, 96),
+    "a bomb of 8,000 x 8,000 pixels": lambda jpeg: header_of(jpeg, 8_000),
+    "a bomb of 65,500 x 65,500 pixels": lambda jpeg: header_of(jpeg, 65_500),
+}
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_that_is_not_what_its_row_says_is_one_sentence_with_the_shard(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, name: str, format: str
+) -> None:
+    out = small(tree, make, tmp_path / "smfd", format)
+    hostile_shard(out, lambda row: replace_picture(row, PICTURES[name]))
+    refused(out, tmp_path, r"picture unmasked of photograph [0-9]{9} in shard test/00000 is damaged")
+
+
+MARKERS: dict[str, Change] = {
+    "fewer rows than none": lambda marker: marker.update(rows=-1, photographs=-1),
+    "rows that are true": lambda marker: marker.update(rows=True),
+    "photographs that do not add up": lambda marker: marker.update(photographs=10**9),
+    "files that lead upwards": lambda marker: marker["files"].update({EVERYWHERE: {"bytes": 1, "sha256": "0" * 64}}),
+    "a file without a hash": lambda marker: marker["files"]["00000.parquet"].update(sha256=EVERYWHERE),
+    "a file of negative size": lambda marker: marker["files"]["00000.parquet"].update(bytes=-1),
+    "a reject without a reason": lambda marker: marker.update(rejects=[{"key": "000000000", "detail": ""}]),
+}
+
+
+@pytest.mark.parametrize("name", MARKERS)
+def test_a_hostile_marker_is_refused_by_all(built: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "smfd"
+    shutil.copytree(built, out)
+    path = out / "__markers/test-00000.json"
+    marker = json.loads(path.read_bytes())
+    MARKERS[name](marker)
+    path.write_text(json.dumps(marker))
+    before = files_of(tmp_path)
+    evaluate = ["eval", "--data", str(out), "--model", "dlib", "--cache", str(tmp_path / "cache")]
+    for group, call in ((maskgen_command, ["verify", str(out)]), (mfr_command, evaluate)):
+        result = CliRunner().invoke(group, call)
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit), (call, result.output)
+        assert "cannot be read" in " ".join(result.output.split()), result.output
+    assert files_of(tmp_path) == before

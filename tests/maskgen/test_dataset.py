@@ -176,14 +176,16 @@ def test_a_marker_counts_when_it_is_of_this_data_set_and_its_files_have_their_si
     (tmp_path / "train").mkdir()
     (tmp_path / "__markers").mkdir()
     (tmp_path / "train/00003.tar").write_bytes(b"12345")
-    marker = {"fingerprint": "f", "rows": 1, "files": {"00003.tar": {"bytes": 5, "sha256": "?"}}}
+    fingerprint = "f" * 64
+    tar = {"bytes": 5, "sha256": "0" * 64}
+    marker = {"fingerprint": fingerprint, "photographs": 1, "rows": 1, "rejects": [], "files": {"00003.tar": tar}}
     files.write_json(tmp_path / marker_name("train", 3), marker)
 
-    def read(shard: int = 3, fingerprint: str = "f") -> Any:
+    def read(shard: int = 3, fingerprint: str = fingerprint) -> Any:
         return next(markers.read_markers(LocalStorage(tmp_path), [("train", shard)], fingerprint))
 
     assert read() == marker
-    assert read(fingerprint="g") is None
+    assert read(fingerprint="e" * 64) is None
     assert read(4) is None
     (tmp_path / "train/00003.tar").write_bytes(b"1234")
     assert read() is None
@@ -265,10 +267,10 @@ def test_a_recipe_renders_the_pixels_that_rendered_encodes(stores: dict[str, Pat
 def test_a_damaged_recipe_is_one_sentence(stores: dict[str, Path]) -> None:
     row = next(iter(maskgen.open(stores["parquet recipe all"])))
     row = dataclasses.replace(row, landmarks=row.landmarks * np.float32(np.nan))
-    with pytest.raises(maskgen.MaskgenError, match=f"picture wide_high of photograph {row.key} is damaged"):
+    with pytest.raises(maskgen.MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("wide_high")
     row.pictures["unmasked"] = b""
-    with pytest.raises(maskgen.MaskgenError, match=f"picture unmasked of photograph {row.key} is damaged"):
+    with pytest.raises(maskgen.MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("unmasked")
 
 
@@ -410,12 +412,12 @@ def test_a_missing_shard_and_a_foreign_one_are_told(stores: dict[str, Path], tmp
     marker.unlink()
     with pytest.raises(MaskgenError, match="train lacks shards; `maskgen verify"):
         list(maskgen.open(out))
-    marker.write_text(json.dumps(kept | {"fingerprint": "other"}))
+    marker.write_text(json.dumps(kept | {"fingerprint": "0" * 64}))
     with pytest.raises(MaskgenError, match=r"train-00001\.json is of another data set"):
         list(maskgen.open(out))
     row = next(maskgen.open(stores["parquet rendered all"]).rows(images=["wide_low"]))
     row.pictures["wide_low"] = b"no jpeg"
-    with pytest.raises(MaskgenError, match=f"picture wide_low of photograph {row.key} is damaged"):
+    with pytest.raises(MaskgenError, match=f"{row.key} in shard train/00000 is damaged"):
         row.image("wide_low")
 
 

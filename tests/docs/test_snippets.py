@@ -11,6 +11,7 @@ import click
 import pytest
 
 from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.cli.options import CONTEXT
 from mfr_train.cli.main import mfr as mfr_command
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: py
 
 def options_exist(command: click.Command, arguments: list[str]) -> None:
     """Raises click's error for an option that there is not, or for a value that is no choice."""
-    context = click.Context(command)
+    context = click.Context(command, **CONTEXT)  # click keeps the help option that a command first makes
     given, _, _ = command.make_parser(context).parse_args(arguments)
     for parameter in command.params:
         value = given.get(parameter.name or "")

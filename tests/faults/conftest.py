@@ -48,7 +48,13 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         if isinstance(path, str | bytes) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
             _writes.append(os.fsdecode(path))
     elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate"):
-        _writes.extend(os.fsdecode(path) for path in arguments[:2] if isinstance(path, str | bytes | os.PathLike))
+        paths = [os.fsdecode(path) for path in arguments[:2] if isinstance(path, str | bytes | os.PathLike)]
+        start = -1 if event == "os.truncate" else arguments[-1]  # an open folder that the paths start from
+        _writes.extend(os.path.join(_folder_of(start), path) for path in paths)
+
+
+def _folder_of(descriptor: int) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}") if descriptor >= 0 and sys.platform == "linux" else ""
 
 
 sys.addaudithook(_watch)  # cannot be removed again

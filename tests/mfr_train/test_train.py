@@ -26,6 +26,7 @@ from mfr_train.networks.backbones import load_backbone
 from mfr_train.networks.resnet import Network
 from mfr_train.training import classify, curve, train
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_whole_networks
 
 Tiny = Callable[..., TrainSettings]
 
@@ -122,7 +123,7 @@ def test_the_network_of_the_weights_is_known_from_their_file(short: Tiny, tmp_pa
     settings = json.loads((second / "settings.json").read_bytes())["settings"]
     assert (settings["backbone"], settings["input-size"]) == ("resnet18", 48)
     assert models.load_run(second).backbone.fingerprint == models.load_run(first).backbone.fingerprint
-    torch.save(resnet18().state_dict(), tmp_path / "plain.pth")
+    torch.save(Network("resnet18").trunk.state_dict(), tmp_path / "plain.pth")
     third = train.train(short(stage="embed", recipe="paper", weights=tmp_path / "plain.pth", out=tmp_path / "third"))
     settings = json.loads((third / "settings.json").read_bytes())["settings"]
     assert (settings["backbone"], settings["input-size"]) == ("resnet18", 32), "its shapes tell, and the size is given"
@@ -141,7 +142,7 @@ def test_weights_that_became_others_are_refused(short: Tiny, tmp_path: Path) -> 
     """By the bytes of the file: its name, and the copy of it in the run, are what they were."""
     for seed in (5, 6):
         torch.manual_seed(seed)
-        torch.save(resnet18().state_dict(), tmp_path / f"{seed}.pth")
+        torch.save(Network("resnet18").trunk.state_dict(), tmp_path / f"{seed}.pth")
     own = shutil.copy(tmp_path / "5.pth", tmp_path / "own.pth")
     run = train.train(short(stage="embed", weights=own))
     shutil.copy(tmp_path / "6.pth", own)
@@ -172,7 +173,10 @@ def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo
 
 
 @pytest.mark.parametrize("stage", ["classify", "embed"])
-def test_weights_of_torchvision(short: Tiny, tmp_path: Path, stage: str) -> None:
+def test_weights_of_torchvision(
+    short: Tiny, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_whole_networks(monkeypatch)
     torch.manual_seed(5)
     network = resnet18(num_classes=3)
     torch.save(network.state_dict(), tmp_path / "own.pth")
@@ -317,7 +321,7 @@ def test_a_damaged_shard_is_named_in_one_sentence(
         shard.write_bytes(data[: len(data) // 2])
     settings = short(data=str(copy), workers=workers, stage=stage)
     if stage == "embed":
-        torch.save(resnet18().state_dict(), tmp_path / "own.pth")
+        torch.save(Network("resnet18").trunk.state_dict(), tmp_path / "own.pth")
         settings = replace(settings, weights=tmp_path / "own.pth")
     with pytest.raises(MaskgenError, match=r"^shard .*train/0000\d\.parquet cannot be read .*maskgen verify") as error:
         train.train(settings)

@@ -23,6 +23,9 @@ from tests.support.s3 import S3, running_server
 
 ROOT = Path(__file__).parents[1]
 
+# pytest-xdist gives each core a process: threads beside it, here and in processes started by tests, wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", default="1", help="strike with so many times the faults of a usual run (tests/faults)")

@@ -63,9 +63,8 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
-@pytest.mark.slow
 def test_features_are_the_same_for_any_number_of_workers(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None
 ) -> None:
     backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
     dataset = maskgen.open(demo)

@@ -23,7 +23,7 @@ from tests.support.s3 import S3, running_server
 
 ROOT = Path(__file__).parents[1]
 
-# pytest-xdist gives each core a process: threads beside it, here and in processes started by tests, wait for each other.
+# pytest-xdist gives each core a process; more threads, here or in the processes that tests start, would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

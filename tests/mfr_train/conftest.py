@@ -80,7 +80,8 @@ def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None) -> Callable
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts Python on a program that has `train`, `settings` and narrow networks; it ends with the test at the latest."""
+    """Starts Python on a program that has `train`, `settings` and narrow networks; the process ends with the test at
+    the latest."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(settings: TrainSettings, program: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:

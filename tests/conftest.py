@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dlib
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -40,6 +42,26 @@ def pytest_configure(config: pytest.Config) -> None:
     # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_loaded_once() -> Iterator[None]:
+    """The model of landmarks has 100 MB, which each build in this process would load again."""
+
+    @functools.lru_cache(maxsize=2)
+    def load(path: str, size: int, changed: int) -> Any:
+        return shape_predictor(path)
+
+    def loaded(path: str) -> Any:
+        if not os.path.isfile(path):
+            return shape_predictor(path)
+        found = os.stat(path)
+        return load(path, found.st_size, found.st_mtime_ns)
+
+    shape_predictor = dlib.shape_predictor
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dlib, "shape_predictor", loaded)
+        yield
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mfr_train.networks import resnet
 SHARE = 8
 
 
-class NarrowResNet18(ResNet):
+class NarrowResNet18(ResNet):  # type: ignore[misc]  # torchvision has no types
     """torchvision's ResNet18 but for the number of channels; its features have length 64."""
 
     def __init__(self) -> None:

@@ -315,7 +315,7 @@ def test_detectors_find_the_faces_of_a_protocol(
 ) -> None:
     """Two takes of each of two subjects, whose probes wear masks that the HOG detector does not see through."""
     model = models.chosen_model(None, None, "cpu")
-    aligning = replace(model, backbone=replace(model.backbone, name="dlib"))
+    aligning = replace(model, backbone=replace(model.backbone, input_size=None))
     monkeypatch.setattr(models, "chosen_model", lambda *_: aligning)
     lines = ["subject,role,masked,path"]
     for subject, picture in (("ann", head), ("bob", cv2.flip(head, 1))):

@@ -24,6 +24,7 @@ class BuildOptions(TypedDict, total=False):
     colors: str | Sequence[str]
     seed: int
     boxes: str | Path | Sequence[str | Path]
+    draws: str | Path | None
     predictor: str | Path | None
     test_identities: float
     limit: int | None

@@ -35,9 +35,9 @@ class BuildSettings:
     )
     format: str = setting("parquet", help="Format of the shards.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
-        "all",
-        help="Masks for each photograph: all six, random (one drawn at random, as in the paper), or a list such as "
-        "wide_high,round_low.",
+        None,
+        help="Masks for each photograph: all six (the default), random (one drawn at random, as in the paper), or a "
+        "list such as wide_high,round_low.",
         metavar="all|random|LIST",
     )
     store: str = setting(
@@ -67,6 +67,12 @@ class BuildSettings:
         help="Face boxes to use instead of detection, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be "
         "repeated.",
         metavar="CSV",
+    )
+    draws: Path | None = setting(
+        None,
+        help="Mask and colour of each photograph, as published for a masked set: lines of `path mask r g b`, or a CSV "
+        "file with the header path,mask,r,g,b. Implies --variants random.",
+        metavar="FILE",
     )
     predictor: Path | None = setting(
         None, help="dlib shape predictor of 68 points; by default the packaged one.", metavar="FILE"
@@ -159,7 +165,12 @@ class BuildSettings:
         return palette(self.colors)
 
     def __post_init__(self) -> None:
-        """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd."""
+        """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd.
+
+        Variants that are not given are all, or random if the masks come from a draws file.
+        """
+        if self.variants is None:
+            object.__setattr__(self, "variants", "random" if self.draws else "all")
         for name, kind in (("src", str), ("out", type(self.out))):
             given = getattr(self, name)
             if not isinstance(given, str | Path):
@@ -182,6 +193,7 @@ def normalised(build: BuildSettings) -> BuildSettings:
         variants=_list(build.variants),
         colors=_list(build.colors),
         boxes=tuple(Path(path).resolve() for path in boxes),
+        draws=Path(build.draws).resolve() if build.draws else None,
         predictor=Path(build.predictor).resolve() if build.predictor else None,
     )
 
@@ -209,5 +221,9 @@ def check(build: BuildSettings) -> None:
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
     _ = build.palette
+    if build.draws and build.variants != "random":
+        raise UsageError(f"--draws says which mask each photograph wears; leave out --variants {build.variants}.")
+    if build.draws and build.colors != "random":
+        raise UsageError(f"--draws says which colour each mask has; leave out --colors {build.colors}.")
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")

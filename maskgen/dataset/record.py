@@ -210,17 +210,11 @@ class Row:
         """A stored picture. Its header is compared with the row first: a few bytes may decode to gigabytes."""
         jpeg = self.jpeg(name)
         if not jpeg or jpeg_size(jpeg) != (self.width, self.height):
-            raise self._damaged(name)
+            raise damaged(self, name)
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None or image.shape[:2] != (self.height, self.width):  # EXIF data may turn it
-            raise self._damaged(name)
+            raise damaged(self, name)
         return image
-
-    def _damaged(self, name: str) -> MaskgenError:
-        where = f" in shard {self.shard}" if self.shard else ""
-        return MaskgenError(
-            f"picture {name} of photograph {self.key}{where} is damaged; `maskgen verify` says what to do."
-        )
 
 
 def covers(row: Row, names: Sequence[str]) -> dict[str, Cover]:
@@ -231,5 +225,11 @@ def covers(row: Row, names: Sequence[str]) -> dict[str, Cover]:
     try:
         outlines = [outline(row.landmarks, row.variant or name) for name in names]
     except (Undrawable, ValueError):
-        raise row._damaged(", ".join(names)) from None
+        raise damaged(row, ", ".join(names)) from None
     return dict(zip(names, coverage(outlines, row.width, row.height), strict=True))
+
+
+def damaged(row: Row, name: str) -> MaskgenError:
+    """The error that says that a picture of a row, or what it is drawn from, is damaged."""
+    where = f" in shard {row.shard}" if row.shard else ""
+    return MaskgenError(f"picture {name} of photograph {row.key}{where} is damaged; `maskgen verify` says what to do.")

@@ -15,7 +15,7 @@ HALF = 128
 def box(cover: Cover, least: int = 1) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of the pixels that have at least this coverage: x1 and y1 are those after the last; or all 0."""
     share, left, top = cover
-    rows, columns = ((share >= least).any(axis=axis).nonzero()[0].tolist() for axis in (1, 0))
+    rows, columns = (np.flatnonzero((share >= least).any(axis=axis)).tolist() for axis in (1, 0))
     if not rows:
         return 0, 0, 0, 0
     return left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
@@ -35,9 +35,7 @@ def covered(mask: Cover, face: Cover) -> float:
     bottom = min(mask.top + mask.share.shape[0], face.top + face.share.shape[0])
     if not whole or right <= left or bottom <= top:
         return 0.0
-    parts = (
-        one.share[top - one.top : bottom - one.top, left - one.left : right - one.left] for one in (mask, face)
-    )
+    parts = (one.share[top - one.top : bottom - one.top, left - one.left : right - one.left] for one in (mask, face))
     return int(np.minimum(*parts).sum(dtype=np.int64)) / whole
 
 

@@ -260,10 +260,10 @@ def _drawn(planned: pa.Table, problem: pa.Array, path: Path) -> dict[str, Any]:
     missing = place.is_null()
     unused = draws.paths.filter(pc.invert(pc.is_in(draws.paths, value_set=names.combine_chunks())))
     if len(unused) == len(draws.paths):
+        first, there = (short(repr(one[0].as_py())) for one in (unused, names))
         raise UsageError(
-            f"--draws {path} has no draw for any photograph of --src: its first is for {short(repr(unused[0].as_py()))}, "
-            f"and {short(repr(names[0].as_py()))} is a photograph of the source; give the paths that photographs have "
-            "there."
+            f"--draws {path} has no draw for any photograph of --src: its first is for {first}, and {there} is a "
+            "photograph of the source; give the paths that photographs have there."
         )
     if len(unused):
         first = ", ".join(short(repr(name)) for name in unused[:3].to_pylist())

@@ -55,7 +55,9 @@ def read_draws(path: Path) -> Draws:
             for line, values in _records(_text(file)):
                 name = posixpath.normpath(values[0])
                 if name in lines:
-                    raise _Wrong(line, f"it has a second draw for {short(repr(name))}, after line {lines[name]}; leave one")
+                    raise _Wrong(
+                        line, f"it has a second draw for {short(repr(name))}, after line {lines[name]}; leave one"
+                    )
                 lines[name] = line
                 masks.append(_mask(line, values[1]))
                 colors += bytes(_channel(line, value) for value in values[2:])
@@ -65,7 +67,9 @@ def read_draws(path: Path) -> Draws:
         raise UsageError(f"line {wrong.line} of --draws {path} cannot be used: {wrong}.") from None
     if not lines:
         raise UsageError(f"--draws {path} is empty; {_FORM}.")
-    return Draws(pa.array(lines, pa.string()), pa.array(masks, pa.string()), np.frombuffer(colors, np.uint8).reshape(-1, 3))
+    return Draws(
+        pa.array(lines, pa.string()), pa.array(masks, pa.string()), np.frombuffer(colors, np.uint8).reshape(-1, 3)
+    )
 
 
 def draw_names(sources: pa.ChunkedArray, containers: pa.ChunkedArray | None) -> pa.ChunkedArray:
@@ -151,12 +155,14 @@ def _csv_records(columns: list[str], lines: Iterator[str]) -> Iterator[tuple[int
 def _mask(line: int, text: str) -> str:
     name = LETTERS.get(text.lower(), text.lower())
     if name not in VARIANTS:
-        raise _Wrong(line, f"there is no mask {short(repr(text))}; choose from {', '.join(VARIANTS)} or the letters a to f")
+        raise _Wrong(
+            line, f"there is no mask {short(repr(text))}; choose from {', '.join(VARIANTS)} or the letters a to f"
+        )
     return name
 
 
 def _channel(line: int, text: str) -> int:
-    """A value of a colour. Fractions, which published draws have, are rounded to even as OpenCV does, which drew them."""
+    """A value of a colour. Published draws have fractions, which OpenCV rounded, halves to even, as it drew them."""
     if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 255:
         raise _Wrong(line, f"its colour has {short(repr(text))}; give three numbers from 0 to 255")
     return round(float(text))

@@ -16,7 +16,7 @@ import PIL.ImageDraw
 from ..errors import MaskgenError, UsageError, short
 from ..imaging import labels
 from ..imaging.limits import jpeg_size
-from ..imaging.outline import Undrawable, outline
+from ..imaging.outline import Points, Undrawable, outline
 from ..imaging.render import Cover, Image, coverage, paint
 
 HEAD = ("key", "source", "identity", "split", "label", "width", "height")
@@ -175,7 +175,8 @@ class Row:
             UsageError: The row has no such mask.
             MaskgenError: The landmarks are damaged.
         """
-        return labels.covered(covers(self, (name,))[name], labels.face(self.landmarks, self.width, self.height))
+        found, face = covers_and_face(self, (name,))
+        return labels.covered(found[name], face)
 
     def show(self, names: Sequence[str] | None = None, size: int = 224) -> PIL.Image.Image:
         """Its pictures side by side, each under its name. A notebook shows what a cell ends with.
@@ -219,14 +220,23 @@ class Row:
 
 def covers(row: Row, names: Sequence[str]) -> dict[str, Cover]:
     """How much of each pixel the masks of these names cover: what is drawn, and what labels are made of."""
+    return dict(zip(names, coverage(_outlines(row, names), row.width, row.height), strict=True))
+
+
+def covers_and_face(row: Row, names: Sequence[str]) -> tuple[dict[str, Cover], Cover]:
+    """The covers of masks, and how much of each pixel the face covers; all in one pass."""
+    *found, face = coverage([*_outlines(row, names), labels.face(row.landmarks)], row.width, row.height)
+    return dict(zip(names, found, strict=True)), face
+
+
+def _outlines(row: Row, names: Sequence[str]) -> list[Points]:
     for name in names:
         if name not in row.colors:
             raise UsageError(f"photograph {row.key} has no mask {name!r}; it has {', '.join(row.colors) or 'none'}.")
     try:
-        outlines = [outline(row.landmarks, row.variant or name) for name in names]
+        return [outline(row.landmarks, row.variant or name) for name in names]
     except (Undrawable, ValueError):
         raise damaged(row, ", ".join(names)) from None
-    return dict(zip(names, coverage(outlines, row.width, row.height), strict=True))
 
 
 def damaged(row: Row, name: str) -> MaskgenError:

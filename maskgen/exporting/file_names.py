@@ -52,6 +52,7 @@ class FileNames:
 
     def __init__(self, rows: Iterable[Row]) -> None:
         identities: set[str] = set()
+        self._last: tuple[Row | None, str] = None, ""
         seen, self._twice = set[bytes](), set[bytes]()
         for row in rows:
             identities.add(row.identity)
@@ -68,8 +69,10 @@ class FileNames:
 
     def stem(self, row: Row) -> str:
         """`split/identity/photograph`, to which the name of a picture and an ending are added."""
-        number = f"~{row.key}" if _place(row) in self._twice else ""
-        return f"{row.split}/{self._folders[row.identity]}/{safe(_photograph(row))}{number}"
+        if self._last[0] is not row:  # asked once for each picture of a row
+            number = f"~{row.key}" if _place(row) in self._twice else ""
+            self._last = row, f"{row.split}/{self._folders[row.identity]}/{safe(_photograph(row))}{number}"
+        return self._last[1]
 
 
 def _photograph(row: Row) -> str:

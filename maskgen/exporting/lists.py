@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..dataset.record import Row, covers
+from ..dataset.record import Row, covers, covers_and_face
 from ..imaging import labels
 from ..imaging.render import Cover
 from ..imaging.variants import VARIANTS
@@ -36,8 +36,8 @@ def write_pairs(path: Path, rows: Iterator[Row], names: Sequence[str], masked: F
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(PAIRS)
         for row in rows:
-            face = labels.face(row.landmarks, row.width, row.height)
-            for name, cover in covers(row, names).items():
+            found, face = covers_and_face(row, names)
+            for name, cover in found.items():
                 lines.writerow(
                     [
                         *(row.key, row.split, row.variant or name, masked(row, name), unmasked(row, "unmasked")),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ CLAIM = "maskgen-export.json"
 WORK = ".maskgen-export"
 """The folder of unfinished files and of the marks of finished shards; removed at the end."""
 
+FLUSHERS = 16
+"""Threads that wait for the disk."""
+
 _OURS_IN_WORK = re.compile(r"(train|val|test)-[0-9]+|[0-9]+\.new")
 
 
 class Target:
     """A folder that an export of these facts writes into. It exists, is locked, and is new or of the same export."""
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
-        self.folder, self._facts = folder, facts
+    def __init__(self, folder: Path, facts: dict[str, Any], flushers: ThreadPoolExecutor) -> None:
+        self.folder, self._facts, self._flushers = folder, facts, flushers
         self._work = folder / WORK
         self._made: set[Path] = set()
         self.complete = self._claim()
@@ -52,12 +56,10 @@ class Target:
         staged = [self._work / f"{number}.new" for number in range(len(missing))]
         for place, (_, data) in zip(staged, missing, strict=True):
             place.write_bytes(data)
-        for place in staged:  # after all are written: the disk takes them together
-            _flush(place)
+        self._flush_all(staged)
         for place, (path, _) in zip(staged, missing, strict=True):
             os.replace(place, path)
-        for folder in {path.parent for path, _ in missing}:
-            _flush(folder)
+        self._flush_all({path.parent for path, _ in missing})
         self.written += len(missing)
 
     @contextlib.contextmanager
@@ -106,6 +108,11 @@ class Target:
                 )
         return bool(complete)
 
+    def _flush_all(self, paths: Iterable[Path]) -> None:
+        """Flushes all at the same time, which the disk takes in few steps: one after the other takes ten times as long."""
+        for _ in self._flushers.map(_flush, paths):
+            pass
+
     def _mark(self, shard: str) -> Path:
         return self._work / shard.replace("/", "-")
 
@@ -128,8 +135,9 @@ def opened(folder: Path, facts: dict[str, Any]) -> Iterator[Target]:
     check(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder / LOCK, f"another export is at work in {folder}; wait for it or stop it first."):
-            yield Target(folder, facts)
+        busy = f"another export is at work in {folder}; wait for it or stop it first."
+        with exclusive(folder / LOCK, busy), ThreadPoolExecutor(FLUSHERS, "flush") as flushers:
+            yield Target(folder, facts, flushers)
     except OSError as error:
         raise MaskgenError(
             f"cannot write the export in {folder}: {error.strerror or short(error)}; make room or fix the folder and "

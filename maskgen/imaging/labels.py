@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .render import Cover, coverage
+from .outline import Points
+from .render import Cover
 
 HALF = 128
 """The coverage from which a pixel belongs to a mask where labels know only yes and no: at least half of it."""
@@ -21,10 +22,10 @@ def box(cover: Cover, least: int = 1) -> tuple[int, int, int, int]:
     return left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
 
 
-def face(landmarks: npt.NDArray[np.float32], width: int, height: int) -> Cover:
-    """How much of each pixel the convex hull of the landmarks covers."""
-    hull = cv2.convexHull(landmarks)[:, 0].astype(np.float64)
-    return coverage([hull], width, height)[0]
+def face(landmarks: npt.NDArray[np.float32]) -> Points:
+    """The outline of the face as far as its landmarks say: their convex hull, float64 (n, 2)."""
+    hull: Points = cv2.convexHull(landmarks)[:, 0].astype(np.float64)
+    return hull
 
 
 def covered(mask: Cover, face: Cover) -> float:

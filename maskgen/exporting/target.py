@@ -132,8 +132,8 @@ class Target:
 @contextlib.contextmanager
 def opened(folder: Path, facts: dict[str, Any]) -> Iterator[Target]:
     """A target, locked for the time of the block. Raises `UsageError` if the folder holds something else."""
-    check(folder)
     try:
+        check(folder)
         folder.mkdir(parents=True, exist_ok=True)
         busy = f"another export is at work in {folder}; wait for it or stop it first."
         with exclusive(folder / LOCK, busy), ThreadPoolExecutor(FLUSHERS, "flush") as flushers:

@@ -109,6 +109,7 @@ def test_masks_are_the_coverage_as_png(built: Path, tmp_path: Path) -> None:
     assert {line["masked"].rpartition(".")[2] for line in lines(tmp_path / "out")} == {"png"}
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own, with numpy 2
 @pytest.mark.parametrize("variants", ["all", "random"])
 def test_coco_as_its_own_library_reads_it(tree: Path, tmp_path: Path, make: Make, variants: str) -> None:
     coco = pytest.importorskip("pycocotools.coco")
@@ -246,6 +247,8 @@ def test_a_folder_that_is_not_ours_is_refused(built: Path, tmp_path: Path) -> No
         (built.parent, "lie inside each other"),
         ("s3://bucket/out", r"an export is written into a local folder, and s3://bucket/out is a URI"),
         ("", "the folder of the export is empty"),
+        (tmp_path / ("x" * 300), "cannot write the export in .*x: File name too long"),
+        (file / "out", "cannot write the export in .*file/out: Not a directory"),
     ]
     for folder, words in refusals:
         with pytest.raises(maskgen.MaskgenError, match=words):

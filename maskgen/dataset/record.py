@@ -135,6 +135,11 @@ class Row:
         Raises:
             UsageError: The row has no such mask.
             MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> row = maskgen.open("smfd")[0]
+            >>> row.mask("wide_high").shape
+            (224, 224)
         """
         return covers(self, (name,))[name].whole(self.width, self.height)
 
@@ -153,6 +158,10 @@ class Row:
         Raises:
             UsageError: The row has no such mask, or `least` is out of range.
             MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> x0, y0, x1, y1 = row.mask_box("wide_high")
+            >>> mask = row.mask("wide_high")[y0:y1, x0:x1]
         """
         if not 1 <= least <= 255:
             raise UsageError(f"least is {least}; give a coverage from 1 to 255.")
@@ -174,6 +183,10 @@ class Row:
         Raises:
             UsageError: The row has no such mask.
             MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> row.covered("wide_high") > row.covered("wide_low")
+            True
         """
         found, face = covers_and_face(self, (name,))
         return labels.covered(found[name], face)

@@ -68,8 +68,8 @@ def export(
     Files are `split/identity/photo_variant.jpg`, for example `train/ann/0001_01_wide_high.jpg`, and the unmasked
     counterpart is `train/ann/0001_01_unmasked.jpg`. `pairs.csv` has a line for each masked picture: its file, that of
     its unmasked counterpart, the mask with its colour and box, and the share of the face that it covers. Names of
-    people and photographs that are no safe file names are changed so that no two become one; see
-    [Exporting](../exporting.md).
+    people and photographs that are no safe file names are changed so that no two become one; the page "Labels and
+    exports" says how.
 
     Args:
         dataset: A data set, or the folder or URI of one.

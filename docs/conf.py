@@ -57,6 +57,7 @@ Masked LFW <masked-lfw>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>
+Your own training loop <your-loop>
 Evaluation <evaluation>
 Tutorial <tutorial>
 Scale <scale>

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .dataset.record import Row
     from .dataset.verify import verify
     from .errors import MaskgenError, Rejected, UsageError
+    from .exporting.export import Exported, export
     from .imaging.decode import decode
     from .imaging.landmarks import Face, Landmarker
     from .imaging.outline import Undrawable, outline
@@ -27,6 +28,7 @@ __all__ = [
     "VARIANTS",
     "BuildSettings",
     "Dataset",
+    "Exported",
     "Face",
     "Landmarker",
     "MaskgenError",
@@ -40,6 +42,7 @@ __all__ = [
     "build",
     "decode",
     "draw",
+    "export",
     "open",
     "outline",
     "verify",
@@ -50,6 +53,7 @@ __getattr__, __dir__ = attributes(
     {
         "BuildSettings": "pipeline.build_settings",
         "Dataset": "dataset.reader",
+        "Exported": "exporting.export",
         "Face": "imaging.landmarks",
         "Landmarker": "imaging.landmarks",
         "MaskgenError": "errors",
@@ -64,6 +68,7 @@ __getattr__, __dir__ = attributes(
         "build": "builder",
         "decode": "imaging.decode",
         "draw": "imaging.render",
+        "export": "exporting.export",
         "open": "dataset.reader",
         "outline": "imaging.outline",
         "verify": "dataset.verify",

@@ -15,7 +15,6 @@ from tarfile import TarError
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..errors import MaskgenError, UsageError, short
 from ..storage import files
@@ -23,7 +22,7 @@ from ..storage.base import Storage
 from ..storage.opening import open_storage
 from . import info, markers, notebook, schema
 from .record import Row
-from .shard_files import Choose, parquet_rows, tar_rows
+from .shard_files import Choose, parquet_file, parquet_rows, tar_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -102,7 +101,7 @@ class Shard:
             return pa.Table.from_pylist([row.facts() for row in self.read(())], schema=columns)
         path = f"{self.name}.{self.ending}"
         with _read_errors(f"{self.dataset}/{path}"), self.dataset.storage.open(path) as file:
-            return pq.ParquetFile(file).read(columns=columns.names).cast(columns)
+            return parquet_file(file, self.dataset).read(columns=columns.names).cast(columns)
 
     def _rows(
         self, stored: tuple[str, ...], numbers: Sequence[int] | None, choose: Choose
@@ -315,9 +314,15 @@ class Dataset:
             raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
         names = markers.marker_names(self.storage, split, self.version)
+        sizes = self.storage.entries(split)
         shards = []
         for (index, name), data in zip(names.items(), self.storage.read_many(names.values()), strict=True):
             marker = self._marker(name, data)
+            file = markers.file_name(split, index, ending)
+            size = sizes.get(file.rpartition("/")[2])  # a missing file is reported by who reads it
+            if size is not None and size < marker["rows"]:  # memory is taken for the rows that a marker promises
+                why = f"it has {size:,} bytes, too few for the {marker['rows']:,} rows of its marker"
+                raise _unreadable(f"{self}/{file}", why)
             shards.append(Shard(self, split, index, marker["rows"], ending, marker))
         if sum(shard.rows for shard in shards) != self.count(split):
             raise MaskgenError(f"{self}/{split} lacks shards; `maskgen verify {self}` names them.")
@@ -343,7 +348,11 @@ def _read_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, OverflowError, TarError, pa.ArrowException) as error:
-        raise MaskgenError(f"shard {path} cannot be read ({short(error)}); `maskgen verify` says what to do.") from None
+        raise _unreadable(path, short(error)) from None
+
+
+def _unreadable(path: str, why: str) -> MaskgenError:
+    return MaskgenError(f"shard {path} cannot be read ({why}); `maskgen verify` says what to do.")
 
 
 def open(path: Path | str) -> Dataset:

@@ -20,27 +20,29 @@ from ..storage import files
 from . import tar
 from .record import HEAD, Row
 from .schema import is_row_schema
+from .writers import ROW_GROUP
 
 if TYPE_CHECKING:
-    from .reader import Shard
+    from .reader import Dataset, Shard
 
 Choose = Callable[[str], tuple[str, tuple[str, ...]]]
 """From the key of a photograph to the picture that was chosen for it ("" if there was no choice), and the stored
 pictures to read."""
+
+MAX_ROW_GROUP_BYTES = 1 << 30
+"""Of a row group in memory. A kilobyte of Parquet can stand for gigabytes of equal values."""
+
+_ONE_BY_ONE = {"PLAIN", "RLE", "BIT_PACKED", "BYTE_STREAM_SPLIT"}
+"""Encodings that hold each value of a row by itself; others may hold it once for all rows of the group."""
 
 
 def parquet_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a Parquet shard with what `choose` chose for each; reads the row groups of `numbers` only."""
-    distant = shard.dataset.storage.distant
-    # Checking costs an eighth of decoding. A disk watches over its bits itself; networks have been seen not to.
-    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
+    source, variants = parquet_file(file, shard.dataset), shard.dataset.variants
     if source.metadata.num_rows != shard.rows:
         raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
-    made, variants = shard.dataset.info["settings"], shard.dataset.variants
-    if not is_row_schema(source.schema_arrow, made["variants"], made["store"]):
-        raise ValueError("it has other columns than its data set")
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
@@ -72,6 +74,29 @@ def parquet_rows(
                 _check(row, shard)
                 yield row, name
         first = following
+
+
+def parquet_file(file: Any, dataset: Dataset) -> pq.ParquetFile:
+    """A Parquet shard, opened. Raises `ValueError` if its footer shows other columns or larger row groups than ours."""
+    distant, made = dataset.storage.distant, dataset.info["settings"]
+    # Checking costs an eighth of decoding. A disk watches over its bits itself; networks have been seen not to.
+    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
+    if not is_row_schema(source.schema_arrow, made["variants"], made["store"]):
+        raise ValueError("it has other columns than its data set")
+    for group in map(source.metadata.row_group, range(source.num_row_groups)):
+        if group.num_rows > ROW_GROUP or (size := _unpacked_bytes(group)) > MAX_ROW_GROUP_BYTES:
+            many = f"{group.num_rows:,} rows" if group.num_rows > ROW_GROUP else f"up to {size:,} bytes"
+            raise ValueError(f"it has {many} in one row group")
+    return source
+
+
+def _unpacked_bytes(group: pq.RowGroupMetaData) -> int:
+    """How much memory the values of a row group take at most, by the footer of its file."""
+    columns = map(group.column, range(group.num_columns))
+    return sum(
+        column.total_uncompressed_size * (1 if set(column.encodings) <= _ONE_BY_ONE else group.num_rows)
+        for column in columns
+    )
 
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
@@ -121,7 +146,8 @@ def tar_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a tar shard with what `choose` chose for each; other members are passed over."""
-    chosen, number, current = set(numbers), -1, ""
+    chosen = numbers if isinstance(numbers, range) else set(numbers)
+    number, current = -1, ""
     name, named = "", tuple[str, ...]()
 
     def wanted(member: str) -> bool:

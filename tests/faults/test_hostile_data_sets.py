@@ -22,7 +22,9 @@ from click.testing import CliRunner
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.dataset import identity
+from maskgen.dataset.tar import members
 from maskgen.errors import MaskgenError
+from maskgen.imaging.limits import jpeg_size
 from mfr_train.cli.main import mfr as mfr_command
 
 
@@ -262,6 +264,68 @@ def test_columns_of_other_types_are_refused_by_all(tree: Path, make: Callable[..
     refused(out, tmp_path, r"00000\.parquet cannot be read \(it has other columns than its data set\)")
 
 
+def test_row_groups_that_stand_for_gigabytes_are_refused_by_all(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column of equal values takes some bytes for any number of rows, and for texts of any length."""
+    out = small(tree, make, tmp_path / "smfd", "parquet")
+    path = out / "test/00000.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("source")
+    texts = pa.array(["x" * (1 << 20)] * len(table))
+    pq.write_table(table.set_column(place, table.schema.field(place), texts), path, compression="zstd")
+    assert path.stat().st_size < 1 << 18
+    monkeypatch.setattr("maskgen.dataset.shard_files.MAX_ROW_GROUP_BYTES", 10 << 20)
+    refused(out, tmp_path, rf"00000\.parquet cannot be read \(it has up to [0-9,]+ bytes in one row group\)")
+    with pytest.raises(MaskgenError, match="bytes in one row group"):
+        maskgen.open(out).to_pandas("test")
+    pq.write_table(pa.concat_tables([table] * 10), path)
+    with pytest.raises(MaskgenError, match=rf"it has {10 * len(table)} rows in one row group"):
+        maskgen.open(out).to_pandas("test")
+
+
+@pytest.mark.parametrize("size", [b"-0000001000\0", b"+0000000000\0", b"0_0000000000", b"77777777777\0"])
+def test_a_tar_with_a_size_that_is_none_ends_at_once(size: bytes) -> None:
+    """A negative size led back to the header that had it, for ever."""
+    header = bytearray(tarfile.TarInfo("000000000.other").tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    asked = 0
+
+    def unwanted(name: str) -> bool:
+        nonlocal asked
+        asked += 1
+        assert asked < 3, "read again and again"
+        return False
+
+    with pytest.raises(tarfile.TarError, match=r"a header is damaged|is larger than a picture"):
+        list(members(io.BytesIO(bytes(header) + bytes(4096)), unwanted))
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_a_marker_that_promises_more_rows_than_its_shard_can_hold_takes_no_memory(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, format: str
+) -> None:
+    """Readers took memory for every row, before the first was read: here some terabytes."""
+    out = make(tree, tmp_path / "smfd", format=format, variants="wide_low", store="recipe", shard_size=50)
+    facts = json.loads((out / "dataset.json").read_bytes())
+    for split, count in facts["counts"].items():
+        path = out / f"__markers/{split}-00000.json"
+        marker = json.loads(path.read_bytes())
+        marker |= {"rows": 10**12, "photographs": 10**12 + len(marker["rejects"])}
+        path.write_text(json.dumps(marker))
+        count["rows"] = 10**12
+    (out / "dataset.json").write_text(json.dumps(facts))
+    train = ["train", "--data", str(out), "--recipe", "small", "--out", str(tmp_path / "run"), "--workers", "0"]
+    evaluate = ["eval", "--data", str(out), "--model", "dlib", "--cache", str(tmp_path / "cache")]
+    for call in (train, evaluate):
+        result = CliRunner().invoke(mfr_command, call)
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit), (call, result.output)
+        words = r"cannot be read \(it has [0-9,]+ bytes, too few for the 1,000,000,000,000 rows of its marker\)"
+        assert re.search(words, " ".join(result.output.split())), result.output
+
+
 def header_of(jpeg: bytes, side: int) -> bytes:
     """A JPEG whose header gives another size: a few bytes that decode to as many pixels as the attacker likes."""
     place = jpeg.index(b"\xff\xc0") + 5
@@ -276,6 +340,14 @@ def replace_picture(row: dict[str, Any], change: Callable[[bytes], bytes]) -> No
     row["unmasked"] = {"bytes": change(row["unmasked"]["bytes"]), "path": None}
 
 
+def with_two_frames(jpeg: bytes, between: bytes) -> bytes:
+    """A JPEG of 8,000 x 8,000 pixels for libjpeg, and of its own size for who takes `between` for a segment."""
+    place = jpeg.index(b"\xff\xc0")
+    frame = jpeg[place : place + 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")]
+    data = b"\xff\xd8" + between + header_of(frame, 8_000) + jpeg[2:place] + jpeg[place + len(frame) :]
+    return data.ljust(4 + int.from_bytes(data[4:6], "big"), b"\0") + frame + bytes(9)
+
+
 PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda jpeg: b"",
     "no picture": lambda jpeg: b"junk" * 99,
@@ -284,7 +356,21 @@ PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "a PNG": lambda jpeg: encoded(".png", 96, 96),
     "a bomb of 8,000 x 8,000 pixels": lambda jpeg: header_of(jpeg, 8_000),
     "a bomb of 65,500 x 65,500 pixels": lambda jpeg: header_of(jpeg, 65_500),
+    "a bomb behind a fill byte": lambda jpeg: with_two_frames(jpeg, b"\xff"),
+    "a bomb behind a restart marker": lambda jpeg: with_two_frames(jpeg, b"\xff\xd0"),
+    "a bomb behind a TEM marker": lambda jpeg: with_two_frames(jpeg, b"\xff\x01"),
 }
+
+
+@pytest.mark.parametrize("between", [b"\xff", b"\xff\xd0", b"\xff\x01"])
+def test_a_jpeg_with_a_frame_for_us_and_one_for_libjpeg_has_no_size(between: bytes) -> None:
+    jpeg = encoded(".jpg", 96, 96)
+    assert jpeg_size(jpeg) == (96, 96)
+    data = with_two_frames(jpeg, between)
+    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert seen is not None
+    assert seen.shape == (8_000, 8_000, 3), "what the few bytes become"
+    assert jpeg_size(data) is None
 
 
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])

@@ -41,8 +41,8 @@ def parquet_rows(
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a Parquet shard with what `choose` chose for each; reads the row groups of `numbers` only."""
     source, variants = parquet_file(file, shard.dataset), shard.dataset.variants
-    if source.metadata.num_rows != shard.rows:
-        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
+    if source.metadata.num_rows != (rows := shard.marker["rows"]):
+        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {rows}")
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
@@ -55,8 +55,8 @@ def parquet_rows(
             if empty := [name for name in table.column_names if table[name].null_count]:
                 raise ValueError(f"values of {empty[0]} are missing")
             plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
-            boxes = _coordinates(_values(table["box"], 4))
-            landmarks = _coordinates(_values(table["landmarks"], 136)).reshape(-1, 68, 2)
+            boxes = _values(table["box"], 4)
+            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
             shades = [_values(table[name], 3).tolist() for name in colors]
             data = {name: table[name].chunk(0).field("bytes") for name in stored}
             for i in (number - first for number in chosen):
@@ -104,13 +104,6 @@ def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
     return values
 
 
-def _coordinates(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Boxes or landmarks, if they are numbers near a picture: what is computed from others has no end or no value."""
-    if not (np.abs(values) <= MAX_COORDINATE).all():
-        raise ValueError(f"a box or a landmark is no number within {MAX_COORDINATE:,} pixels")
-    return values
-
-
 def _check(row: Row, shard: Shard) -> None:
     """Raises `ValueError` if a value is not what it must be: those who read rows index, divide and draw with them."""
     names = shard.dataset.info["identities"]
@@ -129,6 +122,8 @@ def _check(row: Row, shard: Shard) -> None:
         wrong = "variant"
     elif not all(len(color) == 3 and all(_is_int(c) and 0 <= c <= 255 for c in color) for color in row.colors.values()):
         wrong = "color"
+    elif not all((np.abs(places) <= MAX_COORDINATE).all() for places in (row.box, row.landmarks)):
+        wrong = "box or landmarks"  # what is computed from such numbers has no end or no value
     else:
         return
     raise ValueError(f"{wrong} of photograph {short(repr(row.key))} is not what it must be")
@@ -147,7 +142,7 @@ def tar_rows(
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a tar shard with what `choose` chose for each; other members are passed over."""
     chosen = numbers if isinstance(numbers, range) else set(numbers)
-    number, current = -1, ""
+    rows, number, current = shard.marker["rows"], -1, ""
     name, named = "", tuple[str, ...]()
 
     def wanted(member: str) -> bool:
@@ -170,8 +165,8 @@ def tar_rows(
             raise TarError(f"{key} is incomplete")
         made = Row(
             **{name: row[name] for name in HEAD},
-            box=_coordinates(np.array(row["box"], dtype=np.float32).reshape(4)),
-            landmarks=_coordinates(np.array(row["landmarks"], dtype=np.float32).reshape(68, 2)),
+            box=np.array(row["box"], dtype=np.float32).reshape(4),
+            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
             colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
             variant=row.get("variant"),
             pictures=found,
@@ -180,7 +175,7 @@ def tar_rows(
         _check(made, shard)
         yield made, name
         found = {}
-        if number == numbers[-1] < shard.rows - 1:
+        if number == numbers[-1] < rows - 1:
             return
-    if number + 1 != shard.rows:
-        raise TarError(f"it ends after {number + 1} of {shard.rows} rows")
+    if number + 1 != rows:
+        raise TarError(f"it ends after {number + 1} of {rows} rows")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskgen.settings import setting
 
-from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, SCENARIOS
+from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
 
 ALL = "all"
 
@@ -54,6 +54,12 @@ class EvalSettings:
     cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
     predictor: Path | None = setting(
         None, help="dlib shape predictor that aligns the pictures of --protocol.", metavar="FILE"
+    )
+    on_damage: str = setting(
+        STOP,
+        help="What to do if shards of --data are damaged: stop, or skip their broken rows, which the report counts as "
+        "failures. skip reads the whole split first.",
+        choices=ON_DAMAGE,
     )
     workers: int | None = setting(
         None,

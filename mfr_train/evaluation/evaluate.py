@@ -45,6 +45,7 @@ class EvalOptions(TypedDict, total=False):
     out: AnyPath | None
     cache: AnyPath
     predictor: AnyPath | None
+    on_damage: str
     workers: int | None
     device: str
 

@@ -42,4 +42,6 @@ def test_writes_of_workers_are_seen(tmp_path: Path) -> None:
     with watched(tmp_path / "own/log") as told:
         joblib.Parallel(n_jobs=2)(joblib.delayed(write)(tmp_path / f"worker{number}") for number in range(2))
         paths = told()
-    assert sorted(outside(paths, tmp_path / "own", tmp_path)) == [str(tmp_path / f"worker{number}") for number in range(2)]
+    assert sorted(outside(paths, tmp_path / "own", tmp_path)) == [
+        str(tmp_path / f"worker{number}") for number in range(2)
+    ]

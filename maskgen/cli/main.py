@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..imaging import search
 from ..pipeline.build_settings import BuildSettings
 from .options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 
@@ -102,11 +104,20 @@ def demo(folder: Path) -> None:
     help="dlib shape predictor of 68 points; by default the packaged one.",
 )
 @click.option(
+    "--face", type=click.Choice(search.FACE_CHOICES), default="central", show_default=True, help=search.FACE_HELP
+)
+@click.option(
+    "--detector", default=search.HOG, show_default=True, metavar="hog|cnn|yunet|LIST", help=search.DETECTOR_HELP
+)
+@click.option("--detector-model", type=click.Path(path_type=Path), metavar="FILE", help=search.MODEL_HELP)
+@click.option(
     "--color",
     metavar="#RRGGBB",
     help="Colour of the masks; by default #9ecff0. A data set has its own colours.",
 )
-def preview(places: tuple[str, ...], out: Path, limit: int, predictor: Path | None, color: str | None) -> None:
+def preview(
+    places: tuple[str, ...], out: Path, limit: int, predictor: Path | None, color: str | None, **finding: Any
+) -> None:
     """Draw photographs and their masks on labelled sheets.
 
     PLACE is a photograph, a folder of photographs, or a data set (a folder or a URI). Photographs get all six masks,
@@ -120,7 +131,7 @@ def preview(places: tuple[str, ...], out: Path, limit: int, predictor: Path | No
     """
     from .preview import write_sheets
 
-    say(write_sheets(places, out, limit, predictor, color))
+    say(write_sheets(places, out, limit, predictor, color, **finding))
 
 
 @maskgen.command()

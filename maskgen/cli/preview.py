@@ -23,6 +23,7 @@ from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable
 from ..imaging.render import Image, draw
+from ..imaging.search import HOG
 from ..imaging.seeding import palette
 from ..imaging.variants import VARIANTS
 from ..sources.photograph import EXTENSIONS, is_hidden
@@ -56,7 +57,14 @@ class Strip(NamedTuple):
 
 
 def write_sheets(
-    places: Sequence[str], out: Path, limit: int = 100, predictor: Path | None = None, color: str | None = None
+    places: Sequence[str],
+    out: Path,
+    limit: int = 100,
+    predictor: Path | None = None,
+    color: str | None = None,
+    face: str = "central",
+    detector: str = HOG,
+    detector_model: Path | None = None,
 ) -> str:
     """Writes the sheets of photographs and folders, or of one data set. Returns a sentence about them.
 
@@ -65,21 +73,25 @@ def write_sheets(
     if any(map(_is_dataset, places)):
         if len(places) > 1:
             raise UsageError(f"{next(filter(_is_dataset, places))} is a data set; give it alone.")
-        if color or predictor:
-            raise UsageError(f"{places[0]} is a data set with masks of its own; leave out --color and --predictor.")
+        if color or predictor or detector_model or (face, detector) != ("central", HOG):
+            raise UsageError(
+                f"{places[0]} is a data set with masks of its own; leave out --color, and what finds faces."
+            )
         return _write_dataset(open_dataset(places[0]), out, limit)
-    return _write_photographs([Path(place) for place in places], out, limit, predictor, color or COLOR)
+    shade = palette(color or COLOR, "--color")
+    if len(shade) != 1:
+        raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
+    landmarker = Landmarker(predictor, face=face, detector=detector, detector_model=detector_model)
+    return _write_photographs([Path(place) for place in places], out, limit, landmarker, shade[0])
 
 
 def _is_dataset(place: str) -> bool:
     return is_uri(place) or (Path(place) / "dataset.json").is_file()
 
 
-def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor: Path | None, color: str) -> str:
-    shade = palette(color, "--color")
-    if len(shade) != 1:
-        raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
-    landmarker = Landmarker(predictor)
+def _write_photographs(
+    places: Sequence[Path], out: Path, limit: int, landmarker: Landmarker, color: tuple[int, int, int]
+) -> str:
     found = _paths(places)
     paths = list(islice(found, limit))
     if not paths:
@@ -88,7 +100,7 @@ def _write_photographs(places: Sequence[Path], out: Path, limit: int, predictor:
 
     def drawn() -> Iterator[Strip]:
         for path in paths:
-            strip = _photograph(path, landmarker, shade[0])
+            strip = _photograph(path, landmarker, color)
             if strip.problem:
                 problems.append(f"{path}: {strip.problem}")
             yield strip
@@ -127,10 +139,9 @@ def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int])
         return Strip(label, [], f"unreadable: {error.strerror or error}")
     except Rejected as rejected:
         return Strip(label, [], str(rejected))
-    face = landmarker.find(image)
-    if face is None:
-        whole = fit(image, SIDE, "pad", (0, 0, 0, 0))
-        return Strip(label, [whole.image], "no_face: no frontal face found")
+    [face] = landmarker.find_all([image], [None])
+    if isinstance(face, Rejected):
+        return Strip(label, [fit(image, SIDE, "pad").image], str(face))
     picture, marked, landmarks = _marked(image, face)
     try:
         return Strip(label, [marked, *(draw(picture, landmarks, variant, color) for variant in VARIANTS)])
@@ -178,7 +189,7 @@ def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
                 pictures = row.images(("unmasked", *dataset.variants))
                 unmasked = pictures.pop("unmasked")
                 _, marked, _ = _marked(unmasked, Face(row.box, row.landmarks))
-                masked = [fit(picture, SIDE, "pad", row.box).image for picture in pictures.values()]
+                masked = [fit(picture, SIDE, "pad").image for picture in pictures.values()]
                 what = f", {row.variant}" if row.variant else ""
                 yield Strip(f"{row.source}  ({split}{what})", [marked, *masked])
             first += shard.rows
@@ -186,11 +197,11 @@ def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
 
 def _marked(image: Image, face: Face) -> tuple[Image, Image, npt.NDArray[np.float32]]:
     """A picture as SIDE x SIDE, a copy with box and landmarks drawn on it, and the landmarks there."""
-    fitted = fit(image, SIDE, "pad", face.box)
+    fitted = fit(image, SIDE, "pad")
     landmarks = fitted.points(face.landmarks)
     picture = PillowImage.fromarray(fitted.image)
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(fitted.points(face.box.reshape(2, 2)).ravel().tolist(), outline=_BOX, width=2)
+    pen.rectangle(fitted.box(face.box).tolist(), outline=_BOX, width=2)
     for x, y in landmarks.tolist():
         pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=_DOT)
     return fitted.image, np.asarray(picture), landmarks

@@ -19,10 +19,13 @@ class BuildOptions(TypedDict, total=False):
     variants: str | Sequence[str]
     store: Literal["rendered", "recipe"]
     size: int
-    fit: Literal["stretch", "crop", "pad"]
+    fit: Literal["stretch", "crop", "pad", "face", "align"]
     quality: int
     colors: str | Sequence[str]
     seed: int
+    face: Literal["central", "largest"]
+    detector: str | Sequence[str] | None
+    detector_model: str | Path | None
     boxes: str | Path | Sequence[str | Path]
     predictor: str | Path | None
     test_identities: float

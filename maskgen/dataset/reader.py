@@ -168,7 +168,12 @@ class Dataset:
         self.splits = tuple(split for split in schema.SPLITS if self.count(split))
 
     def without(self, left_out: dict[str, tuple[int, ...]], content: str) -> Dataset:
-        """The same data set without some rows: their numbers by shard, and the hash of what remains."""
+        """The same data set, read without some of its rows.
+
+        Args:
+            left_out: The numbers of these rows in the files of their shards, ascending, by the name of the shard.
+            content: The hash that stands for what remains.
+        """
         made = copy.copy(self)
         made.__dict__.pop("_found", None)
         made.left_out, made.content = left_out, content
@@ -176,10 +181,13 @@ class Dataset:
         return made
 
     def check_files(self, split: str) -> None:
-        """Reads every byte of the shards of a split, unless some of their rows are left out.
+        """Hashes the shards of a split. If rows are left out, that was done when they were found.
+
+        Args:
+            split: train, val or test.
 
         Raises:
-            MaskgenError: They are not those of `content`.
+            MaskgenError: They are not those of `content`, or cannot be read.
         """
         if not self.left_out:
             damage.check_files(self, split)
@@ -349,7 +357,12 @@ class Dataset:
         return shards[place], number - bisect_left(left_out, number)
 
     def all_shards(self, split: str) -> list[Shard]:
-        """The shards of a split, with those that have no rows."""
+        """The shards of a split as `shards` gives them, and those that have no rows.
+
+        Raises:
+            UsageError: There is no such split.
+            MaskgenError: A marker is missing or damaged.
+        """
         if split not in schema.SPLITS:
             raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"

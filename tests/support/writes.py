@@ -17,8 +17,8 @@ SITE = Path(__file__).parents[1] / "watched"
 """The folder on PYTHONPATH whose sitecustomize.py lets a process tell its writes."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_OURS = ("__pycache__", ".pyc", ".hypothesis", "/dev/", "/proc/")
-"""In paths that Python, hypothesis and the system write."""
+_OURS = ("__pycache__", ".pyc", ".hypothesis", "/dev/", "/proc/", ".config/matplotlib", ".cache/matplotlib")
+"""In paths that Python, the system, and libraries for themselves write."""
 
 
 def written(event: str, arguments: tuple[Any, ...]) -> list[str]:
@@ -98,7 +98,7 @@ def outside(paths: list[str], folder: Path, base: Path) -> list[str]:
     found = []
     for path in dict.fromkeys(paths):
         real = os.path.realpath(path)
-        if any(part in path for part in _OURS) or real == own or real.startswith(own + os.sep):
+        if any(part in path for part in _OURS) or real in (own, temporary) or real.startswith(own + os.sep):
             continue
         if real.startswith(others + os.sep) or not real.startswith(temporary + os.sep):
             found.append(path)

@@ -55,6 +55,7 @@ Building <building>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>
+Your own training loop <your-loop>
 Evaluation <evaluation>
 Tutorial <tutorial>
 Scale <scale>

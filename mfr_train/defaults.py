@@ -39,4 +39,11 @@ CACHE = RUNS / "features"
 EVALUATIONS = RUNS / "eval"
 """The default folder for the reports of `mfr eval`: one folder for each model on each data set."""
 
+STOP, SKIP = "stop", "skip"
+ON_DAMAGE = (STOP, SKIP)
+"""What to do about broken rows of a data set."""
+
+DAMAGED_ROW = "damaged_row"
+"""What a report calls the rows that were left out, beside the reasons of rejects."""
+
 DEVICES = ("auto", "cpu", "cuda")

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import maskgen
-from tests.support import containers, data_sets, faces, fuzz
+from tests.support import containers, data_sets, faces, fuzz, writes
 from tests.support.once import once
 from tests.support.s3 import S3, running_server
 
@@ -47,6 +47,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+HOSTILE = ("test_fuzz", "test_hostile", "test_time_bombs", "test_damage")
+"""How the files of tests begin in which nothing may be written outside a test's own folder."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What a hostile test writes, in this process and in others, is in its own folder or the system's temporary one."""
+    if not item.path.name.startswith(HOSTILE) or not isinstance(item, pytest.Function):
+        return (yield)
+    base: Path = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    own = Path(str(item.funcargs.get("tmp_path", base / "none")))
+    with writes.watched(base / "writes.log") as told:
+        result = yield
+        paths = told()
+    assert not (found := writes.outside(paths, own, base)), found
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..storage.files import parse_json
-from .schema import SCHEMA_VERSION, SPLITS
+from .schema import MAX_SHARD_SIZE, SCHEMA_VERSION, SPLITS
 
 if TYPE_CHECKING:
     from ..storage.base import Storage
@@ -62,6 +62,8 @@ def flaw(marker: Any) -> str:
         return "it has no fingerprint"
     if not _is_number(marker.get("rows")) or not _is_number(marker.get("photographs")):
         return "its rows or photographs are not a number"
+    if marker["photographs"] > MAX_SHARD_SIZE:
+        return f"it has more photographs than --shard-size allows, {MAX_SHARD_SIZE:,}"
     rejects, listed = marker.get("rejects"), marker.get("files")
     if not isinstance(rejects, list) or not all(map(_is_reject, rejects)):
         return "its rejects are not photographs with reasons"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,15 +16,14 @@ from tarfile import TarError
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..errors import MaskgenError, UsageError, short
 from ..storage import files
 from ..storage.base import Storage
 from ..storage.opening import open_storage
-from . import info, markers, notebook, schema
+from . import damage, info, markers, notebook, schema
 from .record import Row
-from .shard_files import Choose, parquet_rows, tar_rows
+from .shard_files import Choose, parquet_file, parquet_rows, tar_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -37,9 +37,10 @@ class Shard:
         dataset: The data set that it is part of.
         split: train, val or test.
         index: Its number in the split.
-        rows: How many usable photographs it holds, in key order.
+        rows: How many usable photographs it holds, in key order, without those that are left out.
         ending: `parquet` or `tar`, the file that is read.
-        marker: What its marker says: `photographs`, `rejects`, and the size and hash of each of its `files`.
+        marker: What its marker says: `rows`, `photographs`, `rejects`, and the size and hash of each of its `files`.
+        left_out: The numbers in its file of the rows that are left out, ascending (see `Dataset.left_out`).
     """
 
     dataset: Dataset
@@ -48,6 +49,7 @@ class Shard:
     rows: int
     ending: str
     marker: dict[str, Any] = field(default_factory=dict, compare=False)
+    left_out: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"Shard({self.name!r}, rows={self.rows})"
@@ -98,16 +100,19 @@ class Shard:
         """Its rows without the pictures, with the columns of the Parquet file. Raises `MaskgenError` on damage."""
         settings = self.dataset.info["settings"]
         columns = schema.plain_schema(settings["variants"], settings["store"])
-        if self.ending == "tar":
+        if self.ending == "tar" or self.left_out:
             return pa.Table.from_pylist([row.facts() for row in self.read(())], schema=columns)
         path = f"{self.name}.{self.ending}"
         with _read_errors(f"{self.dataset}/{path}"), self.dataset.storage.open(path) as file:
-            return pq.ParquetFile(file).read(columns=columns.names).cast(columns)
+            return parquet_file(file, self.dataset).read(columns=columns.names).cast(columns)
 
     def _rows(
         self, stored: tuple[str, ...], numbers: Sequence[int] | None, choose: Choose
     ) -> Iterator[tuple[Row, str]]:
         wanted = range(self.rows) if numbers is None else numbers
+        if self.left_out:
+            there = sorted({*range(self.marker["rows"])}.difference(self.left_out))
+            wanted = [there[number] for number in wanted]
         read = parquet_rows if self.ending == "parquet" else tar_rows
         path = f"{self.name}.{self.ending}"
         with _read_errors(f"{self.dataset}/{path}"), self.dataset.storage.open(path) as file:
@@ -127,6 +132,8 @@ class Dataset:
         variants: The names of the masked pictures.
         store: `rendered` or `recipe`.
         splits: The splits that have rows.
+        left_out: The shards that are read without their broken rows, with the numbers of these rows (see
+            `--on-damage skip` of mfr); usually none.
 
     Example:
         >>> dataset = maskgen.open("smfd")
@@ -157,7 +164,33 @@ class Dataset:
         self.content: str = self.info["content"]
         self.variants: tuple[str, ...] = tuple(self.info["variants"])
         self.store: str = self.info["store"]
+        self.left_out: dict[str, tuple[int, ...]] = {}
         self.splits = tuple(split for split in schema.SPLITS if self.count(split))
+
+    def without(self, left_out: dict[str, tuple[int, ...]], content: str) -> Dataset:
+        """The same data set, read without some of its rows.
+
+        Args:
+            left_out: The numbers of these rows in the files of their shards, ascending, by the name of the shard.
+            content: The hash that stands for what remains.
+        """
+        made = copy.copy(self)
+        made.__dict__.pop("_found", None)
+        made.left_out, made.content = left_out, content
+        made.splits = tuple(split for split in schema.SPLITS if made.count(split))
+        return made
+
+    def check_files(self, split: str) -> None:
+        """Hashes the shards of a split. If rows are left out, that was done when they were found.
+
+        Args:
+            split: train, val or test.
+
+        Raises:
+            MaskgenError: They are not those of `content`, or cannot be read.
+        """
+        if not self.left_out:
+            damage.check_files(self, split)
 
     def __str__(self) -> str:
         """Where it lies, without credentials."""
@@ -179,7 +212,8 @@ class Dataset:
     def count(self, split: str) -> int:
         """Rows (usable photographs) of a split."""
         counts = self.info["counts"].get(split)
-        return int(counts["rows"]) if counts else 0
+        left_out = sum(len(rows) for name, rows in self.left_out.items() if name.startswith(f"{split}/"))
+        return int(counts["rows"]) - left_out if counts else 0
 
     def __len__(self) -> int:
         return sum(self.count(split) for split in self.splits)
@@ -191,7 +225,15 @@ class Dataset:
             UsageError: There is no such split.
             MaskgenError: A marker is missing or damaged.
         """
-        return [shard for shard in self._all_shards(split) if shard.rows]
+        shards = [shard for shard in self.all_shards(split) if shard.rows]
+        sizes = self.storage.entries(split)
+        for shard in shards:
+            file = markers.file_name(split, shard.index, shard.ending)
+            size = sizes.get(file.rpartition("/")[2])  # a missing file is reported by who reads it
+            if size is not None and size < shard.rows:  # memory is taken for the rows that a marker promises
+                why = f"it has {size:,} bytes, too few for the {shard.rows:,} rows of its marker"
+                raise _unreadable(f"{self}/{file}", why)
+        return shards
 
     def rows(self, split: str | None = None, images: Sequence[str] | None = None) -> Iterator[Row]:
         """Every row of a split, or of all.
@@ -282,7 +324,7 @@ class Dataset:
     @cached_property
     def _found(self) -> tuple[list[Shard], list[int], list[int]]:
         """All shards in key order, and the numbers of rows and of photographs before each and in all."""
-        shards = [shard for split in schema.SPLITS for shard in self._all_shards(split)]
+        shards = [shard for split in schema.SPLITS for shard in self.all_shards(split)]
         rows, photographs = [0], [0]
         for shard in shards:
             rows.append(rows[-1] + shard.rows)
@@ -308,9 +350,19 @@ class Dataset:
         for reject in rejects:
             if reject["key"] == key:
                 raise KeyError(f"photograph {key} was rejected as {reject['reason']}: {reject['detail']}")
-        return shards[place], position - firsts[place] - sum(reject["key"] < key for reject in rejects)
+        number = position - firsts[place] - sum(reject["key"] < key for reject in rejects)
+        left_out = shards[place].left_out
+        if number in left_out:
+            raise KeyError(f"photograph {key} is damaged in shard {shards[place].name} and left out")
+        return shards[place], number - bisect_left(left_out, number)
 
-    def _all_shards(self, split: str) -> list[Shard]:
+    def all_shards(self, split: str) -> list[Shard]:
+        """The shards of a split as `shards` gives them, and those that have no rows.
+
+        Raises:
+            UsageError: There is no such split.
+            MaskgenError: A marker is missing or damaged.
+        """
         if split not in schema.SPLITS:
             raise UsageError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}.")
         ending = "tar" if self.info["settings"]["format"] == "webdataset" else "parquet"
@@ -318,7 +370,8 @@ class Dataset:
         shards = []
         for (index, name), data in zip(names.items(), self.storage.read_many(names.values()), strict=True):
             marker = self._marker(name, data)
-            shards.append(Shard(self, split, index, marker["rows"], ending, marker))
+            left_out = self.left_out.get(f"{split}/{index:05d}", ())
+            shards.append(Shard(self, split, index, marker["rows"] - len(left_out), ending, marker, left_out))
         if sum(shard.rows for shard in shards) != self.count(split):
             raise MaskgenError(f"{self}/{split} lacks shards; `maskgen verify {self}` names them.")
         return shards
@@ -343,7 +396,11 @@ def _read_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, OverflowError, TarError, pa.ArrowException) as error:
-        raise MaskgenError(f"shard {path} cannot be read ({short(error)}); `maskgen verify` says what to do.") from None
+        raise _unreadable(path, short(error)) from None
+
+
+def _unreadable(path: str, why: str) -> MaskgenError:
+    return MaskgenError(f"shard {path} cannot be read ({why}); `maskgen verify` says what to do.")
 
 
 def open(path: Path | str) -> Dataset:

@@ -19,6 +19,9 @@ ROWS_VERSION = 1
 
 SPLITS = ("train", "val", "test")
 
+MAX_SHARD_SIZE = 1_000_000
+"""Photographs in a shard."""
+
 BOX = pa.list_(pa.float32(), 4)
 LANDMARKS = pa.list_(pa.float32(), 136)
 COLOR = pa.list_(pa.uint8(), 3)

@@ -20,27 +20,29 @@ from ..storage import files
 from . import tar
 from .record import HEAD, Row
 from .schema import is_row_schema
+from .writers import ROW_GROUP
 
 if TYPE_CHECKING:
-    from .reader import Shard
+    from .reader import Dataset, Shard
 
 Choose = Callable[[str], tuple[str, tuple[str, ...]]]
 """From the key of a photograph to the picture that was chosen for it ("" if there was no choice), and the stored
 pictures to read."""
+
+MAX_ROW_GROUP_BYTES = 1 << 30
+"""Of a row group in memory. A kilobyte of Parquet can stand for gigabytes of equal values."""
+
+_ONE_BY_ONE = {"PLAIN", "RLE", "BIT_PACKED", "BYTE_STREAM_SPLIT"}
+"""Encodings that hold each value of a row by itself; others may hold it once for all rows of the group."""
 
 
 def parquet_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a Parquet shard with what `choose` chose for each; reads the row groups of `numbers` only."""
-    distant = shard.dataset.storage.distant
-    # Checking costs an eighth of decoding. A disk watches over its bits itself; networks have been seen not to.
-    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
-    if source.metadata.num_rows != shard.rows:
-        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {shard.rows}")
-    made, variants = shard.dataset.info["settings"], shard.dataset.variants
-    if not is_row_schema(source.schema_arrow, made["variants"], made["store"]):
-        raise ValueError("it has other columns than its data set")
+    source, variants = parquet_file(file, shard.dataset), shard.dataset.variants
+    if source.metadata.num_rows != (rows := shard.marker["rows"]):
+        raise ValueError(f"it has {source.metadata.num_rows} rows and its marker says {rows}")
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
@@ -53,8 +55,8 @@ def parquet_rows(
             if empty := [name for name in table.column_names if table[name].null_count]:
                 raise ValueError(f"values of {empty[0]} are missing")
             plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
-            boxes = _coordinates(_values(table["box"], 4))
-            landmarks = _coordinates(_values(table["landmarks"], 136)).reshape(-1, 68, 2)
+            boxes = _values(table["box"], 4)
+            landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
             shades = [_values(table[name], 3).tolist() for name in colors]
             data = {name: table[name].chunk(0).field("bytes") for name in stored}
             for i in (number - first for number in chosen):
@@ -74,15 +76,31 @@ def parquet_rows(
         first = following
 
 
+def parquet_file(file: Any, dataset: Dataset) -> pq.ParquetFile:
+    """A Parquet shard, opened. Raises `ValueError` if its footer shows other columns or larger row groups than ours."""
+    distant, made = dataset.storage.distant, dataset.info["settings"]
+    # Checking costs an eighth of decoding. A disk watches over its bits itself; networks have been seen not to.
+    source = pq.ParquetFile(file, pre_buffer=distant, page_checksum_verification=distant)
+    if not is_row_schema(source.schema_arrow, made["variants"], made["store"]):
+        raise ValueError("it has other columns than its data set")
+    for group in map(source.metadata.row_group, range(source.num_row_groups)):
+        if group.num_rows > ROW_GROUP or (size := _unpacked_bytes(group)) > MAX_ROW_GROUP_BYTES:
+            many = f"{group.num_rows:,} rows" if group.num_rows > ROW_GROUP else f"up to {size:,} bytes"
+            raise ValueError(f"it has {many} in one row group")
+    return source
+
+
+def _unpacked_bytes(group: pq.RowGroupMetaData) -> int:
+    """How much memory the values of a row group take at most, by the footer of its file."""
+    columns = map(group.column, range(group.num_columns))
+    return sum(
+        column.total_uncompressed_size * (1 if set(column.encodings) <= _ONE_BY_ONE else group.num_rows)
+        for column in columns
+    )
+
+
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
-    return values
-
-
-def _coordinates(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Boxes or landmarks, if they are numbers near a picture: what is computed from others has no end or no value."""
-    if not (np.abs(values) <= MAX_COORDINATE).all():
-        raise ValueError(f"a box or a landmark is no number within {MAX_COORDINATE:,} pixels")
     return values
 
 
@@ -104,6 +122,8 @@ def _check(row: Row, shard: Shard) -> None:
         wrong = "variant"
     elif not all(len(color) == 3 and all(_is_int(c) and 0 <= c <= 255 for c in color) for color in row.colors.values()):
         wrong = "color"
+    elif not all((np.abs(places) <= MAX_COORDINATE).all() for places in (row.box, row.landmarks)):
+        wrong = "box or landmarks"  # what is computed from such numbers has no end or no value
     else:
         return
     raise ValueError(f"{wrong} of photograph {short(repr(row.key))} is not what it must be")
@@ -121,7 +141,8 @@ def tar_rows(
     file: Any, shard: Shard, stored: tuple[str, ...], numbers: Sequence[int], choose: Choose
 ) -> Iterator[tuple[Row, str]]:
     """Rows of a tar shard with what `choose` chose for each; other members are passed over."""
-    chosen, number, current = set(numbers), -1, ""
+    chosen = numbers if isinstance(numbers, range) else set(numbers)
+    rows, number, current = shard.marker["rows"], -1, ""
     name, named = "", tuple[str, ...]()
 
     def wanted(member: str) -> bool:
@@ -144,8 +165,8 @@ def tar_rows(
             raise TarError(f"{key} is incomplete")
         made = Row(
             **{name: row[name] for name in HEAD},
-            box=_coordinates(np.array(row["box"], dtype=np.float32).reshape(4)),
-            landmarks=_coordinates(np.array(row["landmarks"], dtype=np.float32).reshape(68, 2)),
+            box=np.array(row["box"], dtype=np.float32).reshape(4),
+            landmarks=np.array(row["landmarks"], dtype=np.float32).reshape(68, 2),
             colors={name: tuple(row[f"{name}_color"]) for name in shard.dataset.variants},
             variant=row.get("variant"),
             pictures=found,
@@ -154,7 +175,7 @@ def tar_rows(
         _check(made, shard)
         yield made, name
         found = {}
-        if number == numbers[-1] < shard.rows - 1:
+        if number == numbers[-1] < rows - 1:
             return
-    if number + 1 != shard.rows:
-        raise TarError(f"it ends after {number + 1} of {shard.rows} rows")
+    if number + 1 != rows:
+        raise TarError(f"it ends after {number + 1} of {rows} rows")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
+from ..imaging.limits import MAX_BYTES
+
 BLOCK = 512
 
 AHEAD = 1 << 20
@@ -40,6 +42,8 @@ def members(file: Any, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
             if kind != b"0" or magic != b"ustar":
                 raise tarfile.TarError("it holds something that is no file")
             name, size = raw.rstrip(b"\0").decode(), _number(octal)
+            if size > MAX_BYTES:
+                raise tarfile.TarError(f"{name} is larger than a picture")
             padding = -size % BLOCK
             if not wanted(name):
                 stream.seek(size + padding, io.SEEK_CUR)
@@ -53,7 +57,11 @@ def members(file: Any, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byt
 
 
 def _number(octal: bytes) -> int:
+    """A number of a header: digits alone, since `int` also takes signs, and a negative size would lead back."""
+    digits = octal.strip(b" \0")
     try:
-        return int(octal.strip(b" \0"), 8)
-    except ValueError:
-        raise tarfile.TarError("a header is damaged") from None
+        if digits.isdigit():
+            return int(digits, 8)
+    except ValueError:  # 8 or 9
+        pass
+    raise tarfile.TarError("a header is damaged")

@@ -15,6 +15,7 @@ from ..storage import files
 from . import identity, markers, plan_file, schema, writers
 from .reader import Dataset
 from .reader import open as open_dataset
+from .shard_files import parquet_file
 
 
 def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> dict[str, int]:
@@ -148,19 +149,15 @@ def _check_file(dataset: Dataset, path: str, size: int, digest: str, keys: list[
         there = _parquet_keys(dataset, path) if path.endswith(".parquet") else _tar_keys(dataset, path)
     except FileNotFoundError:
         raise _Broken(f"{name} is missing") from None
-    except (OSError, tarfile.TarError, pa.ArrowException) as error:
+    except (OSError, ValueError, tarfile.TarError, pa.ArrowException) as error:
         raise _Broken(f"{name} cannot be read ({short(error)})") from None
     if there != keys:
         raise _Broken(f"{name} holds other photographs than the plan")
 
 
 def _parquet_keys(dataset: Dataset, path: str) -> list[str]:
-    made = dataset.info["settings"]
     with dataset.storage.open(path) as file:
-        shard = pq.ParquetFile(file)
-        if not schema.is_row_schema(shard.schema_arrow, made["variants"], made["store"]):
-            raise _Broken(f"{path.rpartition('/')[2]} has another schema")
-        keys: list[str] = shard.read(columns=["key"])["key"].to_pylist()
+        keys: list[str] = parquet_file(file, dataset).read(columns=["key"])["key"].to_pylist()
     return keys
 
 

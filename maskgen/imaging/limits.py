@@ -77,8 +77,9 @@ _SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _END, _SCAN, _APP1 = b"\xd9", b"\xda", b"\xe1"
 
 _BASELINE_FRAME = 0xC0
-_OTHER_FRAMES = frozenset({*range(0xC1, 0xD0), 0xD9, 0xDA} - {0xC4, 0xC8, 0xCC})
-"""Progressive and arithmetic-coded frames, and what must not come before a frame."""
+_BEFORE_FRAME = frozenset({*range(0xE0, 0xF0), 0xC4, 0xDB, 0xDD, 0xFE})
+"""Application data, tables, the restart interval and comments. A decoder skips 0xff that fills up, and markers that
+begin no segment, and would find another frame behind them than a reader that takes them for segments."""
 
 
 def count_scans(jpeg: bytes) -> int:
@@ -111,10 +112,12 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int] | None:
     place = 2
     for _ in range(MAX_STORED_SEGMENTS):
         head = jpeg[place : place + 9]
-        if not jpeg.startswith(b"\xff\xd8") or len(head) < 9 or head[0] != 0xFF or head[1] in _OTHER_FRAMES:
+        if not jpeg.startswith(b"\xff\xd8") or len(head) < 9 or head[0] != 0xFF:
             break
         if head[1] == _BASELINE_FRAME:
             return int.from_bytes(head[7:9], "big"), int.from_bytes(head[5:7], "big")
+        if head[1] not in _BEFORE_FRAME:
+            break
         place += 2 + int.from_bytes(head[2:4], "big")
     return None
 

@@ -12,7 +12,7 @@ from maskgen.storage.uri import redacted
 from ..evaluation import outputs
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
-from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE
+from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
 from ..training import curve
 from ..training.train import train
 from ..training.train_settings import TrainSettings
@@ -44,9 +44,19 @@ def _training(folder: Path, data: str) -> str:
             "",
             *table(head, lines),
             "",
+            *_left_out(folder),
             f"Next: mfr eval --run {folder} --data {redacted(data)}",
         ]
     )
+
+
+def _left_out(folder: Path) -> list[str]:
+    """What a run with `--on-damage skip` records of broken rows."""
+    counts = record_of(folder).get("left_out")
+    if not isinstance(counts, dict):
+        return []
+    shards = ", ".join(f"{count} of {shard}" for shard, count in counts.items())
+    return [f"Broken rows of damaged shards were left out: {shards}", ""]
 
 
 def eval_with_progress(settings: EvalSettings) -> str:

@@ -59,13 +59,20 @@ class Feed:
 
 
 def batches(
-    feed: Feed, rank: int = 0, world: int = 1, workers: int = 0, start: int = 0, pin: bool = False
+    feed: Feed,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    start: int = 0,
+    pin: bool = False,
+    dataset: maskgen.Dataset | None = None,
 ) -> Iterator[Batch]:
     """Endless batches of one process from iteration `start` (0 is the first): its share of each global batch.
 
     `workers` processes decode; their number is lowered to one that divides this process's lanes. Earlier batches are
     skipped without decoding. `pin` puts batches into page-locked memory, from which a GPU copies in the background.
-    Raises `UsageError` if the batch cannot be shared by `world` processes.
+    `dataset` is that of the feed if it is open already. Raises `UsageError` if the batch cannot be shared by `world`
+    processes.
     """
     lanes = feed.lanes
     if lanes % world:
@@ -74,12 +81,12 @@ def batches(
             f"(up to {MAX_LANES} processes, a power of two)."
         )
     own = lanes // world
-    dataset = maskgen.open(feed.data)
+    dataset = dataset or maskgen.open(feed.data)
     rows = dataset.count(feed.split)
     if rows < lanes:
         raise UsageError(f"{dataset} has {rows} photographs in {feed.split} and needs {lanes}; lower --batch.")
     lanes_here = range(rank * own, (rank + 1) * own)
-    return _batches(_Stream(feed, lanes_here, start), shared_by(feed, world, workers), pin)
+    return _batches(_Stream(feed, lanes_here, start, dataset.shards(feed.split)), shared_by(feed, world, workers), pin)
 
 
 def shared_by(feed: Feed, world: int, workers: int) -> int:
@@ -106,8 +113,8 @@ def _joined(pieces: tuple[Tensor, ...], pin: bool) -> Tensor:
 class _Stream(Decoder):
     """The batches of some lanes; in a worker process, of that worker's part of them."""
 
-    def __init__(self, feed: Feed, lanes: range, start: int) -> None:
-        self.feed, self.lanes, self.start = feed, lanes, start
+    def __init__(self, feed: Feed, lanes: range, start: int, shards: Sequence[maskgen.Shard]) -> None:
+        self.feed, self.lanes, self.start, self.shards = feed, lanes, start, shards
 
     def pieces(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -117,8 +124,7 @@ class _Stream(Decoder):
             lanes = lanes[worker.id * share : (worker.id + 1) * share]
         feed = self.feed
         each = feed.batch // feed.lanes
-        shards = maskgen.open(feed.data).shards(feed.split)
-        streams = [lane_rows(feed, lane, self.start * each, shards) for lane in lanes]
+        streams = [lane_rows(feed, lane, self.start * each, self.shards) for lane in lanes]
         shape = (each * len(lanes), feed.size, feed.size, 3)
         # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
         # worker reuses a ring of buffers: those that are prefetched, and the one that is being copied.

@@ -83,8 +83,11 @@ def embed_rows(
     What `cache` already holds is mapped from there; the rest is computed, saved there, and mapped. `cache=None` saves
     nothing. `workers` processes run dlib's network, which uses one core (by default one for each core), or decode for
     other networks (by default up to `MAX_DEFAULT_WORKERS`); the features are the same for any number. Raises
-    `MaskgenError` if the cache is damaged, truncated, or of other weights or data.
+    `MaskgenError` if the cache is damaged, truncated, or of other weights or data, or if features are to be computed of
+    shards that are not those of `dataset.content`, under which they are kept.
     """
+    if missing(dataset, backbone, split, names, cache):
+        dataset.check_files(split)
     found: dict[str, Floats] = {}
     for name in names:
         pieces = _reported(partial(_pieces, dataset, backbone, split, name, workers), progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 from maskgen.imaging import search
 from maskgen.settings import setting
 
-from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, SCENARIOS
+from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
 
 ALL = "all"
 
@@ -68,6 +68,12 @@ class EvalSettings:
     detector_model: Path | None = setting(None, help=search.MODEL_HELP, metavar="FILE")
     predictor: Path | None = setting(
         None, help="dlib shape predictor that aligns the pictures of --protocol.", metavar="FILE"
+    )
+    on_damage: str = setting(
+        STOP,
+        help="What to do if shards of --data are damaged: stop, or skip their broken rows, which the report counts as "
+        "failures. skip reads the whole split first.",
+        choices=ON_DAMAGE,
     )
     workers: int | None = setting(
         None,

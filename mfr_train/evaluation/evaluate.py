@@ -49,6 +49,7 @@ class EvalOptions(TypedDict, total=False):
     detector: str
     detector_model: AnyPath | None
     predictor: AnyPath | None
+    on_damage: str
     workers: int | None
     device: str
 

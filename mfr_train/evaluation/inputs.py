@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 import maskgen
+from maskgen.dataset import damage
 from maskgen.errors import MaskgenError, Rejected, UsageError
 from maskgen.imaging.decode import decode
 from maskgen.storage import files
 
 from ..data.feature_cache import embed_rows, missing, row_index
+from ..defaults import DAMAGED_ROW, SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
 from . import scores
@@ -96,6 +97,8 @@ def from_dataset(
     `UsageError` or `MaskgenError` for no data set, no such split, or fewer than two identities.
     """
     dataset, split = maskgen.open(settings.data), settings.split
+    if settings.on_damage == SKIP:
+        dataset = damage.without_broken_rows(dataset, (split,))
     if not dataset.count(split):
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
@@ -129,8 +132,8 @@ def from_dataset(
         pairings,
         parts,
         {name: model.project(features[name]) for name in names},
-        _rejects(dataset, split),
-        notes,
+        _failures(dataset, split),
+        notes + damage.told(dataset),
     )
 
 
@@ -210,14 +213,11 @@ def _protocol_features(
     return features, usable, dict(sorted(failures.items()))
 
 
-def _rejects(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
-    """The rejected photographs of the split, by reason."""
-    try:
-        with dataset.storage.open("rejects.parquet") as file:
-            table = pq.read_table(file, columns=["split", "reason"]).to_pylist()
-    except (OSError, ValueError) as error:
-        raise MaskgenError(f"{dataset}/rejects.parquet cannot be read ({error}); run `maskgen verify`.") from None
-    return dict(sorted(Counter(str(row["reason"]) for row in table if row["split"] == split).items()))
+def _failures(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
+    """The rejected photographs of the split by reason, and the rows that are left out since they are broken."""
+    rejects = {str(reason): int(count) for reason, count in dataset.info["counts"][split]["rejects"].items()}
+    left_out = {DAMAGED_ROW: rows} if (rows := sum(map(len, dataset.left_out.values()))) else {}
+    return dict(sorted((rejects | left_out).items()))
 
 
 def _seen(names: Sequence[str], model: Model) -> list[str]:

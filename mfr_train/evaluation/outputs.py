@@ -136,7 +136,8 @@ def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
         if row.intervals and row.intervals.intervals:
             ends = row.intervals.intervals
             for label, end in (("  95 % from", 0), ("  95 % to", 1)):
-                found.append([label, *(_shown(name, ends[name][end]) for _, name in _FIGURES), "", ""])
+                cells = [_shown(name, ends[name][end]) if name in ends else "" for _, name in _FIGURES]
+                found.append([label, *cells, "", ""])
     return found
 
 

@@ -14,6 +14,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError, shown
 from maskgen.storage import files
 
+from ..defaults import SCENARIOS
 from ..keywords import AnyPath, settings_from
 from ..notebook import data_frame, html_table
 from . import metrics
@@ -171,7 +172,7 @@ class Report:
             raise UsageError(
                 f"cannot read the report {file}: {error.strerror}; give the folder of an evaluation, or its {REPORT}."
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError, UsageError):
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, UsageError):
             raise MaskgenError(f"{file} is not a report that `mfr eval` wrote; measure again.") from None
 
     def __getitem__(self, key: str | tuple[str, str]) -> Row:
@@ -312,12 +313,14 @@ def _row(facts: dict[str, Any]) -> Row:
     figures, intervals = facts["figures"], facts["intervals"]
     limits = {FixedThreshold(limit, 0.0).name: limit for limit in (metrics.FMR100, metrics.FMR10)}
     drift = {name: Point(**_numbers(point)) for name, point in facts["at_thresholds_of_uu"].items()}
+    pairs = (float(figures["genuine"]), float(figures["impostor"]))
+    if facts["scenario"] not in SCENARIOS or not all(0 <= count < math.inf for count in pairs):
+        raise ValueError("another scenario, or numbers of pairs that are none")
     return Row(
         str(facts["scenario"]),
         str(facts["group"]),
         Figures(
-            float(figures["genuine"]),
-            float(figures["impostor"]),
+            *pairs,
             fmr100=Point(**_numbers(figures["fmr100"])),
             fmr10=Point(**_numbers(figures["fmr10"])),
             nearest_fmr100=Point(**_numbers(figures["nearest_fmr100"])),

@@ -92,7 +92,8 @@ class Model:
 
         Raises:
             UsageError: If a picture is not of these kinds, or the landmarks are not (N, 68, 2).
-            MaskgenError: If a file cannot be decoded, or a network that aligns faces finds none in a picture.
+            MaskgenError: If a file cannot be decoded, a network that aligns faces finds none in a picture, or the
+                weights of the model are damaged, so that embeddings are no finite numbers.
         """
         several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
         given: Any = images if several else [images]
@@ -105,7 +106,11 @@ class Model:
             points = _landmarks(pictures)
         else:
             points = np.zeros((len(pictures), 68, 2), np.float32)
-        return self.project(self.backbone.features(pictures, points))
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            found = self.project(self.backbone.features(pictures, points))
+        if not np.isfinite(found).all():
+            raise MaskgenError(f"the embeddings of model {self.name} are no finite numbers; give another model.")
+        return found
 
     def project(self, features: Floats) -> Floats:
         """Projects features of the backbone: e = (W l + b) / ||W l + b||.
@@ -236,8 +241,13 @@ def load_run(path: Path, device: str = "cpu") -> Model:
         tensors = load_file(path / EMBEDDING)
         with safetensors.safe_open(path / EMBEDDING, "numpy") as file:
             facts = file.metadata() or {}
-        weight, bias = tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
-    except (safetensors.SafetensorError, KeyError, OSError):
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+            weight, bias = tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
+        if weight.ndim != 2 or not len(weight) or bias.shape != (len(weight),):
+            raise ValueError
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OSError):
         raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
     own = next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file

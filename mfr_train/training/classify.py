@@ -108,7 +108,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
 
     feed = _feed(settings, settings.masked_share, "train")
     workers = _training_workers(settings, feed, group)
-    stream = batches.batches(feed, group.rank, group.world, workers, state.iteration, pin=on_gpu)
+    stream = batches.batches(feed, group.rank, group.world, workers, state.iteration, on_gpu, dataset)
     curve = Curve(folder / CURVE if group.first else None, "classify", state.iteration, settings.tensorboard)
     shown = {"total": iterations, "initial": state.iteration, "desc": "stage 1", "unit": "step"}
     total, steps = torch.zeros((), device=device), 0

@@ -52,6 +52,7 @@ class TrainOptions(TypedDict, total=False):
     mse_weight: float
     positive: str
     negative: str
+    on_damage: str
     seed: int
     buffer: int
     workers: int | None

@@ -50,6 +50,8 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
                 "torch": torch.__version__,
                 "finished": False,
             }
+            if dataset.left_out:
+                record["left_out"] = {shard: len(rows) for shard, rows in dataset.left_out.items()}
             files.write_json(folder / run_files.SETTINGS, record)
             if not (folder / run_files.IDENTITIES).exists():
                 known = run_files.identities_of(full.weights) if full.weights else frozenset()

@@ -11,17 +11,19 @@ RUN/identities.json         the people it was trained on
 from __future__ import annotations
 
 import dataclasses
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 
 import maskgen
 from maskgen import Dataset, settings
+from maskgen.dataset import damage
 from maskgen.errors import UsageError
 from maskgen.storage import files
 
 from .. import hardware
 from ..data.feature_cache import embed_rows, row_index
-from ..defaults import DLIB, ONNX, RESNETS, TRAINED
+from ..defaults import DLIB, ONNX, RESNETS, SKIP, TRAINED
 from ..networks import run_files
 from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
@@ -33,6 +35,8 @@ from .run_folder import claimed
 from .train_settings import TrainSettings, compared, filled, not_none
 
 __all__ = ["TrainSettings", "train"]
+
+log = logging.getLogger(__name__)
 
 
 def train(given: TrainSettings) -> Path:
@@ -48,11 +52,15 @@ def train(given: TrainSettings) -> Path:
     if full.tensorboard:
         curve.check_tensorboard()
     dataset = maskgen.open(full.data)
+    if full.on_damage == SKIP:
+        dataset = damage.without_broken_rows(dataset, ("train", "val"))
     full = dataclasses.replace(full, variants=_variants(full, dataset))
     with ExitStack() as stack:
         # The group ends before stage 2: processes that wait for hours would time out.
         with distributed.processes(full.device) as group:
             folder = Path(group.shared(str(stack.enter_context(claimed(full, dataset))) if group.first else ""))
+            for line in damage.told(dataset) if group.first else ():
+                log.warning(line)
             if full.stage != "embed":
                 classify.train_classifier(full, dataset, folder, group)
         if group.first:

@@ -20,8 +20,10 @@ from ..defaults import (
     MAX_INPUT_SIZE,
     MIN_INPUT_SIZE,
     NEGATIVES,
+    ON_DAMAGE,
     ONNX,
     POSITIVES,
+    STOP,
     TRAINED,
 )
 
@@ -128,6 +130,13 @@ class TrainSettings:
         "any", help="Picture of the negative: any, always masked, or always unmasked.", choices=NEGATIVES
     )
 
+    on_damage: str = setting(
+        STOP,
+        help="What to do if shards of --data are damaged: stop, or skip their broken rows, which are counted. skip "
+        "reads all training and validation shards first.",
+        choices=ON_DAMAGE,
+        run_only=True,
+    )
     seed: int = setting(0, help="Seed of the weights, the order and the draws.", low=0)
     buffer: int = setting(256, help="Photographs in the shuffle buffer of each lane.", low=1, high=1_000_000)
     workers: int | None = setting(

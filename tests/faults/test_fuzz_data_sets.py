@@ -19,7 +19,7 @@ from maskgen.cli.preview import write_sheets
 from maskgen.errors import MaskgenError
 from maskgen.sources.listing import photographs
 from maskgen.sources.reader import Reader
-from tests.support.fuzz import Cases, one_sentence
+from tests.support.fuzz import REPORT, Cases, one_sentence
 from tests.support.once import once
 
 
@@ -105,30 +105,17 @@ def test_parquet_of_photographs(tmp_path: Path, cases: Cases) -> None:
     attempts(path, cases(path.read_bytes(), "Parquet of photographs"), read)
 
 
-REPORT = """{
- "settings": {"scenario": "U-M", "bootstrap": 0, "seed": 1},
- "model": {"name": "run", "fingerprint": "ab12"},
- "data": {"name": "smfd", "subjects": 2, "photographs": 4, "failures": {"no_face": 1}},
- "scenarios": [{"scenario": "U-M", "group": "", "binned": false, "figures": {"genuine": 4.0, "impostor": 8.0,
-  "fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": 0.3}, "fmr10": {"fnmr": 0.25, "fmr": 0.0, "threshold": 0.2},
-  "nearest_fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": null},
-  "eer": {"eer": 0.25, "low": 0.25, "high": 0.25, "threshold": 0.25}, "auc": 0.9, "gmean": 0.6, "imean": 0.1,
-  "bounds": {}}, "intervals": {"intervals": {"eer": [0.1, 0.4]}, "bound": {}, "resamples": 100},
-  "fewer_than_30_errors": {"eer": 1.0}, "at_thresholds_of_uu": {}}],
- "breakdown": [], "notes": ["one"]
-}
-"""
-
-
 @pytest.fixture(scope="session")
 def networks() -> None:
     """Loads PyTorch, which takes memory and time that no case is to blame for."""
     pytest.importorskip("torch")
+    import mfr_train.evaluation.outputs
     import mfr_train.evaluation.report
     import mfr_train.training.curve  # noqa: F401
 
 
 def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
+    from mfr_train.evaluation.outputs import table
     from mfr_train.evaluation.report import Report
 
     path = tmp_path / "report.json"
@@ -138,6 +125,7 @@ def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
         report = Report.load(path)
         assert "<script" not in report._repr_html_()
         assert repr(report).isprintable()
+        assert table(report).replace("\n", "").isprintable()
         json.dumps(report.as_json(), allow_nan=False)
 
     assert attempts(path, cases(path.read_bytes(), "report.json"), read)

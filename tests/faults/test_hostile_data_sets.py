@@ -22,8 +22,11 @@ from click.testing import CliRunner
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.dataset import identity
+from maskgen.dataset.tar import members
 from maskgen.errors import MaskgenError
+from maskgen.imaging.limits import jpeg_size
 from mfr_train.cli.main import mfr as mfr_command
+from tests.support.hostile import Change, change_row, forge
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ def test_landmarks_that_are_no_place_are_one_sentence_with_the_shard(
         pq.write_table(table.set_column(place, table.schema.field(place), column), path)
     else:
         path.write_bytes(with_landmark(path.read_bytes(), value))
-    with pytest.raises(MaskgenError, match=rf"shard .*{path.name} cannot be read \(a box or a landmark is no number"):
+    with pytest.raises(MaskgenError, match=rf"shard .*{path.name} cannot be read \(box or landmarks of photograph"):
         list(maskgen.open(out).rows("test"))
     result = CliRunner().invoke(
         mfr_command, ["eval", "--data", str(out), "--model", "dlib", "--cache", str(tmp_path / "c"), "--workers", "1"]
@@ -170,34 +173,10 @@ def with_landmark(data: bytes, value: float) -> bytes:
     return written.getvalue()
 
 
-Change = Callable[[dict[str, Any]], object]
-
-
 def hostile_shard(out: Path, change: Change) -> Path:
-    """Changes the first row of the test shard of a data set: its facts, and its pictures as `{"bytes": ...}`."""
-    [shard] = maskgen.open(out).shards("test")
-    path = out / f"{shard.name}.{shard.ending}"
-    if shard.ending == "parquet":
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-        change(rows[0])
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-        return path
-    with tarfile.open(path) as old:
-        members = [(member.name, old.extractfile(member).read()) for member in old]
-    key = members[0][0].partition(".")[0]
-    first = {name.partition(".")[2]: data for name, data in members if name.startswith(key)}
-    facts = json.loads(first.pop("json"))
-    facts |= {name.removesuffix(".jpg"): {"bytes": data} for name, data in first.items()}
-    change(facts)
-    first = {name: facts.pop(name.removesuffix(".jpg"))["bytes"] for name in first}
-    first["json"] = json.dumps(facts).encode()
-    with tarfile.open(path, mode="w") as new:
-        for name, data in members:
-            data = first[name.partition(".")[2]] if name.startswith(key) else data
-            header = tarfile.TarInfo(name)
-            header.size = len(data)
-            new.addfile(header, io.BytesIO(data))
+    """Changes the first row of the test shard of a data set, whose hashes are forged to fit."""
+    path = change_row(out, change)
+    forge(out)
     return path
 
 
@@ -259,7 +238,71 @@ def test_columns_of_other_types_are_refused_by_all(tree: Path, make: Callable[..
     table = pq.read_table(path)
     place = table.schema.get_field_index("label")
     pq.write_table(table.set_column(place, "label", table["label"].cast(pa.int64())), path)
+    forge(out)
     refused(out, tmp_path, r"00000\.parquet cannot be read \(it has other columns than its data set\)")
+
+
+def test_row_groups_that_stand_for_gigabytes_are_refused_by_all(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column of equal values takes some bytes for any number of rows, and for texts of any length."""
+    out = small(tree, make, tmp_path / "smfd", "parquet")
+    path = out / "test/00000.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("source")
+    texts = pa.array(["x" * (1 << 20)] * len(table))
+    pq.write_table(table.set_column(place, table.schema.field(place), texts), path, compression="zstd")
+    assert path.stat().st_size < 1 << 18
+    forge(out)
+    monkeypatch.setattr("maskgen.dataset.shard_files.MAX_ROW_GROUP_BYTES", 10 << 20)
+    refused(out, tmp_path, r"00000\.parquet cannot be read \(it has up to [0-9,]+ bytes in one row group\)")
+    with pytest.raises(MaskgenError, match="bytes in one row group"):
+        maskgen.open(out).to_pandas("test")
+    pq.write_table(pa.concat_tables([table] * 10), path)
+    with pytest.raises(MaskgenError, match=rf"it has {10 * len(table)} rows in one row group"):
+        maskgen.open(out).to_pandas("test")
+
+
+@pytest.mark.parametrize("size", [b"-0000001000\0", b"+0000000000\0", b"0_0000000000", b"77777777777\0"])
+def test_a_tar_with_a_size_that_is_none_ends_at_once(size: bytes) -> None:
+    """A negative size led back to the header that had it, for ever."""
+    header = bytearray(tarfile.TarInfo("000000000.other").tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    asked = 0
+
+    def unwanted(name: str) -> bool:
+        nonlocal asked
+        asked += 1
+        assert asked < 3, "read again and again"
+        return False
+
+    with pytest.raises(tarfile.TarError, match=r"a header is damaged|is larger than a picture"):
+        list(members(io.BytesIO(bytes(header) + bytes(4096)), unwanted))
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_a_marker_that_promises_more_rows_than_its_shard_can_hold_takes_no_memory(
+    tree: Path, make: Callable[..., Path], tmp_path: Path, format: str
+) -> None:
+    """Readers took memory for every row before the first was read, and there may be many markers."""
+    out = make(tree, tmp_path / "smfd", format=format, variants="wide_low", store="recipe", shard_size=50)
+    facts = json.loads((out / "dataset.json").read_bytes())
+    for split, count in facts["counts"].items():
+        path = out / f"__markers/{split}-00000.json"
+        marker = json.loads(path.read_bytes())
+        marker |= {"rows": 10**6 - len(marker["rejects"]), "photographs": 10**6}
+        path.write_text(json.dumps(marker))
+        count["rows"] = marker["rows"]
+    (out / "dataset.json").write_text(json.dumps(facts))
+    train = ["train", "--data", str(out), "--recipe", "small", "--out", str(tmp_path / "run"), "--workers", "0"]
+    evaluate = ["eval", "--data", str(out), "--model", "dlib", "--cache", str(tmp_path / "cache")]
+    for call in (train, evaluate):
+        result = CliRunner().invoke(mfr_command, call)
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit), (call, result.output)
+        words = r"cannot be read \(it has [0-9,]+ bytes, too few for the [0-9,]+ rows of its marker\)"
+        assert re.search(words, " ".join(result.output.split())), result.output
 
 
 def header_of(jpeg: bytes, side: int) -> bytes:
@@ -276,6 +319,14 @@ def replace_picture(row: dict[str, Any], change: Callable[[bytes], bytes]) -> No
     row["unmasked"] = {"bytes": change(row["unmasked"]["bytes"]), "path": None}
 
 
+def with_two_frames(jpeg: bytes, between: bytes) -> bytes:
+    """A JPEG of 8,000 x 8,000 pixels for libjpeg, and of its own size for who takes `between` for a segment."""
+    place = jpeg.index(b"\xff\xc0")
+    frame = jpeg[place : place + 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")]
+    data = b"\xff\xd8" + between + header_of(frame, 8_000) + jpeg[2:place] + jpeg[place + len(frame) :]
+    return data.ljust(4 + int.from_bytes(data[4:6], "big"), b"\0") + frame + bytes(9)
+
+
 PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda jpeg: b"",
     "no picture": lambda jpeg: b"junk" * 99,
@@ -284,7 +335,21 @@ PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "a PNG": lambda jpeg: encoded(".png", 96, 96),
     "a bomb of 8,000 x 8,000 pixels": lambda jpeg: header_of(jpeg, 8_000),
     "a bomb of 65,500 x 65,500 pixels": lambda jpeg: header_of(jpeg, 65_500),
+    "a bomb behind a fill byte": lambda jpeg: with_two_frames(jpeg, b"\xff"),
+    "a bomb behind a restart marker": lambda jpeg: with_two_frames(jpeg, b"\xff\xd0"),
+    "a bomb behind a TEM marker": lambda jpeg: with_two_frames(jpeg, b"\xff\x01"),
 }
+
+
+@pytest.mark.parametrize("between", [b"\xff", b"\xff\xd0", b"\xff\x01"])
+def test_a_jpeg_with_a_frame_for_us_and_one_for_libjpeg_has_no_size(between: bytes) -> None:
+    jpeg = encoded(".jpg", 96, 96)
+    assert jpeg_size(jpeg) == (96, 96)
+    data = with_two_frames(jpeg, between)
+    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert seen is not None
+    assert seen.shape == (8_000, 8_000, 3), "what the few bytes become"
+    assert jpeg_size(data) is None
 
 
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
@@ -300,7 +365,10 @@ def test_a_picture_that_is_not_what_its_row_says_is_one_sentence_with_the_shard(
 MARKERS: dict[str, Change] = {
     "fewer rows than none": lambda marker: marker.update(rows=-1, photographs=-1),
     "rows that are true": lambda marker: marker.update(rows=True),
-    "photographs that do not add up": lambda marker: marker.update(photographs=10**9),
+    "more photographs than a shard has": lambda marker: marker.update(
+        rows=10**12, photographs=10**12 + len(marker["rejects"])
+    ),
+    "photographs that do not add up": lambda marker: marker.update(photographs=10**5),
     "files that lead upwards": lambda marker: marker["files"].update({EVERYWHERE: {"bytes": 1, "sha256": "0" * 64}}),
     "a file without a hash": lambda marker: marker["files"]["00000.parquet"].update(sha256=EVERYWHERE),
     "a file of negative size": lambda marker: marker["files"]["00000.parquet"].update(bytes=-1),

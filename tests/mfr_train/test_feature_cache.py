@@ -38,6 +38,9 @@ class FakeDataset:
     def count(self, split: str) -> int:
         return self.size if split == "train" else 0
 
+    def check_files(self, split: str) -> None:
+        pass
+
     def rows(self, split: str, images=None):
         return (FakeRow(f"{i:09d}", i // 2, f"n{i // 2}") for i in range(self.count(split)))
 

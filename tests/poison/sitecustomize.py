@@ -55,3 +55,8 @@ def die(signal: int, times: int | None, count: bytes | None) -> None:
 
 
 sys.meta_path.insert(0, Poison())
+
+if log := os.environ.get("MASKGEN_WRITES"):  # Python loads one sitecustomize.py, see tests/watched
+    from tests.support.writes import tell_to
+
+    tell_to(log)

@@ -75,3 +75,19 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
             case _:
                 found[place : place + 2] = chance.randbytes(chance.randrange(1, 6))
     return bytes(found)
+
+
+REPORT = """{
+ "settings": {"scenario": "U-M", "bootstrap": 0, "seed": 1},
+ "model": {"name": "run", "fingerprint": "ab12"},
+ "data": {"name": "smfd", "subjects": 2, "photographs": 4, "failures": {"no_face": 1}},
+ "scenarios": [{"scenario": "U-M", "group": "", "binned": false, "figures": {"genuine": 4.0, "impostor": 8.0,
+  "fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": 0.3}, "fmr10": {"fnmr": 0.25, "fmr": 0.0, "threshold": 0.2},
+  "nearest_fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": null},
+  "eer": {"eer": 0.25, "low": 0.25, "high": 0.25, "threshold": 0.25}, "auc": 0.9, "gmean": 0.6, "imean": 0.1,
+  "bounds": {}}, "intervals": {"intervals": {"eer": [0.1, 0.4]}, "bound": {}, "resamples": 100},
+  "fewer_than_30_errors": {"eer": 1.0}, "at_thresholds_of_uu": {}}],
+ "breakdown": [], "notes": ["one"]
+}
+"""
+"""A small report of `mfr eval`, with some intervals missing."""

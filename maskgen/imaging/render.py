@@ -87,13 +87,13 @@ def paint_each(image: Image, covers: Iterable[Cover], colors: Iterable[Sequence[
     """
     painted = image.copy()
     for cover, color in zip(covers, colors, strict=True):
-        _lay(image, cover, color, painted)
+        lay_color(image, cover, color, painted)
         yield painted
         rows = slice(cover.top, cover.top + len(cover.share))
         painted[rows] = image[rows]
 
 
-def _lay(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
+def lay_color(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
     """Writes the covered pixels of `image` into `painted`, blended with the colour."""
     share, left, top = cover
     if not share.size:

@@ -33,8 +33,8 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
     lines += ["---", "", "# Synthetic masked face data", ""]
     masks = ", ".join(f"`{name}`" for name in facts["variants"])
     lines += [
-        f"Face photographs with synthetic masks ({masks}; colours: {made['colors']}), drawn by NIST's method from 68 "
-        "landmarks with maskgen.",
+        f"Face photographs with synthetic masks ({masks}; colours: {made['colors']}{_style(made)}), drawn by "
+        "NIST's method from 68 landmarks with maskgen.",
         f"One row is one photograph; pictures are {_size(made)} JPEG of quality {made['quality']}"
         + ("." if facts["store"] == "rendered" else ", and readers draw the masks from landmarks and colours."),
         "",
@@ -61,6 +61,10 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _style(made: dict[str, Any]) -> str:
+    return f"; style: {made['style']}" if "style" in made else ""
 
 
 def _size_category(rows: int) -> str:

@@ -16,7 +16,8 @@ import PIL.ImageDraw
 from ..errors import MaskgenError, UsageError, short
 from ..imaging.limits import jpeg_size
 from ..imaging.outline import Undrawable, outline
-from ..imaging.render import Image, coverage, paint
+from ..imaging.render import Image
+from ..imaging.styles import FLAT, Style, draw_each
 
 HEAD = ("key", "source", "identity", "split", "label", "width", "height")
 """The fields of a row that are single values."""
@@ -43,6 +44,7 @@ class Row:
         colors: RGB of each mask.
         pictures: The stored JPEGs that were read, by name.
         shard: The shard that it was read from, such as `train/00003`.
+        style: How its masks are drawn, if they are not among the pictures.
 
     Example:
         >>> row = maskgen.open("smfd")[0]
@@ -63,6 +65,7 @@ class Row:
     colors: dict[str, tuple[int, int, int]]
     pictures: dict[str, bytes]
     shard: str = ""
+    style: Style = FLAT
 
     def __repr__(self) -> str:
         return (
@@ -117,14 +120,14 @@ class Row:
         found = {name: self._decoded(name) for name in chosen if name not in drawn}
         if drawn:
             photograph = found["unmasked"] if "unmasked" in found else self._decoded("unmasked")
+            variants = [self.variant or name for name in drawn]
             try:
-                outlines = [outline(self.landmarks, self.variant or name) for name in drawn]
+                outlines = [outline(self.landmarks, variant) for variant in variants]
             except (Undrawable, ValueError):
                 raise self._damaged(", ".join(drawn)) from None
-            covers = coverage(outlines, photograph.shape[1], photograph.shape[0])
-            found |= {
-                name: paint(photograph, cover, self.colors[name]) for name, cover in zip(drawn, covers, strict=True)
-            }
+            colors = [self.colors[name] for name in drawn]
+            masked = draw_each(photograph, self.landmarks, variants, outlines, colors, self.style, self.source)
+            found |= {name: picture.copy() for name, picture in zip(drawn, masked, strict=True)}
         return {name: found[name] for name in chosen}
 
     def show(self, names: Sequence[str] | None = None, size: int = 224) -> PIL.Image.Image:

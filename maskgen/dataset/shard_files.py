@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ..errors import short
 from ..imaging.limits import MAX_PIXELS, MAX_SIDE
 from ..imaging.outline import MAX_COORDINATE
+from ..imaging.styles import FLAT, Style
 from ..imaging.variants import VARIANTS
 from ..storage import files
 from . import tar
@@ -44,7 +45,7 @@ def parquet_rows(
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
-    first = 0
+    first, style = 0, _style(shard)
     for group in range(source.num_row_groups):
         following = first + source.metadata.row_group(group).num_rows
         chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
@@ -68,10 +69,16 @@ def parquet_rows(
                     # Only these are converted to Python: a row group holds every picture of 64 photographs.
                     pictures={name: data[name][i].as_py() for name in pictures},
                     shard=shard.name,
+                    style=style,
                 )
                 _check(row, shard)
                 yield row, name
         first = following
+
+
+def _style(shard: Shard) -> Style:
+    """How to draw the masks of its rows, if they are not stored."""
+    return shard.dataset.style if shard.dataset.store == "recipe" else FLAT
 
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
@@ -134,6 +141,7 @@ def tar_rows(
         return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
 
     found: dict[str, bytes] = {}
+    style = _style(shard)
     for member, data in tar.members(file, wanted):
         key, _, kind = member.partition(".")
         if kind != "json":
@@ -150,6 +158,7 @@ def tar_rows(
             variant=row.get("variant"),
             pictures=found,
             shard=shard.name,
+            style=style,
         )
         _check(made, shard)
         yield made, name

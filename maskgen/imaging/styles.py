@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
 
 from . import cloth, fabric
-from .outline import Points
+from .outline import Points, outline
+from .pixels import pixels_of
 from .render import Image, coverage, paint_each
 from .seeding import digest
 from .textures import Texture
@@ -63,6 +65,49 @@ class Style:
 
 
 FLAT = Style()
+
+
+def draw(
+    image: Image | PillowImage.Image,
+    landmarks: npt.ArrayLike,
+    variant: str,
+    color: Sequence[int],
+    style: Style = FLAT,
+    source: str = "",
+) -> Image:
+    """Draws one mask on a copy of a picture.
+
+    The edge of the mask is anti-aliased to the exact share of each pixel covered. Parts outside the picture are cut
+    off. In other styles than `flat`, straps, a shadow and a soft edge lie outside the outline.
+
+    Args:
+        image: uint8 (height, width, 3) RGB, or a Pillow image of any mode.
+        landmarks: (68, 2), x and y in pixels of `image`, in the iBUG 300-W order.
+        variant: One of `VARIANTS`.
+        color: Red, green and blue, from 0 to 255.
+        style: How the mask looks.
+        source: A name of the photograph. With the style's seed and the variant it decides what is drawn at random.
+
+    Returns:
+        A new picture, uint8 (height, width, 3) RGB.
+
+    Raises:
+        Undrawable: If the face is turned so far that it has no such mask.
+        TypeError: If the image is neither an array nor a Pillow image.
+        ValueError: If the image, the landmarks, the variant or the colour has another form.
+
+    Example:
+        >>> face = maskgen.Landmarker().find(image)
+        >>> masked = maskgen.draw(image, face.landmarks, "wide_high", (158, 207, 240))
+        >>> worn = maskgen.draw(image, face.landmarks, "wide_high", (158, 207, 240), maskgen.Style("fabric"))
+    """
+    image = pixels_of(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width, 3)")
+    if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+        raise ValueError(f"the colour is {color}; give three values from 0 to 255")
+    points = np.asarray(landmarks, dtype=np.float64)
+    return next(draw_each(image, points, [variant], [outline(points, variant)], [color], style, source))
 
 
 def draw_each(

@@ -110,13 +110,9 @@ def stored_texture(png: bytes) -> Texture:
         height, width = decode(png).shape[:2]
     except Rejected as rejected:
         raise ValueError(str(rejected)) from None
-    if not png.startswith(b"\x89PNG") or not SMALLEST_STORED <= min(height, width) <= max(height, width) <= STORED_SIDE:
-        raise ValueError(f"it is no PNG of {SMALLEST_STORED} to {STORED_SIDE} pixels a side")
+    if not png.startswith(b"\x89PNG") or max(height, width) > STORED_SIDE:
+        raise ValueError(f"it is no PNG of at most {STORED_SIDE} pixels a side")
     return Texture(png)
-
-
-SMALLEST_STORED = 1
-"""A long picture of the largest side becomes as narrow as that."""
 
 
 def _read(path: Path) -> Texture:
@@ -132,7 +128,8 @@ def _read(path: Path) -> Texture:
         raise UsageError(f"the texture {path} is no picture that can be used ({rejected}); {advice}.") from None
     if min(height, width) < SMALLEST:
         raise UsageError(
-            f"the texture {path} is {width} x {height} pixels; give at least {SMALLEST} a side, or a colour with --colors."
+            f"the texture {path} is {width} x {height} pixels; make it at least {SMALLEST} a side, or give its colour "
+            "with --colors."
         )
     if max(height, width) > LARGEST:
         raise UsageError(f"the texture {path} is {width} x {height} pixels; make it at most {LARGEST:,} a side.")

@@ -22,6 +22,8 @@ class BuildOptions(TypedDict, total=False):
     fit: Literal["stretch", "crop", "pad"]
     quality: int
     colors: str | Sequence[str]
+    style: Literal["flat", "fabric", "texture"]
+    textures: str | Path | None
     seed: int
     boxes: str | Path | Sequence[str | Path]
     predictor: str | Path | None

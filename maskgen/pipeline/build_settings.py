@@ -12,7 +12,7 @@ from .. import settings
 from ..errors import UsageError
 from ..imaging import variants
 from ..imaging.seeding import palette
-from ..imaging.variants import VARIANTS
+from ..imaging.variants import STYLES, VARIANTS
 from ..settings import setting
 from ..sources.kinds import KINDS
 from ..storage.uri import is_uri
@@ -61,7 +61,16 @@ class BuildSettings:
         "#ffffff,#000000.",
         metavar="random|nist|LIST",
     )
-    seed: int = setting(0, help="Seed of the colours, the splits and the order.")
+    style: str = setting(
+        "flat",
+        help="How the masks look: flat as NIST draws them, fabric with folds, light and straps, or texture, which "
+        "prints --textures on them. The outlines are the same.",
+        choices=STYLES,
+    )
+    textures: Path | None = setting(
+        None, help="Folder of pictures for --style texture; a copy of them is stored in --out.", metavar="DIR"
+    )
+    seed: int = setting(0, help="Seed of the colours, the styles, the splits and the order.")
     boxes: tuple[Path, ...] = setting(
         (),
         help="Face boxes to use instead of detection, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be "
@@ -183,6 +192,7 @@ def normalised(build: BuildSettings) -> BuildSettings:
         colors=_list(build.colors),
         boxes=tuple(Path(path).resolve() for path in boxes),
         predictor=Path(build.predictor).resolve() if build.predictor else None,
+        textures=Path(build.textures).resolve() if build.textures else None,
     )
 
 
@@ -209,5 +219,9 @@ def check(build: BuildSettings) -> None:
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
     _ = build.palette
+    if build.style == "texture" and not build.textures:
+        raise UsageError("--style texture needs pictures; give their folder with --textures DIR.")
+    if build.textures and build.style != "texture":
+        raise UsageError(f"--textures is not used with --style {build.style}; leave it out, or give --style texture.")
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ..dataset.identity import versions
 from ..errors import UsageError
 from ..imaging.limits import MAX_BYTES
 from ..imaging.seeding import digest
+from ..imaging.textures import Texture
 from ..sources.boxes import box_names, read_boxes
 from ..sources.listing import photographs
 from ..sources.photograph import Photograph
@@ -95,17 +96,22 @@ def default_shard_size(photographs: int) -> int:
     return min(max(-(-photographs // 64), 32), 1000)
 
 
-def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
+def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Texture] = ()) -> dict[str, Any]:
     """What shaped the data set: settings, versions, and the hash of the plan file. Its hash is the fingerprint."""
     shaping = settings.jsonable(build, run_only=False)
     for name in (
         "boxes",
         "predictor",
+        "textures",
     ):  # their content counts, through the plan or a hash, and not where they lie
         shaping.pop(name)
     for name in ("image-column", "photograph-megabytes"):
         if shaping[name] is None:  # what is found by itself follows from the source; what bounds nothing shapes nothing
             shaping.pop(name)
+    if build.style == "flat":  # older data sets, which have no such setting, are flat
+        shaping.pop("style")
+    if textures:
+        shaping["textures"] = [texture.sha256 for texture in textures]
     shaping["boxes"] = bool(build.boxes)
     shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
     return {

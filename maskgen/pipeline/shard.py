@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..dataset import markers, writers
+from ..dataset.stored_style import stored_style
 from ..errors import MaskgenError, Rejected, short
 from ..imaging.landmarks import Landmarker
+from ..imaging.styles import Style
 from ..sources.reader import Reader
 from ..storage import files
 from ..storage.base import Storage
@@ -48,10 +50,17 @@ class ShardTask:
     split: str
     shard: int
     photographs: int
+    textures: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.split}/{self.shard:05d}"
+
+    @property
+    def style(self) -> Style:
+        """How its masks look; the textures are read from the data set, once in a process."""
+        made = {"style": self.build.style, "seed": self.build.seed, "textures": self.textures}
+        return stored_style(open_storage(self.build.out), made)
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
         if keys is None or row["key"] in keys:
             yield row["key"]
             with _memory_errors(task):
-                for _ in make_samples(_photographs([row], task.build), task.build, landmarker):
+                for _ in make_samples(_photographs([row], task.build), task.build, landmarker, task.style):
                     pass
 
 
@@ -164,7 +173,8 @@ def _draw(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -
                 open_files.enter_context(writers.WRITERS[ending](path, build.variants, build.store))
                 for ending, path in written.items()
             ]
-            for row, made in make_samples(_photographs(planned, build), build, _landmarker(build.predictor)):
+            photographs, landmarker = _photographs(planned, build), _landmarker(build.predictor)
+            for row, made in make_samples(photographs, build, landmarker, task.style):
                 if isinstance(made, Rejected):
                     rejects.append(_reject(row, made))
                     continue

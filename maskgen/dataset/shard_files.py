@@ -45,7 +45,7 @@ def parquet_rows(
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
-    first, style = 0, _style(shard)
+    first, style = 0, _style(shard, stored)
     for group in range(source.num_row_groups):
         following = first + source.metadata.row_group(group).num_rows
         chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
@@ -76,9 +76,9 @@ def parquet_rows(
         first = following
 
 
-def _style(shard: Shard) -> Style:
+def _style(shard: Shard, stored: tuple[str, ...]) -> Style:
     """How to draw the masks of its rows, if they are not stored."""
-    return shard.dataset.style if shard.dataset.store == "recipe" else FLAT
+    return shard.dataset.style if stored and shard.dataset.store == "recipe" else FLAT
 
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
@@ -141,7 +141,7 @@ def tar_rows(
         return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
 
     found: dict[str, bytes] = {}
-    style = _style(shard)
+    style = _style(shard, stored)
     for member, data in tar.members(file, wanted):
         key, _, kind = member.partition(".")
         if kind != "json":

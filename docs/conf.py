@@ -52,6 +52,7 @@ CONTENTS = """
 
 Start <self>
 Building <building>
+Masks <masks>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..imaging import search
 from ..imaging.variants import STYLES
 from ..pipeline.build_settings import BuildSettings
 from .options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
@@ -103,6 +105,13 @@ def demo(folder: Path) -> None:
     help="dlib shape predictor of 68 points; by default the packaged one.",
 )
 @click.option(
+    "--face", type=click.Choice(search.FACE_CHOICES), default="central", show_default=True, help=search.FACE_HELP
+)
+@click.option(
+    "--detector", default=search.HOG, show_default=True, metavar="hog|cnn|yunet|LIST", help=search.DETECTOR_HELP
+)
+@click.option("--detector-model", type=click.Path(path_type=Path), metavar="FILE", help=search.MODEL_HELP)
+@click.option(
     "--color",
     metavar="#RRGGBB",
     help="Colour of the masks; by default #9ecff0. A data set has its own colours.",
@@ -128,6 +137,7 @@ def preview(
     color: str | None,
     styles: tuple[str, ...],
     textures: Path | None,
+    **finding: Any,
 ) -> None:
     """Draw photographs and their masks on labelled sheets.
 
@@ -143,7 +153,7 @@ def preview(
     """
     from .preview import write_sheets
 
-    say(write_sheets(places, out, limit, predictor, color, styles, textures))
+    say(write_sheets(places, out, limit, predictor, color, styles, textures, **finding))
 
 
 @maskgen.command()

@@ -23,6 +23,7 @@ from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable
 from ..imaging.render import Image
+from ..imaging.search import HOG
 from ..imaging.seeding import palette
 from ..imaging.styles import Style, draw
 from ..imaging.textures import read_textures
@@ -65,6 +66,9 @@ def write_sheets(
     color: str | None = None,
     styles: Sequence[str] = (),
     textures: Path | None = None,
+    face: str = "central",
+    detector: str = HOG,
+    detector_model: Path | None = None,
 ) -> str:
     """Writes the sheets of photographs and folders, or of one data set. Returns a sentence about them.
 
@@ -73,14 +77,18 @@ def write_sheets(
     if any(map(_is_dataset, places)):
         if len(places) > 1:
             raise UsageError(f"{next(filter(_is_dataset, places))} is a data set; give it alone.")
-        if color or predictor or styles or textures:
+        if color or predictor or styles or textures or detector_model or (face, detector) != ("central", HOG):
             raise UsageError(
                 f"{places[0]} is a data set with masks of its own; "
-                "leave out --color, --predictor, --style and --textures."
+                "leave out --color, --style, --textures, and what finds faces."
             )
         return _write_dataset(open_dataset(places[0]), out, limit)
+    shade = palette(color or COLOR, "--color")
+    if len(shade) != 1:
+        raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
     chosen = _styles(styles or ("flat",), textures)
-    return _write_photographs([Path(place) for place in places], out, limit, predictor, color or COLOR, chosen)
+    landmarker = Landmarker(predictor, face=face, detector=detector, detector_model=detector_model)
+    return _write_photographs([Path(place) for place in places], out, limit, landmarker, shade[0], chosen)
 
 
 def _is_dataset(place: str) -> bool:
@@ -97,12 +105,13 @@ def _styles(names: Sequence[str], textures: Path | None) -> list[Style]:
 
 
 def _write_photographs(
-    places: Sequence[Path], out: Path, limit: int, predictor: Path | None, color: str, styles: Sequence[Style]
+    places: Sequence[Path],
+    out: Path,
+    limit: int,
+    landmarker: Landmarker,
+    color: tuple[int, int, int],
+    styles: Sequence[Style],
 ) -> str:
-    shade = palette(color, "--color")
-    if len(shade) != 1:
-        raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
-    landmarker = Landmarker(predictor)
     found = _paths(places)
     paths = list(islice(found, limit))
     if not paths:
@@ -111,7 +120,7 @@ def _write_photographs(
 
     def drawn() -> Iterator[Strip]:
         for path in paths:
-            strips = _photograph(path, landmarker, shade[0], styles)
+            strips = _photograph(path, landmarker, color, styles)
             if strips[0].problem:
                 problems.append(f"{path}: {strips[0].problem}")
             yield from strips
@@ -152,10 +161,9 @@ def _photograph(
         return [Strip(label, [], f"unreadable: {error.strerror or error}")]
     except Rejected as rejected:
         return [Strip(label, [], str(rejected))]
-    face = landmarker.find(image)
-    if face is None:
-        whole = fit(image, SIDE, "pad", (0, 0, 0, 0))
-        return [Strip(label, [whole.image], "no_face: no frontal face found")]
+    [face] = landmarker.find_all([image], [None])
+    if isinstance(face, Rejected):
+        return [Strip(label, [fit(image, SIDE, "pad").image], str(face))]
     picture, marked, landmarks = _marked(image, face)
     strips = []
     for style in styles:
@@ -208,7 +216,7 @@ def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
                 pictures = row.images(("unmasked", *dataset.variants))
                 unmasked = pictures.pop("unmasked")
                 _, marked, _ = _marked(unmasked, Face(row.box, row.landmarks))
-                masked = [fit(picture, SIDE, "pad", row.box).image for picture in pictures.values()]
+                masked = [fit(picture, SIDE, "pad").image for picture in pictures.values()]
                 what = f", {row.variant}" if row.variant else ""
                 yield Strip(f"{row.source}  ({split}{what})", [marked, *masked])
             first += shard.rows
@@ -216,11 +224,11 @@ def _rows(dataset: Dataset, numbers: Sequence[int]) -> Iterator[Strip]:
 
 def _marked(image: Image, face: Face) -> tuple[Image, Image, npt.NDArray[np.float32]]:
     """A picture as SIDE x SIDE, a copy with box and landmarks drawn on it, and the landmarks there."""
-    fitted = fit(image, SIDE, "pad", face.box)
+    fitted = fit(image, SIDE, "pad")
     landmarks = fitted.points(face.landmarks)
     picture = PillowImage.fromarray(fitted.image)
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(fitted.points(face.box.reshape(2, 2)).ravel().tolist(), outline=_BOX, width=2)
+    pen.rectangle(fitted.box(face.box).tolist(), outline=_BOX, width=2)
     for x, y in landmarks.tolist():
         pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=_DOT)
     return fitted.image, np.asarray(picture), landmarks

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
 from ..errors import UsageError, installing
-from ..imaging.landmarks import Landmarker
 from ..pipeline.build_settings import BuildSettings
+from ..pipeline.sample import landmarker_of
 from ..pipeline.shard import Made, ShardTask, make_shard, make_shards
 from . import crashes
 from .processes import AHEAD, in_worker_process, interrupts_held
@@ -39,7 +39,7 @@ def check(build: BuildSettings) -> None:
 def try_out(build: BuildSettings) -> None:
     """Raises `MaskgenError` for what else is wrong with a call and would show at the first shard: a predictor that is
     none, a scheduler that is not there."""
-    Landmarker(build.predictor)
+    landmarker_of(build)
     if build.address:
         from . import dask_engine
 

@@ -57,11 +57,11 @@ class Frame(NamedTuple):
     def width(self) -> float:
         return max(self.right - self.left, 1e-6)
 
-    def point(self, place: float, depth: float) -> Points:
+    def point(self, place: float, depth: float) -> tuple[float, float]:
         """The pixel at a share of the width (0 left, 1 right) and of the height there (0 top, 1 bottom)."""
         (ex, ey), (top, bottom) = self.across, self.edges[:, round(place * (COLUMNS - 1))].tolist()
         s, t = self.left + place * self.width, top + depth * (bottom - top)
-        return np.array([s * ex - t * ey, s * ey + t * ex])
+        return s * ex - t * ey, s * ey + t * ex
 
 
 def frame(polygon: Points, landmarks: Points) -> Frame:
@@ -94,10 +94,11 @@ def frame(polygon: Points, landmarks: Points) -> Frame:
     return Frame((ex, ey), left, right, edges, min(max(2 * (nose - left) / width - 1, -0.4), 0.4))
 
 
-def places(found: Frame, left: int, top: int, width: int, height: int) -> tuple[Floats, Floats]:
-    """For each pixel of a part of the picture its place on the cloth: u and v, float32 (height, width), from 0 to 1.
+def mesh_of(found: Frame, left: int, top: int, width: int, height: int) -> Floats:
+    """The places on the cloth of a part of the picture: u and v from 0 to 1, float32 (rows, columns, 2).
 
-    The nose is at u = 0.5, and the sides are seen at an angle.
+    They are those of the middles of squares of MESH x MESH pixels. The nose is at u = 0.5, and the sides are seen at an
+    angle.
     """
     (ex, ey), columns, rows = found.across, -(-width // MESH), -(-height // MESH)
     x = np.arange(columns) * MESH + (left + (MESH - 1) / 2)
@@ -109,16 +110,19 @@ def places(found: Frame, left: int, top: int, width: int, height: int) -> tuple[
     u = 2 * np.clip(u, 0, 1) - 1
     u -= found.middle * (1 - u * u)
     u *= 0.85 + 0.15 * u * u
-    mesh = np.stack([(u + 1) / 2, np.clip(v, -1, 2)], axis=2).astype(np.float32)
-    fine = cv2.resize(mesh, (columns * MESH, rows * MESH), interpolation=cv2.INTER_LINEAR)
-    return fine[:height, :width, 0], fine[:height, :width, 1]
+    mesh = np.empty((rows, columns, 2), np.float32)
+    mesh[:, :, 0] = (u + 1) / 2
+    mesh[:, :, 1] = np.clip(v, -1, 2)
+    return mesh
 
 
-def warped(picture: Bytes, u: Floats, v: Floats) -> Bytes:
-    """A picture on the cloth, sampled at the places of the pixels."""
-    height, width = picture.shape[:2]
-    x, y = u * np.float32(width) - np.float32(0.5), v * np.float32(height) - np.float32(0.5)
-    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def warped(picture: Bytes, mesh: Floats, width: int, height: int, mirrored: bool = False) -> Bytes:
+    """A picture as it lies on the cloth, for a part of so many pixels. `mirrored` swaps its left and right."""
+    rows, columns, _ = mesh.shape
+    size = np.array([-picture.shape[1] if mirrored else picture.shape[1], picture.shape[0]], np.float32)
+    places = mesh * size + np.array([picture.shape[1] - 0.5 if mirrored else -0.5, -0.5], np.float32)
+    places = cv2.resize(places, (columns * MESH, rows * MESH), interpolation=cv2.INTER_LINEAR)[:height, :width]
+    return cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def light(grey: Bytes, share: Bytes) -> Bytes:
@@ -152,29 +156,28 @@ def exposure(grey: Bytes) -> int:
 
 def straps(found: Frame, landmarks: Points) -> list[Points]:
     """Outlines (2, 4, 2) of the two straps from the mask to each ear; none on a side that is turned away."""
-    width = _distance(landmarks[0], landmarks[16])
-    far = [_distance(landmarks[ear], landmarks[28]) for ear in (0, 16)]
-    across, down = np.array(found.across), np.array([-found.across[1], found.across[0]])
+    points, (ex, ey) = landmarks.tolist(), found.across
+    width = math.dist(points[0], points[16])
+    far = [math.dist(points[ear], points[28]) for ear in (0, 16)]
     made = []
     for side, ear, lobe, place in ((0, 0, 2, 0.05), (1, 16, 14, 0.95)):
         shown = 2 * far[side] / max(sum(far), 1e-6)
         if shown < 0.6 or width < 8:
             continue
-        out = across * ((2 * side - 1) * 0.03 * width * min((shown - 0.6) / 0.4, 1))
-        ends = (0.2, landmarks[ear] + out + 0.03 * width * down), (0.75, landmarks[lobe] + out)
-        made.append(np.stack([_strip(found.point(place, depth), end, max(0.012 * width, 0.6)) for depth, end in ends]))
+        out, down = (2 * side - 1) * 0.03 * width * min((shown - 0.6) / 0.4, 1), 0.03 * width
+        above = (points[ear][0] + out * ex - down * ey, points[ear][1] + out * ey + down * ex)
+        below = (points[lobe][0] + out * ex, points[lobe][1] + out * ey)
+        ends = (found.point(place, 0.2), above), (found.point(place, 0.75), below)
+        made.append(np.array([_strip(begin, end, max(0.012 * width, 0.6)) for begin, end in ends]))
     return made
 
 
-def _distance(one: Points, other: Points) -> float:
-    return math.hypot(*(one - other).tolist())
-
-
-def _strip(begin: Points, end: Points, width: float) -> Points:
-    way = end - begin
-    length = max(_distance(begin, end), 1e-6)
-    half = np.array([-way[1], way[0]]) * (width / 2 / length)
-    return np.array([begin + half, end + half, end - half, begin - half])
+def _strip(begin: tuple[float, float], end: tuple[float, float], width: float) -> list[tuple[float, float]]:
+    """The corners of a straight strip so many pixels wide."""
+    (x0, y0), (x1, y1) = begin, end
+    half = width / 2 / max(math.dist(begin, end), 1e-6)
+    dx, dy = (y0 - y1) * half, (x1 - x0) * half
+    return [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)]
 
 
 class Cloth(NamedTuple):
@@ -221,8 +224,8 @@ def _lay(grey: Bytes, bright: int, found: Frame, cover: Cover, cloth: Cloth, pai
     share = np.zeros((y1 - y0, x1 - x0), np.uint8)
     share[cover.top - y0 :, cover.left - x0 :][:height, :width] = cover.share
 
-    u, v = places(found, x0, y0, x1 - x0, y1 - y0)
-    folds = warped(cloth.shade, 1 - u if cloth.mirrored else u, v)
+    mesh = mesh_of(found, x0, y0, x1 - x0, y1 - y0)
+    folds = warped(cloth.shade, mesh, x1 - x0, y1 - y0, cloth.mirrored)
     wide = share
     for _ in range(2):
         wide = cv2.blur(wide, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REPLICATE)
@@ -231,7 +234,7 @@ def _lay(grey: Bytes, bright: int, found: Frame, cover: Cover, cloth: Cloth, pai
     if cloth.picture is None:
         dressed = cv2.LUT(_three(gain), _shades(_dimmed(cloth.color, bright)))
     else:
-        drawn = warped(cloth.picture, u, v)
+        drawn = warped(cloth.picture, mesh, x1 - x0, y1 - y0)
         under = cv2.LUT(_three(255 - drawn[:, :, 3]), _shares(cloth.color))
         albedo = cv2.LUT(cv2.add(drawn[:, :, :3], under), _dimmed_table(bright))
         dressed = cv2.multiply(albedo, _three(gain), scale=1 / NEUTRAL)

@@ -1,8 +1,7 @@
-"""Photograph -> face box + 68 landmarks, coarse to fine: most faces are found on a small copy."""
+"""Photograph -> the box of its subject's face and 68 landmarks, coarse to fine: most are found on a small copy."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,18 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from ..errors import MaskgenError, UsageError
+from ..errors import Rejected, UsageError
+from . import search
+from .detectors import Detector, detector_of, model_path
 from .pixels import Pixels, pixels_of
-
-FIRST_SIDE = 120
-"""Longer side, in pixels, of the copy that is searched first, where faces of two thirds of it or more are found.
-The cheapest of the sides from 96 to 160, with no loss of faces or precision (docs/performance.md)."""
-
-SMALLEST_LAST_SIDE = 448
-"""Small photographs are enlarged to about this size at last: dlib's detector needs faces of about 80 pixels."""
-
-LARGEST_UPSAMPLED_SIDE = 3000
-"""Photographs are enlarged to twice their size only if that is at most this."""
+from .search import BOXES, DETECTORS, HOG
+from .subject import is_plausible, scores
 
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
@@ -50,16 +43,23 @@ class Face:
 
 
 class Landmarker:
-    """dlib's frontal face detector and 68-point shape predictor.
+    """Finds the face of a photograph's subject, and its 68 landmarks by dlib's shape predictor.
 
     The models take 100 MB of memory. Load them once and use them for many photographs. A pickled `Landmarker` holds
-    only the path of its predictor: the process that unpickles it loads the models when it first uses them.
+    only its settings: the process that unpickles it loads the models when it first uses them.
 
     Args:
         predictor: A dlib shape predictor of 68 points; by default the packaged one.
+        face: Which of several faces is the subject's. `largest`: the largest one, wherever it is. `central`, the
+            default of `maskgen build`: the face of largest area less twice its squared distance from the centre of
+            the photograph, and none that is off the centre by more than 0.71 of its side.
+        detector: The detectors to try in turn until the subject is found: `hog` (dlib's frontal one), `cnn` (dlib's
+            convolutional one, slow), `yunet` (OpenCV's, which needs `detector_model`), and `boxes` for a box that is
+            given, which is otherwise tried first. A sequence of names, or one text such as `hog,yunet`.
+        detector_model: YuNet's ONNX file.
 
     Raises:
-        UsageError: If the file is not such a model.
+        UsageError: If a file is not such a model, or a name is unknown.
         MaskgenError: If the packaged model is missing.
 
     Example:
@@ -69,16 +69,32 @@ class Landmarker:
         (68, 2)
     """
 
-    def __init__(self, predictor: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Path | str | None = None,
+        *,
+        face: str = "largest",
+        detector: str | Sequence[str] = "hog",
+        detector_model: Path | str | None = None,
+    ) -> None:
         self._path = Path(predictor).absolute() if predictor else None
-        _ = self._predict  # loads it, so that a wrong file fails here
+        self._face = face
+        self._names = search.names_of(detector)
+        self._model = Path(detector_model).absolute() if detector_model else None
+        search.check(face, self._names, self._model, (*DETECTORS, BOXES))
+        _ = self._predict, self._detectors  # loads them, so that a wrong file fails here
+
+    def __repr__(self) -> str:
+        return f"Landmarker(face={self._face!r}, detector={','.join(self._names)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path}
+        return {name: getattr(self, name) for name in ("_path", "_face", "_names", "_model")}
 
     @cached_property
-    def _detect(self) -> Any:
-        return dlib.get_frontal_face_detector()
+    def _detectors(self) -> list[Detector | None]:
+        """The detectors in their order; None for boxes that are given."""
+        order = self._names if BOXES in self._names else (BOXES, *self._names)
+        return [None if name == BOXES else detector_of(name, self._model) for name in order]
 
     @cached_property
     def _predict(self) -> Any:
@@ -95,7 +111,7 @@ class Landmarker:
         return predictor
 
     def find(self, image: Pixels | PillowImage.Image, box: npt.ArrayLike | None = None) -> Face | None:
-        """Finds the largest face of a photograph and its landmarks.
+        """Finds the face of a photograph's subject and its landmarks.
 
         With a `box` nothing is detected, and the landmarks are fitted to that face in two passes. Boxes of other
         detectors lie differently around a face than dlib's, which the predictor was trained on. So the landmarks of
@@ -106,7 +122,7 @@ class Landmarker:
             box: Left, top, right and bottom of a face that is already known, in pixels.
 
         Returns:
-            The face, or None if no frontal face is found.
+            The face, or None if no face is found, or none that can be the subject's.
 
         Raises:
             TypeError: If the image is neither an array nor a Pillow image.
@@ -117,47 +133,75 @@ class Landmarker:
             raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width) or (..., 3)")
         if box is not None and not (np.shape(box) == (4,) and (np.abs(np.asarray(box, float)) < 1e6).all()):
             raise ValueError(f"the box is {box}; give x0, y0, x1, y1 in pixels")
-        return self.find_all([image], [box])[0]
+        [found] = self.find_all([image], [box])
+        return None if isinstance(found, Rejected) else found
 
     def find_all(
         self,
         images: Sequence[npt.NDArray[np.uint8]],
         boxes: Sequence[npt.ArrayLike | None],
         step: Callable[[int], AbstractContextManager[object]] = nullcontext,
-    ) -> list[Face | None]:
-        """The result of `find` for each photograph and its box. The steps for photograph n run in `step(n)`.
+    ) -> list[Face | Rejected]:
+        """The face in each photograph with its box, or why there is none: `no_face` or `no_central_face`.
 
-        The landmarks of a face read about 4 MB, scattered over a model of 65 MB. If they are computed one after the
-        other, half of that is in the processor's cache; between detection, drawing and encoding, none of it is.
+        The steps for photograph n run in `step(n)`. The landmarks of a face read about 4 MB, scattered over a model of
+        65 MB. If they are computed one after the other, half of that is in the processor's cache; between detection,
+        drawing and encoding, none of it is.
         """
         greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-        found: list[npt.NDArray[np.float32] | None] = []
-        for number, (grey, box) in enumerate(zip(greys, boxes, strict=True)):
+        found: list[tuple[npt.NDArray[np.float32], bool] | Rejected] = []
+        for number, (image, grey, box) in enumerate(zip(images, greys, boxes, strict=True)):
             with step(number):
-                found.append(self.detect(grey) if box is None else np.asarray(box, dtype=np.float32))
-        faces: list[Face | None] = []
-        for number, (grey, given, face) in enumerate(zip(greys, boxes, found, strict=True)):
-            if face is None:
-                faces.append(None)
+                found.append(self._search(image, grey, box))
+        faces: list[Face | Rejected] = []
+        for number, (grey, face) in enumerate(zip(greys, found, strict=True)):
+            if isinstance(face, Rejected):
+                faces.append(face)
                 continue
+            area, like_predictor = face
             with step(number):
-                landmarks = self.predict(grey, face)
-                if given is not None:
+                landmarks = self.predict(grey, area)
+                if not like_predictor:
                     landmarks = self.predict(grey, detector_box(landmarks))
-            faces.append(Face(face, landmarks))
+            faces.append(Face(area, landmarks))
         return faces
 
-    def detect(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
-        """The box of the largest face, float32 (4,) x0, y0, x1, y1 in pixels. It may extend beyond the picture."""
-        for side in search_sides(max(grey.shape)):
-            copy = _resized(grey, side)
-            faces = self._detect(copy, 0)
-            if faces:
-                face = max(faces, key=lambda rectangle: rectangle.area())
-                scale = np.array([grey.shape[1] / copy.shape[1], grey.shape[0] / copy.shape[0]] * 2)
-                corners = np.array([face.left(), face.top(), face.right(), face.bottom()])
-                return ((corners + 0.5) * scale - 0.5).astype(np.float32)
-        return None
+    def detect(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+        """The box of the subject's face, float32 (4,) x0, y0, x1, y1 in pixels. It may extend beyond the picture."""
+        found = self._search(image, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+        return None if isinstance(found, Rejected) else found[0]
+
+    def _search(
+        self, image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8], box: npt.ArrayLike | None = None
+    ) -> tuple[npt.NDArray[np.float32], bool] | Rejected:
+        """The box of the subject's face, and whether it lies as the predictor expects; or why there is none.
+
+        Each detector searches its copies in turn, until one shows a face that can be the subject's.
+        """
+        height, width = grey.shape
+        beside: npt.NDArray[np.float64] | None = None
+        for detector in self._detectors:
+            if detector is None:
+                if box is not None:
+                    return np.asarray(box, dtype=np.float32), False
+                continue
+            for side in detector.sides(max(height, width)):
+                boxes = detector.find(image, grey, side)
+                if not len(boxes):
+                    continue
+                ranked = scores(boxes, width, height, self._face)
+                best = int(ranked.argmax())
+                if is_plausible(ranked[best]):
+                    return boxes[best].astype(np.float32), detector.like_predictor
+                beside = boxes[best]
+        if beside is None:
+            kind = "frontal face" if self._names == (HOG,) else "face"
+            return Rejected("no_face", f"no {kind} found in {width} x {height} pixels")
+        place = ", ".join(str(round(value)) for value in beside.tolist())
+        return Rejected(
+            "no_central_face",
+            f"the face at {place} is not at the centre of {width} x {height} pixels; --face largest takes it",
+        )
 
     def predict(self, grey: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The 68 landmarks of the face in a box, float32 (68, 2) in pixels. dlib gives whole pixels."""
@@ -180,40 +224,3 @@ def detector_box(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     centre = (low + high) / 2 - (0, 0.12 * height)
     half = 1.07 * np.sqrt(width * height) / 2
     return np.concatenate([centre - half, centre + half])
-
-
-def search_sides(longer_side: int) -> list[int]:
-    """The longer sides, in pixels, of the copies of a photograph that are searched in turn until a face is found.
-
-    After the first small copy they are the photograph's own size, its halves and its doubles. So no face is missed
-    that dlib finds at full size.
-    """
-    sides = [longer_side]
-    while sides[0] >= 3 * FIRST_SIDE:
-        sides.insert(0, sides[0] // 2)
-    last = max(min(2 * longer_side, LARGEST_UPSAMPLED_SIDE), SMALLEST_LAST_SIDE)
-    while 2 * sides[-1] <= last:
-        sides.append(2 * sides[-1])
-    return [FIRST_SIDE, *(side for side in sides if side != FIRST_SIDE)]
-
-
-def model_path(name: str) -> Path:
-    """A model file of the package face_recognition_models, found without importing it.
-
-    (Importing it needs pkg_resources, which new Pythons lack.) Raises `MaskgenError` if it is missing.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "models" / name
-        if path.is_file():
-            return path
-    raise MaskgenError(f"the model {name} is missing; install it with: pip install face_recognition_models")
-
-
-def _resized(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    height, width = grey.shape
-    scale = side / max(height, width)
-    if scale == 1:
-        return grey
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -19,12 +19,15 @@ class BuildOptions(TypedDict, total=False):
     variants: str | Sequence[str]
     store: Literal["rendered", "recipe"]
     size: int
-    fit: Literal["stretch", "crop", "pad"]
+    fit: Literal["stretch", "crop", "pad", "face", "align"]
     quality: int
     colors: str | Sequence[str]
     style: Literal["flat", "fabric", "texture"]
     textures: str | Path | None
     seed: int
+    face: Literal["central", "largest"]
+    detector: str | Sequence[str] | None
+    detector_model: str | Path | None
     boxes: str | Path | Sequence[str | Path]
     predictor: str | Path | None
     test_identities: float

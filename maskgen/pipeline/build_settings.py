@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import settings
 from ..errors import UsageError
-from ..imaging import variants
+from ..imaging import search, variants
+from ..imaging.search import BOXES, DETECTORS
 from ..imaging.seeding import palette
 from ..imaging.variants import STYLES, VARIANTS
 from ..settings import setting
@@ -51,8 +52,9 @@ class BuildSettings:
     )
     fit: str = setting(
         "stretch",
-        help="How to make a photograph square: stretch it, crop it around the face, or pad it with black.",
-        choices=("stretch", "crop", "pad"),
+        help="How to make a photograph square: stretch it, crop the largest square around the face, pad it with black, "
+        "crop a square of the face with a margin (as VGGFace2's), or align eyes, nose and mouth as for ArcFace.",
+        choices=("stretch", "crop", "pad", "face", "align"),
     )
     quality: int = setting(95, help="JPEG quality of the stored pictures.", low=1, high=100)
     colors: str = setting(
@@ -71,10 +73,17 @@ class BuildSettings:
         None, help="Folder of pictures for --style texture; a copy of them is stored in --out.", metavar="DIR"
     )
     seed: int = setting(0, help="Seed of the colours, the styles, the splits and the order.")
+    face: str = setting("central", help=search.FACE_HELP, choices=search.FACE_CHOICES)
+    detector: str | None = setting(
+        None,
+        help=f"{search.DETECTOR_HELP} boxes stands for --boxes. By default hog, or boxes where they are given.",
+        metavar="hog|cnn|yunet|boxes|LIST",
+    )
+    detector_model: Path | None = setting(None, help=search.MODEL_HELP, metavar="FILE")
     boxes: tuple[Path, ...] = setting(
         (),
-        help="Face boxes to use instead of detection, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be "
-        "repeated.",
+        help="Face boxes, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be repeated. They replace detection, "
+        "unless --detector names others too, as in hog,boxes or boxes,hog.",
         metavar="CSV",
     )
     predictor: Path | None = setting(
@@ -163,6 +172,11 @@ class BuildSettings:
         return variants.masked_names(self.variants)
 
     @cached_property
+    def detectors(self) -> tuple[str, ...]:
+        """The detectors to try in turn, parsed once from `detector`; `boxes` among them is a box of `boxes`."""
+        return search.names_of((BOXES if self.boxes else search.HOG) if self.detector is None else self.detector)
+
+    @cached_property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """The RGB colours to choose from, parsed once from `colors`; empty for any colour. Raises `UsageError`."""
         return palette(self.colors)
@@ -191,6 +205,8 @@ def normalised(build: BuildSettings) -> BuildSettings:
         variants=_list(build.variants),
         colors=_list(build.colors),
         boxes=tuple(Path(path).resolve() for path in boxes),
+        detector=_list(build.detector),
+        detector_model=Path(build.detector_model).resolve() if build.detector_model else None,
         predictor=Path(build.predictor).resolve() if build.predictor else None,
         textures=Path(build.textures).resolve() if build.textures else None,
     )
@@ -223,5 +239,12 @@ def check(build: BuildSettings) -> None:
         raise UsageError("--style texture needs pictures; give their folder with --textures DIR.")
     if build.textures and build.style != "texture":
         raise UsageError(f"--textures is not used with --style {build.style}; leave it out, or give --style texture.")
+    search.check(build.face, build.detectors, build.detector_model, (*DETECTORS, BOXES))
+    if BOXES in build.detectors and not build.boxes:
+        raise UsageError("--detector boxes takes the boxes of a file; add --boxes CSV.")
+    if build.boxes and BOXES not in build.detectors:
+        raise UsageError(
+            f"--boxes is not used by --detector {build.detector}; add boxes to it, as in {build.detector},boxes."
+        )
     if build.predictor and not build.predictor.is_file():
         raise UsageError(f"there is no file --predictor {build.predictor}; give a dlib shape predictor of 68 points.")

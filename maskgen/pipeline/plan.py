@@ -23,6 +23,7 @@ from ..dataset import schema
 from ..dataset.identity import versions
 from ..errors import UsageError
 from ..imaging.limits import MAX_BYTES
+from ..imaging.search import BOXES
 from ..imaging.seeding import digest
 from ..imaging.textures import Texture
 from ..sources.boxes import box_names, read_boxes
@@ -85,7 +86,10 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
                 "--boxes names photographs by folder and file, and Parquet and RecordIO sources have no such names; "
                 "leave it out."
             )
-        columns["problem"], columns["face"] = _boxed(planned, build.boxes)
+        columns["face"] = _boxes(planned, build.boxes)
+        if build.detectors == (BOXES,):
+            unboxed = pc.and_(columns["face"].is_null(), pc.equal(planned["problem"], ""))
+            columns["problem"] = pc.if_else(unboxed, "no_box: the boxes files do not name it", planned["problem"])
     if packed:
         columns |= {name: planned[name] for name in _CONTAINER_COLUMNS}
     return pa.table(columns, schema=schema.PACKED_PLAN if packed else schema.PLAN), identities
@@ -99,11 +103,7 @@ def default_shard_size(photographs: int) -> int:
 def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Texture] = ()) -> dict[str, Any]:
     """What shaped the data set: settings, versions, and the hash of the plan file. Its hash is the fingerprint."""
     shaping = settings.jsonable(build, run_only=False)
-    for name in (
-        "boxes",
-        "predictor",
-        "textures",
-    ):  # their content counts, through the plan or a hash, and not where they lie
+    for name in ("boxes", "predictor", "detector-model", "textures"):  # their content counts, and not where they lie
         shaping.pop(name)
     for name in ("image-column", "photograph-megabytes"):
         if shaping[name] is None:  # what is found by itself follows from the source; what bounds nothing shapes nothing
@@ -113,6 +113,9 @@ def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Textu
     if textures:
         shaping["textures"] = [texture.sha256 for texture in textures]
     shaping["boxes"] = bool(build.boxes)
+    shaping["detector"] = ",".join(build.detectors)
+    if build.detector_model:
+        shaping["detector-model"] = _file_sha256(build.detector_model)
     shaping["predictor"] = _file_sha256(build.predictor) if build.predictor else "packaged"
     return {
         "schema_version": schema.SCHEMA_VERSION,
@@ -241,16 +244,12 @@ def _order(table: pa.Table, split: npt.NDArray[np.int8]) -> npt.NDArray[np.int64
     return np.lexsort((listed, second, rank, split))
 
 
-def _boxed(planned: pa.Table, paths: tuple[Path, ...]) -> tuple[pa.Array, pa.Array]:
-    """The problem and face columns where boxes files replace detection."""
+def _boxes(planned: pa.Table, paths: tuple[Path, ...]) -> pa.Array:
+    """The box of each photograph in the boxes files, or null."""
     names, boxes = read_boxes(paths)
     place = pc.index_in(box_names(planned["source"], planned["identity"]), names).combine_chunks()
-    missing = place.is_null()
-    unboxed = pc.and_(missing, pc.equal(planned["problem"], ""))
-    problem = pc.if_else(unboxed, "no_box: the boxes files do not name it", planned["problem"])
     chosen = boxes[place.fill_null(0).to_numpy()] if len(boxes) else np.zeros((len(place), 4), np.float32)
-    face = pa.FixedSizeListArray.from_arrays(pa.array(chosen.ravel()), 4, mask=missing)
-    return problem, face
+    return pa.FixedSizeListArray.from_arrays(pa.array(chosen.ravel()), 4, mask=place.is_null())
 
 
 def _file_sha256(path: Path) -> str:

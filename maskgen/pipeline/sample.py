@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -32,12 +34,23 @@ GROUP_BYTES = 32 << 20
 """A group ends early where its photographs, decoded, reach this size: workers stay small."""
 
 
+@lru_cache(maxsize=1)
+def _landmarker(predictor: Path | None, face: str, detectors: tuple[str, ...], model: Path | None) -> Landmarker:
+    return Landmarker(predictor, face=face, detector=detectors, detector_model=model)
+
+
+def landmarker_of(build: BuildSettings) -> Landmarker:
+    """What finds the faces of a build, loaded once in each process. Raises `UsageError` for a file that is no model."""
+    return _landmarker(build.predictor, build.face, build.detectors, build.detector_model)
+
+
 def make_sample(
     data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker, style: Style = FLAT
 ) -> Row:
     """Makes the sample of one photograph from its file's bytes and its row of the plan.
 
-    Raises `Rejected` with a reason of `decode`, or `no_face`, `cut_by_frame`, `not_frontal`, `too_large`.
+    Raises `Rejected` with a reason of `decode`, or `no_face`, `no_central_face`, `cut_by_frame`, `not_frontal`,
+    `too_large`.
     """
     [(_, made)] = make_samples([(planned, data)], build, landmarker, style)
     if isinstance(made, Rejected):
@@ -112,7 +125,7 @@ def _make_group(
         yield row, made
 
 
-def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: BuildSettings, style: Style) -> Row:
+def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], build: BuildSettings, style: Style) -> Row:
     """The sample of a decoded photograph.
 
     Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
@@ -120,14 +133,14 @@ def _draw_all(image: Image, face: Face | None, planned: dict[str, Any], build: B
     encodes, and masked and unmasked pictures have the same number of encodings behind them.
     """
     height, width = image.shape[:2]
-    if face is None:
-        raise Rejected("no_face", f"no frontal face found in {width} x {height} pixels")
+    if isinstance(face, Rejected):
+        raise face
     inner = face.landmarks[INNER_FACE]
     if inner.min() < 0 or (inner >= (width, height)).any():
         raise Rejected("cut_by_frame", "eyes, nose or mouth lie outside the photograph")
 
-    fitted = fit(image, build.size, build.fit, face.box)
-    box, landmarks = fitted.points(face.box.reshape(2, 2)).ravel(), fitted.points(face.landmarks)
+    fitted = fit(image, build.size, build.fit, face)
+    box, landmarks = fitted.box(face.box), fitted.points(face.landmarks)
     height, width = fitted.image.shape[:2]
     drawn = seeding.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
     masks = {name: drawn or name for name in build.masked_names}

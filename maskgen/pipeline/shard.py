@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +18,6 @@ import pyarrow.parquet as pq
 from ..dataset import markers, writers
 from ..dataset.stored_style import stored_style
 from ..errors import MaskgenError, Rejected, short
-from ..imaging.landmarks import Landmarker
 from ..imaging.styles import Style
 from ..sources.reader import Reader
 from ..storage import files
@@ -27,7 +25,7 @@ from ..storage.base import Storage
 from ..storage.opening import open_storage
 from . import time_limit
 from .build_settings import BuildSettings
-from .sample import make_samples
+from .sample import landmarker_of, make_samples
 
 CRASHED = "crashed_worker: a process that made this photograph alone died of it, twice"
 """The problem of a photograph that kills processes, as in the plan's column of that name. It says nothing of the
@@ -115,7 +113,7 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
 
     Yields the key of each before it is opened: if this process dies, the last key is that of its photograph.
     """
-    landmarker = _landmarker(task.build.predictor)
+    landmarker = landmarker_of(task.build)
     for row in planned_rows(task):
         if keys is None or row["key"] in keys:
             yield row["key"]
@@ -173,7 +171,7 @@ def _draw(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -
                 open_files.enter_context(writers.WRITERS[ending](path, build.variants, build.store))
                 for ending, path in written.items()
             ]
-            photographs, landmarker = _photographs(planned, build), _landmarker(build.predictor)
+            photographs, landmarker = _photographs(planned, build), landmarker_of(build)
             for row, made in make_samples(photographs, build, landmarker, task.style):
                 if isinstance(made, Rejected):
                     rejects.append(_reject(row, made))
@@ -242,8 +240,3 @@ def _photographs(
 def _reject(row: dict[str, Any], rejected: Rejected) -> dict[str, str]:
     place = {name: row[name] for name in ("key", "source", "identity", "split")}
     return {**place, "reason": rejected.reason, "detail": rejected.detail}
-
-
-@lru_cache(maxsize=1)
-def _landmarker(predictor: Path | None) -> Landmarker:
-    return Landmarker(predictor)

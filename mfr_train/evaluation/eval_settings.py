@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskgen.imaging import search
 from maskgen.settings import setting
 
 from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, SCENARIOS
@@ -52,6 +53,19 @@ class EvalSettings:
         None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
     )
     cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
+    face: str = setting(
+        "central",
+        help="Which face of a picture of --protocol is aligned: the one nearest to the centre for its size, or the "
+        "largest.",
+        choices=search.FACE_CHOICES,
+    )
+    detector: str = setting(
+        search.HOG,
+        help="Face detectors to try in turn on pictures of --protocol: hog, cnn, yunet (needs --detector-model); "
+        "hog,yunet finds most faces with masks.",
+        metavar="hog|cnn|yunet|LIST",
+    )
+    detector_model: Path | None = setting(None, help=search.MODEL_HELP, metavar="FILE")
     predictor: Path | None = setting(
         None, help="dlib shape predictor that aligns the pictures of --protocol.", metavar="FILE"
     )

@@ -10,6 +10,7 @@ from typing import TypedDict, Unpack
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.imaging import search
 
 from .. import hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES
@@ -44,6 +45,9 @@ class EvalOptions(TypedDict, total=False):
     exact_pairs: int
     out: AnyPath | None
     cache: AnyPath
+    face: str
+    detector: str
+    detector_model: AnyPath | None
     predictor: AnyPath | None
     workers: int | None
     device: str
@@ -87,10 +91,18 @@ def evaluate(
     return _evaluate(settings, progress, planned or _ignore)
 
 
+def _check_search(settings: EvalSettings) -> None:
+    """Raises `UsageError` for settings of the search for faces that are wrong or would not be used."""
+    search.check(settings.face, search.names_of(settings.detector), settings.detector_model)
+    if settings.protocol is None and (settings.face, settings.detector) != ("central", search.HOG):
+        raise UsageError("--face and --detector find faces in pictures of --protocol; leave them out.")
+
+
 def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> Report:
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
+    _check_search(settings)
     model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     material = _material(settings, wanted, model, planned, progress)

@@ -150,7 +150,7 @@ def from_protocol(
         if not os.path.isfile(picture):
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
-    features, usable, failures = _protocol_features(whole, model, settings.predictor, progress)
+    features, usable, failures = _protocol_features(whole, model, settings, progress)
     protocol, embeddings = restricted(whole, usable), model.project(features[usable])
     found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
@@ -170,10 +170,19 @@ def from_protocol(
 
 
 def _protocol_features(
-    protocol: Protocol, model: Model, predictor: Path | None, progress: Progress
+    protocol: Protocol, model: Model, settings: EvalSettings, progress: Progress
 ) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
     """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
-    landmarker = maskgen.Landmarker(predictor) if model.backbone.aligns_faces else None
+    landmarker = (
+        maskgen.Landmarker(
+            settings.predictor,
+            face=settings.face,
+            detector=settings.detector,
+            detector_model=settings.detector_model,
+        )
+        if model.backbone.aligns_faces
+        else None
+    )
     features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
     usable = np.zeros(len(features), bool)
     failures: Counter[str] = Counter()
@@ -187,9 +196,9 @@ def _protocol_features(
                 continue
             except OSError as error:
                 raise UsageError(f"cannot read {path} of the protocol table: {error.strerror}; check it.") from None
-            face = landmarker.find(image) if landmarker else None
-            if landmarker and face is None:
-                failures["no_face"] += 1
+            [face] = landmarker.find_all([image], [None]) if landmarker else [None]
+            if isinstance(face, Rejected):
+                failures[face.reason] += 1
                 continue
             rows.append(row)
             images.append(image)

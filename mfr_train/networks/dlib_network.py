@@ -10,7 +10,7 @@ import dlib
 import numpy as np
 
 from maskgen.errors import MaskgenError
-from maskgen.imaging.landmarks import model_path
+from maskgen.imaging.detectors import model_path
 
 from ..defaults import DLIB
 from .backbone import Backbone, Floats, Image

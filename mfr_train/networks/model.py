@@ -187,11 +187,12 @@ def pixels(picture: Picture, number: int) -> Image:
 
 
 def _landmarks(pictures: Sequence[Image]) -> Floats:
-    faces = [face_landmarker().find(picture) for picture in pictures]
-    missing = [number for number, face in enumerate(faces) if face is None]
-    if missing:
-        raise MaskgenError(f"no face was found in picture {missing[0]}; leave it out, or give landmarks.")
-    return np.stack([face.landmarks for face in faces if face is not None])
+    faces = face_landmarker().find_all(pictures, [None] * len(pictures))
+    found = [face.landmarks for face in faces if not isinstance(face, Rejected)]
+    if len(found) < len(faces):
+        number, why = next((n, face) for n, face in enumerate(faces) if isinstance(face, Rejected))
+        raise MaskgenError(f"picture {number} has no landmarks ({why.reason}); leave it out, or give landmarks.")
+    return np.stack(found)
 
 
 @lru_cache(maxsize=1)

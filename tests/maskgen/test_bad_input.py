@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import maskgen
-from maskgen.pipeline import shard
+from maskgen.pipeline.sample import landmarker_of
 
 Build = Callable[..., Path]
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -197,7 +197,7 @@ def test_links_lead_out_of_the_tree_only_when_asked(
 def test_photographs_and_folders_without_permission_are_told(
     without_rights: Path, takes: Callable[[int], bytes], write_tree: Callable[..., Path], rejects: Any, make: Build
 ) -> None:
-    shard._landmarker(None)  # its model may lie where only root reads
+    landmarker_of(maskgen.BuildSettings(src="-", out="-"))  # its model may lie where only root reads
     src = write_tree(
         without_rights / "src", {"ann/1.jpg": takes(1), "ann/2.jpg": takes(2), "bob/1.jpg": takes(3), "cyd/1.jpg": b"x"}
     )

@@ -18,7 +18,8 @@ from skimage import io
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.imaging.landmarks import SHAPE_PREDICTOR, model_path, points_of, search_sides
+from maskgen.imaging.detectors import Hog, model_path, search_sides
+from maskgen.imaging.landmarks import SHAPE_PREDICTOR, points_of
 
 
 def between_eyes(points: np.ndarray) -> float:
@@ -151,7 +152,7 @@ def test_a_given_box_replaces_detection(
 ) -> None:
     found = landmarker.find(astronaut)
     assert found is not None
-    monkeypatch.setattr(landmarker, "detect", lambda grey: pytest.fail("detection ran"))
+    monkeypatch.setattr(Hog, "find", lambda *_: pytest.fail("detection ran"))
     given = landmarker.find(astronaut, found.box.tolist())
     assert given is not None
     np.testing.assert_array_equal(given.box, found.box)
@@ -185,7 +186,7 @@ def test_a_pickled_landmarker_holds_its_settings_and_loads_the_models_at_first_u
 ) -> None:
     copy = pickle.loads(pickle.dumps(landmarker))
     assert len(pickle.dumps(landmarker)) < 1000
-    assert list(vars(copy)) == ["_path"], "nothing is loaded yet"
+    assert list(vars(copy)) == ["_path", "_face", "_names", "_model"], "nothing is loaded yet"
     face, same = copy.find(head), landmarker.find(head)
     assert same is not None
     np.testing.assert_array_equal(face.landmarks, same.landmarks)

@@ -136,8 +136,12 @@ def test_the_place_on_the_cloth_turns_with_the_head(landmarks: np.ndarray) -> No
     turned = points @ turn[:, :2].T + turn[:, 2]
     polygon = outline(points, "wide_high")
     both = cloth.frame(polygon, points), cloth.frame(polygon @ turn[:, :2].T + turn[:, 2], turned)
-    u, v = cloth.places(both[0], 0, 0, 180, 180)
-    u2, v2 = cloth.places(both[1], 0, 0, 180, 180)
+    ramp = np.tile((np.arange(256) * np.ones((256, 1))).astype(np.uint8)[:, :, None], (1, 1, 2))
+    ramp[:, :, 1] = ramp[:, :, 0].T
+    places = [cloth.warped(ramp, cloth.mesh_of(one, 0, 0, 180, 180), 180, 180) / 255 for one in both]
+    (u, v), (u2, v2) = (np.moveaxis(one, 2, 0) for one in places)
+    mirrored = cloth.warped(ramp, cloth.mesh_of(both[0], 0, 0, 180, 180), 180, 180, True)[:, :, 0] / 255
+    np.testing.assert_allclose(mirrored, 1 - u, atol=2 / 255)
     for x, y in ((80, 120), (95, 110), (90, 140), (70, 115)):
         x2, y2 = np.rint(turn[:, :2] @ (x, y) + turn[:, 2]).astype(int)
         assert abs(u[y, x] - u2[y2, x2]) < 0.03

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
-from maskgen.imaging.landmarks import model_path
+from maskgen.imaging.detectors import model_path
 from mfr_train.networks import backbone as backbone_module
 from mfr_train.networks import backbones, dlib_network, resnet
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import maskgen
 from maskgen.errors import UsageError
+from maskgen.imaging import align
 from mfr_train.data.feature_cache import embed_rows
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
@@ -72,7 +73,7 @@ def test_embeddings_are_those_of_pytorch(
     face = landmarker.find(astronaut)
     assert face
     images, landmarks = [astronaut, astronaut[:, ::-1], astronaut], np.stack([face.landmarks] * 3)
-    faces = np.stack([onnx_network.aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
+    faces = np.stack([align.aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
     pixels = (torch.from_numpy(faces).permute(0, 3, 1, 2).float() - 127.5) / 127.5
     with torch.inference_mode():
         wanted = network(pixels).numpy()
@@ -90,11 +91,11 @@ def test_an_aligned_face_has_its_points_where_arcface_wants_them(
         turn = cv2.getRotationMatrix2D((220.0, 120.0), angle, scale)
         turned = cv2.warpAffine(astronaut, turn, (512, 512))
         landmarks = face.landmarks @ turn[:, :2].T + turn[:, 2]
-        matrix = onnx_network.similarity(onnx_network.five_points(landmarks), onnx_network.PLACES)
-        placed = onnx_network.five_points(landmarks) @ matrix[:, :2].T + matrix[:, 2]
-        assert np.abs(placed - onnx_network.PLACES).max() < 6
-        upright = onnx_network.aligned(astronaut, face.landmarks).astype(float)
-        assert np.abs(onnx_network.aligned(turned, landmarks) - upright)[20:100, 20:92].mean() < 12
+        matrix = align.similarity(align.five_points(landmarks), align.PLACES)
+        placed = align.five_points(landmarks) @ matrix[:, :2].T + matrix[:, 2]
+        assert np.abs(placed - align.PLACES).max() < 6
+        upright = align.aligned(astronaut, face.landmarks).astype(float)
+        assert np.abs(align.aligned(turned, landmarks) - upright)[20:100, 20:92].mean() < 12
 
 
 @given(turn=st.floats(-3, 3), scale=st.floats(0.1, 10), move=st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
@@ -105,8 +106,8 @@ def test_a_similarity_is_found_again(turn: float, scale: float, move: tuple[floa
             [scale * np.sin(turn), scale * np.cos(turn), move[1]],
         ]
     )
-    target = onnx_network.PLACES @ wanted[:, :2].T + wanted[:, 2]
-    np.testing.assert_allclose(onnx_network.similarity(onnx_network.PLACES, target), wanted, atol=1e-6)
+    target = align.PLACES @ wanted[:, :2].T + wanted[:, 2]
+    np.testing.assert_allclose(align.similarity(align.PLACES, target), wanted, atol=1e-6)
 
 
 def test_an_onnx_network_is_measured_and_gets_an_embedding(

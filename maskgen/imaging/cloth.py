@@ -27,7 +27,7 @@ REACH = 1 / 20
 COLUMNS = 64
 """Places across a mask at which its upper and lower edge are measured."""
 
-MESH = 4
+MESH = 6
 """The place on the cloth is computed for every so many pixels and interpolated between them."""
 
 BLOCKS = 20
@@ -74,10 +74,12 @@ def frame(polygon: Points, landmarks: Points) -> Frame:
     left, right = float(s.min()), float(s.max())
     width = max(right - left, 1e-6)
     # Points along the outline, dense enough that every column holds some; then the extremes of each column.
-    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(s)) + np.abs(np.diff(t)))])
+    way = np.zeros(len(s))
+    np.cumsum(np.abs(s[1:] - s[:-1]) + np.abs(t[1:] - t[:-1]), out=way[1:])
     places = np.arange(8 * COLUMNS) * (way[-1] / (8 * COLUMNS))
     s, t = np.interp(places, way, s), np.interp(places, way, t)
-    column = np.clip(((s - left) * (COLUMNS / width)).astype(np.int64), 0, COLUMNS - 1)
+    column = np.minimum(((s - left) * (COLUMNS / width)).astype(np.int64), COLUMNS - 1)
+    np.maximum(column, 0, out=column)
     edges = np.full((2, COLUMNS), np.inf)
     np.minimum.at(edges[0], column, t)
     np.minimum.at(edges[1], column, -t)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from ..errors import Rejected, UsageError
-from .decode import decode
+from .decode import decode, decode_with_warnings
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """Files of a folder of textures with other endings are ignored, such as a licence."""
@@ -107,7 +107,7 @@ def stored_texture(png: bytes) -> Texture:
     if len(png) > MAX_STORED_BYTES:
         raise ValueError(f"it has more than {MAX_STORED_BYTES:,} bytes")
     try:
-        height, width = decode(png).shape[:2]
+        height, width = decode_with_warnings(png, STORED_SIDE * STORED_SIDE)[0].shape[:2]
     except Rejected as rejected:
         raise ValueError(str(rejected)) from None
     if not png.startswith(b"\x89PNG") or max(height, width) > STORED_SIDE:

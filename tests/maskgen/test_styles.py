@@ -293,7 +293,14 @@ def test_a_damaged_texture_is_named_and_built_again(
 def test_a_strange_file_that_is_no_texture_is_refused() -> None:
     large = np.zeros((8, STORED_SIDE + 1, 4), np.uint8)
     jpeg = faces.encoded(np.zeros((20, 20, 3), np.uint8))
-    for data, words in ((faces.encoded(large, "PNG"), "no PNG"), (jpeg, "no PNG"), (b"\x89PNG", "not_an_image")):
+    bomb = faces.encoded(np.zeros((9000, 9000), np.uint8), "PNG")
+    assert len(bomb) < 200_000
+    for data, words in (
+        (bomb, "too_large"),
+        (faces.encoded(large, "PNG"), "no PNG"),
+        (jpeg, "no PNG"),
+        (b"\x89PNG", "not_an_image"),
+    ):
         with pytest.raises(ValueError, match=words):
             stored_texture(data)
 

@@ -16,8 +16,9 @@ from maskgen.dataset.record import Row
 from maskgen.dataset.writers import ParquetShard
 from maskgen.imaging import seeding
 from maskgen.imaging.decode import decode
+from maskgen.imaging.detectors import FIRST_SIDE, Hog
 from maskgen.imaging.fit import fit
-from maskgen.imaging.landmarks import FIRST_SIDE, Landmarker, points_of
+from maskgen.imaging.landmarks import Landmarker, points_of
 from maskgen.imaging.outline import Undrawable, outline
 from maskgen.imaging.render import coverage, paint_each
 from maskgen.imaging.variants import VARIANTS
@@ -87,9 +88,9 @@ def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatc
     with watch("landmarks"):
         shapes = [landmarker.predict(greys[number], boxes[number]) for number in found]
     with watch("fit"):
-        fitted = [fit(images[number], SIZE, "stretch", boxes[number]) for number in found]
+        fitted = [fit(images[number], SIZE, "stretch") for number in found]
         landmarks = [one.points(shape) for one, shape in zip(fitted, shapes, strict=True)]
-        boxes = [one.points(boxes[number].reshape(2, 2)).ravel() for one, number in zip(fitted, found, strict=True)]
+        boxes = [one.box(boxes[number]) for one, number in zip(fitted, found, strict=True)]
     drawable = [place for place, points in enumerate(landmarks) if _drawable(points)]
     samples = []
     for place in drawable:
@@ -127,7 +128,7 @@ def _floors_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     scales = [FIRST_SIDE / max(grey.shape) for grey in greys]
     copies = [cv2.resize(grey, None, fx=scale, fy=scale) for grey, scale in zip(greys, scales, strict=True)]
-    detector, predictor = landmarker._detect, landmarker._predict
+    detector, predictor = Hog()._detect, landmarker._predict
     with watch("detect"):
         faces = [detector(copy, 0) for copy in copies]
     found = next(number for number, face in enumerate(faces) if len(face))

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from _common import DATA, machine, on_one_core, photographs, table
 
 from maskgen import Landmarker
-from maskgen.imaging import landmarks
+from maskgen.imaging import detectors
 from maskgen.imaging.decode import decode
-from maskgen.imaging.landmarks import FIRST_SIDE, search_sides
+from maskgen.imaging.detectors import FIRST_SIDE, Hog, search_sides
 
 Grey = npt.NDArray[np.uint8]
 Box = npt.NDArray[np.float32]
@@ -61,7 +61,8 @@ def main() -> None:
     machine()
     on_one_core()
     landmarker = Landmarker()
-    watched = landmarker._detect = Watched(landmarker._detect)
+    hog = next(detector for detector in landmarker._detectors if isinstance(detector, Hog))
+    watched = hog._detect = Watched(hog._detect)
 
     def full(upsample: int) -> Detect:
         return lambda grey: largest(watched.detector(grey, upsample))
@@ -138,10 +139,10 @@ def first_sides(landmarker: Landmarker, full: Callable[[int], Detect]) -> None:
     }
     cut = [[crop(*face, margin) for face in marked_faces()] for margin in MARGINS]
     truth = [[error(landmarker, grey, full(1)(grey), *points) for grey, *points in faces] for faces in cut]
-    chosen, rows = landmarks.search_sides, []
+    chosen, rows = detectors.search_sides, []
     try:
         for first in FIRST_SIDES:
-            landmarks.search_sides = lambda side, first=first: list(dict.fromkeys((*first, *chosen(side)[1:])))
+            detectors.search_sides = lambda side, first=first: list(dict.fromkeys((*first, *chosen(side)[1:])))
             row: list[object] = []
             for several in greys.values():
                 began = time.process_time()
@@ -153,7 +154,7 @@ def first_sides(landmarker: Landmarker, full: Callable[[int], Detect]) -> None:
                 row.append(float(np.divide(*np.mean(np.array(both, dtype=float), axis=0))))
             rows.append((", then ".join(map(str, first)), *row))
     finally:
-        landmarks.search_sides = chosen
+        detectors.search_sides = chosen
     ours = next(row for row in rows if row[0] == str(FIRST_SIDE))
     rows = [(first, a / ours[1], found, b / ours[3], others, *ratios) for first, a, found, b, others, *ratios in rows]
     head = ("first side", "cost, faces", "found", "cost, orl", "found", *(f"error, {margin:.0%}" for margin in MARGINS))

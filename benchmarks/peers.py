@@ -21,7 +21,8 @@ import numpy as np
 from _common import anew, machine, median, on_one_core, photographs, repeated, source, table
 
 import maskgen
-from maskgen.imaging.landmarks import SHAPE_PREDICTOR, model_path
+from maskgen.imaging.detectors import model_path
+from maskgen.imaging.landmarks import SHAPE_PREDICTOR
 from maskgen.imaging.outline import Undrawable, outline
 from maskgen.imaging.variants import VARIANTS
 

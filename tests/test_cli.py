@@ -314,7 +314,7 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
 def test_only_a_resumable_command_says_so_when_it_is_stopped(
     monkeypatch: pytest.MonkeyPatch, group: CommandGroup, command: list[str], stands_in: str, said: str
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     if group is mfr_command:

@@ -13,6 +13,7 @@ from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
 from ..dataset.verify import verify
 from ..errors import MaskgenError, shown, shown_lines
+from ..imaging.search import HOG
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made
 from ..storage.uri import plain, redacted
@@ -81,6 +82,7 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
     if reasons := _reasons(summary):
         lines += ["", *table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
         lines += ["", f"  They are listed in {summary.out}/rejects.parquet."]
+        lines += [f"  {line}" for line in _advice(reasons, summary.photographs, settings)]
     if summary.made:
         rate = summary.made / summary.seconds
         lines += [
@@ -94,6 +96,18 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
     train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
     lines += ["", f"Next: maskgen inspect {out}{train}"]
     return shown_lines(lines)
+
+
+def _advice(reasons: Counter[str], photographs: int, settings: BuildSettings) -> list[str]:
+    """What to try if one photograph in twenty, or more, has no face, or none at its centre."""
+    if 20 * reasons["no_central_face"] >= photographs:
+        return ["Are the photographs not centred on their subjects? --face largest takes", "the largest face."]
+    if 20 * reasons["no_face"] >= photographs and settings.detectors == (HOG,):
+        return [
+            "--detector hog,yunet finds turned and covered faces too; it needs",
+            "--detector-model with YuNet's file.",
+        ]
+    return []
 
 
 _EMPTY_SPLIT = {

@@ -35,6 +35,7 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
     lines += [
         f"Face photographs with synthetic masks ({masks}; colours: {made['colors']}{_style(made)}), drawn by "
         "NIST's method from 68 landmarks with maskgen.",
+        _faces(made),
         f"One row is one photograph; pictures are {_size(made)} JPEG of quality {made['quality']}"
         + ("." if facts["store"] == "rendered" else ", and readers draw the masks from landmarks and colours."),
         "",
@@ -65,6 +66,12 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
 
 def _style(made: dict[str, Any]) -> str:
     return f"; style: {made['style']}" if "style" in made else ""
+
+
+def _faces(made: dict[str, Any]) -> str:
+    """Which faces were taken. Data sets of earlier versions do not say so: theirs were the largest ones."""
+    which = "the face nearest to its centre for its size" if made.get("face") == "central" else "the largest face"
+    return f"Of each photograph {which} was taken, found by: {', '.join(made.get('detector', 'hog').split(','))}."
 
 
 def _size_category(rows: int) -> str:

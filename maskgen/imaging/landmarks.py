@@ -20,7 +20,7 @@ from . import search
 from .detectors import Detector, detector_of, model_path
 from .pixels import Pixels, pixels_of
 from .search import BOXES, DETECTORS, HOG
-from .subject import is_plausible, scores
+from .subject import is_certain, is_plausible, scores
 
 SHAPE_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
@@ -176,7 +176,7 @@ class Landmarker:
     ) -> tuple[npt.NDArray[np.float32], bool] | Rejected:
         """The box of the subject's face, and whether it lies as the predictor expects; or why there is none.
 
-        Each detector searches its copies in turn, until one shows a face that can be the subject's.
+        The next detector is asked if one finds no face that can be the subject's.
         """
         height, width = grey.shape
         beside: npt.NDArray[np.float64] | None = None
@@ -185,15 +185,10 @@ class Landmarker:
                 if box is not None:
                     return np.asarray(box, dtype=np.float32), False
                 continue
-            for side in detector.sides(max(height, width)):
-                boxes = detector.find(image, grey, side)
-                if not len(boxes):
-                    continue
-                ranked = scores(boxes, width, height, self._face)
-                best = int(ranked.argmax())
-                if is_plausible(ranked[best]):
-                    return boxes[best].astype(np.float32), detector.like_predictor
-                beside = boxes[best]
+            best, score = self._best(detector, image, grey)
+            if best is not None and is_plausible(score):
+                return best.astype(np.float32), detector.like_predictor
+            beside = beside if best is None else best
         if beside is None:
             kind = "frontal face" if self._names == (HOG,) else "face"
             return Rejected("no_face", f"no {kind} found in {width} x {height} pixels")
@@ -202,6 +197,25 @@ class Landmarker:
             "no_central_face",
             f"the face at {place} is not at the centre of {width} x {height} pixels; --face largest takes it",
         )
+
+    def _best(
+        self, detector: Detector, image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float64] | None, float]:
+        """The best face that a detector finds, with its score: of the first copy that shows one in the middle of the
+        photograph, or of all copies."""
+        height, width = grey.shape
+        best, highest = None, -np.inf
+        for side in detector.sides(max(height, width)):
+            boxes = detector.find(image, grey, side)
+            if not len(boxes):
+                continue
+            ranked = scores(boxes, width, height, self._face)
+            first = int(ranked.argmax())
+            if is_certain(boxes[first], width, height, self._face):
+                return boxes[first], float(ranked[first])
+            if ranked[first] > highest:
+                best, highest = boxes[first], float(ranked[first])
+        return best, highest
 
     def predict(self, grey: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The 68 landmarks of the face in a box, float32 (68, 2) in pixels. dlib gives whole pixels."""

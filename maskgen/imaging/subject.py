@@ -29,6 +29,12 @@ def scores(boxes: npt.ArrayLike, width: int, height: int, choice: str) -> npt.ND
 
 
 def is_plausible(score: float) -> bool:
-    """Whether a face of this score can be the subject: by `central`, if the middle of the photograph is nearer to the
-    face's than 0.71 of its side. The search for a better face ends there."""
+    """Whether a face of this score can be the subject's: by `central`, if the middle of the photograph is nearer to
+    that of the face than 0.71 of its side."""
     return score > 0
+
+
+def is_certain(box: npt.ArrayLike, width: int, height: int, choice: str) -> bool:
+    """Whether larger copies need not be searched: by `central`, if the middle of the photograph lies in the box."""
+    left, top, right, bottom = np.asarray(box).tolist()
+    return choice == "largest" or (left <= (width - 1) / 2 <= right and top <= (height - 1) / 2 <= bottom)

@@ -26,6 +26,7 @@ from maskgen.imaging.render import coverage
 from maskgen.imaging.styles import Style, draw, draw_each
 from maskgen.imaging.textures import LARGEST, STORED_SIDE, read_textures, stored_texture
 from maskgen.imaging.variants import VARIANTS
+from maskgen.storage import lease
 from tests.support import data_sets, faces
 
 BLUE = (60, 90, 200)
@@ -262,6 +263,20 @@ def test_textures_count_by_their_content(
     assert fingerprint(data_sets.write_tree(tmp_path / "b", renamed | {"again.png": data["stripe.png"]})) == first
     fewer = {name: value for name, value in data.items() if name != "stripe.png"}
     assert fingerprint(data_sets.write_tree(tmp_path / "c", fewer)) != first
+
+
+def test_textures_travel_to_an_object_store(
+    s3: Any, tree: Path, tmp_path: Path, prints: Path, make: Callable[..., Path], hashes: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(lease, "SETTLE", 0.1)
+    chosen = {"style": "texture", "textures": prints, "store": "recipe", "limit": 6}
+    place = f"{s3.bucket()}/smfd"
+    make(tree, s3.uri(place), **chosen)
+    assert s3.hashes(place) == hashes(make(tree, tmp_path / "smfd", **chosen))
+    for here, there in zip(maskgen.open(tmp_path / "smfd"), maskgen.open(s3.uri(place)), strict=True):
+        np.testing.assert_array_equal(here.image("round_high"), there.image("round_high"))
+    make(tree, s3.uri(place), limit=6, overwrite=True)
+    assert not any(name.startswith("__textures") for name in s3.objects(place))
 
 
 @pytest.fixture

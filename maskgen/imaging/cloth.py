@@ -15,14 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .fabric import NEUTRAL
 from .outline import Points
 from .render import Cover, Image, coverage, lay_color
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-REACH = 1 / 20
-"""How far edge and shadow reach beyond the outline, as a share of the width of the mask; one pixel at least."""
+REACH = 1 / 40
+"""How far edge and shadow reach beyond the outline, as a share of the width of the mask; two pixels at least."""
 
 COLUMNS = 64
 """Places across a mask at which its upper and lower edge are measured."""
@@ -32,8 +33,6 @@ MESH = 6
 
 BLOCKS = 20
 """The light on a mask is measured in so many blocks each way."""
-
-NEUTRAL = 128
 
 SHEEN = 10
 """Even black cloth shows its folds, by this part of the light on them."""
@@ -218,7 +217,7 @@ def lay_each(image: Image, landmarks: Points, outlines: Sequence[Points], cloths
 def _lay(grey: Bytes, bright: int, found: Frame, cover: Cover, cloth: Cloth, painted: Image) -> None:
     """Lays one mask on a picture. `grey` is the luminance of what it covers, `bright` its exposure."""
     height, width = cover.share.shape
-    reach = max(1, round(found.width * REACH / 4))
+    reach = max(1, round(found.width * REACH / 2))
     x0, y0 = max(cover.left - 2 * reach, 0), max(cover.top - 2 * reach, 0)
     x1 = min(cover.left + width + 2 * reach, grey.shape[1])
     y1 = min(cover.top + height + 2 * reach, grey.shape[0])

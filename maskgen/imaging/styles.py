@@ -54,7 +54,7 @@ class Style:
     def cloth(self, source: str, variant: str, color: Sequence[int], width: float) -> cloth.Cloth:
         """The cloth of one mask, so many pixels wide, on the photograph of that name."""
         drawn = digest(self.seed, "style", variant, source)
-        # Straps of its own cloth have masks of cloth; others have white or black ones.
+        # The straps of a cloth mask are of the same cloth; others are white or black.
         strap = STRAPS[drawn[2] % len(STRAPS)]
         if self.name == "texture":
             picture = self.textures[int.from_bytes(drawn[8:], "big") % len(self.textures)].level(width)

@@ -56,6 +56,7 @@ Masks <masks>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>
+Your own training loop <your-loop>
 Evaluation <evaluation>
 Tutorial <tutorial>
 Scale <scale>

@@ -11,6 +11,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
     from .evaluation.evaluate import evaluate
     from .evaluation.measurement import Measurement
@@ -28,9 +29,11 @@ __all__ = [
     "LearningCurve",
     "MaskgenError",
     "Measurement",
+    "MixedDataset",
     "Model",
     "Report",
     "Run",
+    "ShardDataset",
     "TrainSettings",
     "UsageError",
     "__version__",
@@ -47,9 +50,11 @@ __getattr__, __dir__ = attributes(
         "Figures": "evaluation.metrics",
         "LearningCurve": "training.curve",
         "Measurement": "evaluation.measurement",
+        "MixedDataset": "data.shard_dataset",
         "Model": "networks.model",
         "Report": "evaluation.report",
         "Run": "training.run",
+        "ShardDataset": "data.shard_dataset",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
         "evaluate": "evaluation.evaluate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import maskgen
 from tests.support import containers, data_sets, faces, fuzz
@@ -23,6 +25,9 @@ from tests.support.s3 import S3, running_server
 
 ROOT = Path(__file__).parents[1]
 
+# pytest-xdist gives each core a process; more threads, here or in the processes that tests start, would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", default="1", help="strike with so many times the faults of a usual run (tests/faults)")
@@ -30,13 +35,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`make test` draws the same each time and judges the code alone; `make soak` draws anew and looks for more."""
-    settings.register_profile("same", derandomize=True)
+    """`make test` draws the same each time and judges the code alone; `make soak` draws anew and looks for more.
+
+    Neither fails a test for taking long on a busy machine.
+    """
+    patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("same", derandomize=True, **patient)
+    settings.register_profile("new", **patient)
     fuzz.TIMES = int(config.getoption("--soak"))
-    settings.load_profile("same" if config.getoption("--soak") == "1" else "default")
+    settings.load_profile("same" if config.getoption("--soak") == "1" else "new")
     # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_loaded_once() -> Iterator[None]:
+    """The model of landmarks has 100 MB, which each build in this process would load again."""
+
+    @functools.lru_cache(maxsize=2)
+    def load(path: str, size: int, changed: int) -> Any:
+        return shape_predictor(path)
+
+    def loaded(path: str) -> Any:
+        if not os.path.isfile(path):
+            return shape_predictor(path)
+        found = os.stat(path)
+        return load(path, found.st_size, found.st_mtime_ns)
+
+    shape_predictor = dlib.shape_predictor
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dlib, "shape_predictor", loaded)
+        yield
 
 
 @pytest.fixture

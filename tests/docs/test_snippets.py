@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import pytest
 from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.cli.options import CONTEXT
 from mfr_train.cli.main import mfr as mfr_command
+from mfr_train.defaults import CACHE
+from tests.support.narrow import use_narrow_networks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/**/*.md")})
@@ -51,9 +54,15 @@ def test_pages_have_snippets_and_languages() -> None:
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
 def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`."""
+    """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
+
+    What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. The features of dlib's
+    network lie in the default cache, as after an evaluation.
+    """
     for name in ("photographs", "smfd"):
         (tmp_path / name).symlink_to(prepared / name, target_is_directory=True)
+    shutil.copytree(prepared / "features", tmp_path / CACHE)
+    use_narrow_networks(monkeypatch)
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):

@@ -64,8 +64,13 @@ def rows(out: Path) -> dict[str, tuple[Any, ...]]:
     return {row.source: (row.key, row.label, row.box.tolist(), row.pictures["wide_high"]) for row in maskgen.open(out)}
 
 
+@pytest.mark.parametrize("engines", [("joblib",), pytest.param(("joblib", "dask"), marks=pytest.mark.slow)])
 def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
-    src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str]
+    src: Path,
+    tmp_path: Path,
+    hashes: Callable[[Path], dict[str, str]],
+    poisoned: dict[str, str],
+    engines: tuple[str, ...],
 ) -> None:
     """Two in the same shard: one is killed as where memory is short, one ends in a segmentation fault."""
     safe = maskgen.build(src=src, out=tmp_path / "safe", engine="serial", **SHAPE)
@@ -75,10 +80,10 @@ def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
     for source, number in zip(guilty, (signal.SIGKILL, signal.SIGSEGV), strict=True):
         poison(src / source, str(int(number)))
 
-    for engine in ("joblib", "dask"):
+    for engine in engines:
         said = finish(start(src, tmp_path / engine, f"--engine={engine}", "--workers=2", env=poisoned))
         assert "a process that made shard train/00001 alone died; its photographs are tried one by one." in said
-    assert hashes(tmp_path / "joblib") == hashes(tmp_path / "dask")
+        assert hashes(tmp_path / engine) == hashes(tmp_path / "joblib")
 
     found = rejects(tmp_path / "joblib")
     assert {source for source, why in found.items() if why == REJECT} == set(guilty)

@@ -128,7 +128,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
                 f"maskgen: lost the Dask scheduler at {address}; start it and its workers again and run the same "
                 "command: it resumes from here."
             )
-    assert 2 < shards(out) < 38
+    assert 2 < shards(out) < sum(name.startswith("__markers/") for name in expected)
     with scheduler(address), worker(address):
         finish(start(crowd, out, "--engine=dask", f"--address={address}"))
     assert hashes(out) == expected

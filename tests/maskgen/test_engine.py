@@ -7,8 +7,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -45,9 +43,9 @@ def _has_shards(out: Path, count: int) -> bool:
 @pytest.mark.parametrize(
     ("stop", "whole_group", "options", "times"),
     [
-        (signal.SIGKILL, True, ("--engine=serial",), 3),
+        (signal.SIGKILL, True, ("--engine=serial",), 2),
         (signal.SIGKILL, False, ("--workers=2",), 1),  # the workers live on for a moment
-        (signal.SIGINT, True, ("--workers=2",), 2),
+        (signal.SIGINT, True, ("--workers=2",), 1),
         pytest.param(signal.SIGTERM, False, ("--engine=serial",), 2, marks=pytest.mark.slow),
     ],
 )
@@ -114,30 +112,23 @@ def test_ctrl_c_while_workers_start_is_one_sentence(crowd: Path, tmp_path: Path,
 
 @needs_proc
 @pytest.mark.parametrize("engine", ["joblib", "dask"])
-def test_ctrl_c_ends_within_two_seconds_though_shards_take_longer(tmp_path: Path, engine: str) -> None:
-    """The bound is 2 s on a machine where Python starts and imports maskgen in half a second; a slower or busier one
-    has four times what that takes it."""
-    noise, src, out = np.random.default_rng(0), tmp_path / "src", tmp_path / "smfd"
+def test_ctrl_c_waits_for_no_shard(tmp_path: Path, engine: str) -> None:
+    """The shards that are being made when it comes take many seconds more."""
+    src, out = tmp_path / "src", tmp_path / "smfd"
+    small = np.random.default_rng(0).integers(100, 140, (8, 8, 3), dtype=np.uint8)
+    large = cv2.imencode(".png", cv2.resize(small, (1400, 1400)))[1].tobytes()
     for number in range(40):  # large and without a face: the search goes through all sizes, for most of a second
         (src / f"p{number % 2}").mkdir(parents=True, exist_ok=True)
-        small = noise.integers(100, 140, (8, 8, 3), dtype=np.uint8)
-        cv2.imwrite(str(src / f"p{number % 2}/{number}.png"), cv2.resize(small, (1400, 1400)))
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import maskgen"], check=True)
-    bound = max(2.0, 4 * (time.monotonic() - began))
-
+        (src / f"p{number % 2}/{number}.png").write_bytes(large)
     process = start(src, out, "--workers=2", f"--engine={engine}", shape={"shard_size": 20, "test_identities": 0})
     with reaped(process):
         assert wait(lambda: sum(path.name.endswith(".parquet.tmp") for path in leftovers(out, SPLITS)) >= 2, process)
         time.sleep(0.3)
         workers = workers_of(process.pid)
-        began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
         _, errors = process.communicate(timeout=120)
-        seconds = time.monotonic() - began
         assert process.returncode == 130
         assert errors.strip() == STOPPED
-        assert seconds <= bound, f"{seconds:.1f} s, and {bound:.1f} s were allowed"
         assert not list(out.glob("*/*.json")), "no shard was waited for"
         assert all_gone(workers, within=30), "its workers live on"
 

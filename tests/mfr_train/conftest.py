@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 from maskgen.cli.demo import write_demo
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.data_sets import make
+from tests.support.narrow import use_narrow_networks
 from tests.support.once import once
+from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +45,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny(demo: Path, tmp_path: Path, one_thread: None) -> Callable[..., TrainSettings]:
-    """Settings of a training of seconds: `tiny(lr=0.1)`. Run and cache lie in the test's own folder."""
+def narrow() -> Iterator[None]:
+    """Networks with few channels, here and in the processes started by `start`."""
+    with pytest.MonkeyPatch.context() as patch:  # the test may undo its own
+        use_narrow_networks(patch)
+        yield
+
+
+@pytest.fixture
+def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None) -> Callable[..., TrainSettings]:
+    """Settings of a training of a second: `tiny(lr=0.1)`. Run and cache lie in the test's own folder."""
 
     def make(**given: Any) -> TrainSettings:
         small = {
@@ -70,19 +80,24 @@ def tiny(demo: Path, tmp_path: Path, one_thread: None) -> Callable[..., TrainSet
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts Python on a program that has `train` and `settings`; the process ends with the test at the latest."""
+    """Starts Python on a program that has `train`, `settings` and narrow networks; the process ends with the test at
+    the latest."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(settings: TrainSettings, program: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         text = f"""
 import sys
+import pytest
 import torch
 from pathlib import Path, PosixPath
+sys.path.insert(0, {str(ROOT)!r})
 from maskgen.errors import MaskgenError
 from mfr_train.training import checkpoint, classify, curve, embed
 from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_narrow_networks
 torch.set_num_threads(1)
+use_narrow_networks(pytest.MonkeyPatch())
 settings = {settings!r}
 {program}
 """

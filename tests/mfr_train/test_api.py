@@ -10,7 +10,7 @@ import pickle
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from mfr_train.keywords import AnyPath
 from mfr_train.networks.model import load_run
 from mfr_train.notebook import progress_bar
 from mfr_train.training.run import TrainOptions
+from tests.support.narrow import use_narrow_networks
 
 
 def python(program: str) -> str:
@@ -104,6 +105,14 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--batch is 'many'; give int or None"):
         mfr_train.train(data="smfd", batch="many", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """The run that is shared here has a network of few channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

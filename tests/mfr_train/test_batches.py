@@ -86,11 +86,10 @@ def test_processes_share_each_batch_exactly(feed, world):
 def test_workers_change_nothing(feed):
     alone = first(batches.batches(feed, workers=0), 12)
     before = set(multiprocessing.active_children())
-    with closing(batches.batches(feed, workers=2)) as stream:  # type: ignore[type-var]
-        assert_same(first(stream, 12), alone)
-        assert len(set(multiprocessing.active_children()) - before) == 2, "two processes decoded them"
     # Three do not divide eight lanes: two are taken.
-    assert_same(first(batches.batches(feed, workers=3, start=10), 2), alone[10:])
+    with closing(batches.batches(feed, workers=3, start=2)) as stream:  # type: ignore[type-var]
+        assert_same(first(stream, 10), alone[2:])
+        assert len(set(multiprocessing.active_children()) - before) == 2, "two processes decoded them"
 
 
 @pytest.mark.parametrize("start", [1, 7, 8, 20])
@@ -184,7 +183,7 @@ import maskgen
 from mfr_train.data import batches, decoders
 
 if __name__ == "__main__":
-    stream = batches.batches(batches.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
+    stream = batches.batches(batches.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=1)
     try:
         with decoders.worker_errors():
             next(stream)

@@ -41,7 +41,6 @@ def weights(run: Path, name: str = "classify-last") -> dict[str, torch.Tensor]:
     return load_file(run / "checkpoints" / state["file"])
 
 
-@pytest.mark.slow
 def test_loss_falls_and_accuracy_rises(tiny: Tiny) -> None:
     rows = run(tiny(batch=16, input_size=48, lr=0.02, iterations=60, validate_every=20, log_every=20))
     loss = [float(row["loss"]) for row in rows]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,11 @@ def only(demo: Path) -> partial[str]:
 def pieces(demo: Path, only: partial[str], workers: int = 0, rank: int = 0, world: int = 1) -> list[Pieces]:
     """Each piece as pixels and label by row number."""
     found = one_pass.sweep(maskgen.open(demo), "train", maskgen.VARIANTS, only, 48, workers, rank, world)
-    return [
-        {int(number): (image.numpy().tobytes(), int(label)) for number, image, label in zip(*piece, strict=True)}
-        for piece in found
-    ]
+    return [by_number(piece) for piece in found]
+
+
+def by_number(piece: Any) -> Pieces:
+    return {int(number): (image.numpy().tobytes(), int(label)) for number, image, label in zip(*piece, strict=True)}
 
 
 def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -> None:
@@ -42,7 +44,7 @@ def test_each_photograph_shows_the_chosen_mask(demo: Path, only: partial[str]) -
         assert seen[number] == (image.tobytes(), row.label)
 
 
-def test_the_pieces_are_the_same_for_any_number_of_workers(
+def test_few_photographs_are_not_worth_a_process(
     demo: Path, only: partial[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = pieces(demo, only)
@@ -52,9 +54,7 @@ def test_the_pieces_are_the_same_for_any_number_of_workers(
         one_pass, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers)
     )
     assert pieces(demo, only, workers=2) == alone
-    monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
-    assert sorted(pieces(demo, only, workers=2), key=min) == alone
-    assert started == [0, 2], "few photographs are not worth a process"
+    assert started == [0]
 
 
 def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
@@ -63,16 +63,30 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
-@pytest.mark.slow
-def test_features_are_the_same_for_any_number_of_workers(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+def test_pieces_and_features_are_the_same_for_any_number_of_workers(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None
 ) -> None:
     backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
     dataset = maskgen.open(demo)
-    alone = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), None)["wide_high"]
+    seen: list[Pieces] = []
+
+    def watched(*arguments: Any) -> Iterator[Any]:
+        for piece in one_pass.sweep(*arguments):
+            seen.append(by_number(piece))
+            yield piece
+
+    monkeypatch.setattr(feature_cache, "sweep", watched)
+    alone = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), None, workers=0)["wide_high"]
     assert len(np.unique(alone.sum(axis=1))) > len(alone) // 2, "each photograph has features of its own"
+    of_one, seen = seen, []
+    started = []
+    monkeypatch.setattr(
+        one_pass, "decoded", lambda decoder, workers: started.append(workers) or decoded(decoder, workers)
+    )
     monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
     shared = feature_cache.embed_rows(dataset, backbone, "train", ("wide_high",), tmp_path, workers=2)["wide_high"]
+    assert started == [2]
+    assert sorted(seen, key=min) == of_one
     np.testing.assert_array_equal(shared, alone)
 
 

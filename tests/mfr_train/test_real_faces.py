@@ -19,12 +19,12 @@ PEOPLE = 8
 def photographs(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A tree of eight people: of the ORL faces where they are, and of the demo's portraits everywhere."""
     if request.param == "orl":
-        source = request.getfixturevalue("shared") / "orl"
+        source, takes = request.getfixturevalue("shared") / "orl", 6
     else:
-        source = tmp_path / "demo"
+        source, takes = tmp_path / "demo", 3
         demo.write_demo(source)
     for folder in sorted(source.iterdir())[-PEOPLE:]:
-        for photograph in sorted(folder.iterdir())[:6]:
+        for photograph in sorted(folder.iterdir())[:takes]:
             (tmp_path / "photographs" / folder.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(photograph, tmp_path / "photographs" / folder.name)
     return tmp_path / "photographs"
@@ -33,7 +33,9 @@ def photographs(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_a_mask_costs_dlib_recognition(photographs: Path, make: Callable[..., Path], tmp_path: Path) -> None:
     data = make(photographs, tmp_path / "smfd", test_identities=1, size=0, variants="wide_high")
     report = evaluate(
-        EvalSettings(data=str(data), model="dlib", out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100)
+        EvalSettings(
+            data=str(data), model="dlib", out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100, workers=1
+        )
     )
     figures = {row.scenario: row.figures for row in report.rows}
     assert report.subjects == PEOPLE

@@ -26,6 +26,7 @@ from mfr_train.networks.backbones import load_backbone
 from mfr_train.networks.resnet import Network
 from mfr_train.training import classify, curve, train
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_whole_networks
 
 Tiny = Callable[..., TrainSettings]
 
@@ -122,7 +123,7 @@ def test_the_network_of_the_weights_is_known_from_their_file(short: Tiny, tmp_pa
     settings = json.loads((second / "settings.json").read_bytes())["settings"]
     assert (settings["backbone"], settings["input-size"]) == ("resnet18", 48)
     assert models.load_run(second).backbone.fingerprint == models.load_run(first).backbone.fingerprint
-    torch.save(resnet18().state_dict(), tmp_path / "plain.pth")
+    torch.save(Network("resnet18").trunk.state_dict(), tmp_path / "plain.pth")
     third = train.train(short(stage="embed", recipe="paper", weights=tmp_path / "plain.pth", out=tmp_path / "third"))
     settings = json.loads((third / "settings.json").read_bytes())["settings"]
     assert (settings["backbone"], settings["input-size"]) == ("resnet18", 32), "its shapes tell, and the size is given"
@@ -141,7 +142,7 @@ def test_weights_that_became_others_are_refused(short: Tiny, tmp_path: Path) -> 
     """By the bytes of the file: its name, and the copy of it in the run, are what they were."""
     for seed in (5, 6):
         torch.manual_seed(seed)
-        torch.save(resnet18().state_dict(), tmp_path / f"{seed}.pth")
+        torch.save(Network("resnet18").trunk.state_dict(), tmp_path / f"{seed}.pth")
     own = shutil.copy(tmp_path / "5.pth", tmp_path / "own.pth")
     run = train.train(short(stage="embed", weights=own))
     shutil.copy(tmp_path / "6.pth", own)
@@ -172,7 +173,8 @@ def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo
 
 
 @pytest.mark.parametrize("stage", ["classify", "embed"])
-def test_weights_of_torchvision(short: Tiny, tmp_path: Path, stage: str) -> None:
+def test_weights_of_torchvision(short: Tiny, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_whole_networks(monkeypatch)
     torch.manual_seed(5)
     network = resnet18(num_classes=3)
     torch.save(network.state_dict(), tmp_path / "own.pth")
@@ -202,8 +204,13 @@ def test_weights_that_do_not_fit_are_refused(short: Tiny, tmp_path: Path) -> Non
         train.train(short(stage="embed", out=tmp_path / "bare"))
 
 
-def test_dlib_is_a_backbone_without_stage_1(short: Tiny, demo: Path) -> None:
-    run = train.train(short(backbone="dlib", workers=1, mse_weight=0.0, embed_iterations=30, embed_lr=0.05))
+def test_dlib_is_a_backbone_without_stage_1(
+    short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    two_people = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16)  # 0.2 s for each picture
+    run = train.train(
+        short(data=str(two_people), backbone="dlib", workers=1, mse_weight=0.0, embed_iterations=30, embed_lr=0.05)
+    )
     assert {row["stage"] for row in curve.read(run / "curve.csv")} == {"embed"}
     assert not (run / "backbone.safetensors").exists()
     model = models.load_run(run)
@@ -251,7 +258,9 @@ def test_what_may_not_change_is_refused_by_name(short: Tiny, demo_tree: Path, ma
 def stores(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("stores")
     return {
-        f"{store} {form}": make(demo_tree, folder / store / form, size=64, shard_size=12, store=store, format=form)
+        f"{store} {form}": make(
+            demo_tree, folder / store / form, size=64, shard_size=12, limit=64, store=store, format=form
+        )
         for store in ("rendered", "recipe")
         for form in ("parquet", "webdataset")
     }
@@ -317,7 +326,7 @@ def test_a_damaged_shard_is_named_in_one_sentence(
         shard.write_bytes(data[: len(data) // 2])
     settings = short(data=str(copy), workers=workers, stage=stage)
     if stage == "embed":
-        torch.save(resnet18().state_dict(), tmp_path / "own.pth")
+        torch.save(Network("resnet18").trunk.state_dict(), tmp_path / "own.pth")
         settings = replace(settings, weights=tmp_path / "own.pth")
     with pytest.raises(MaskgenError, match=r"^shard .*train/0000\d\.parquet cannot be read .*maskgen verify") as error:
         train.train(settings)

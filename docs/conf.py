@@ -53,6 +53,8 @@ CONTENTS = """
 Start <self>
 Building <building>
 Masks <masks>
+Labels and exports <exporting>
+Masked LFW <masked-lfw>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .dataset.record import Row
     from .dataset.verify import verify
     from .errors import MaskgenError, Rejected, UsageError
+    from .exporting.export import Exported, export
     from .imaging.decode import decode
     from .imaging.landmarks import Face, Landmarker
     from .imaging.outline import Undrawable, outline
@@ -29,6 +30,7 @@ __all__ = [
     "VARIANTS",
     "BuildSettings",
     "Dataset",
+    "Exported",
     "Face",
     "Landmarker",
     "MaskgenError",
@@ -45,6 +47,7 @@ __all__ = [
     "build",
     "decode",
     "draw",
+    "export",
     "open",
     "outline",
     "read_textures",
@@ -56,6 +59,7 @@ __getattr__, __dir__ = attributes(
     {
         "BuildSettings": "pipeline.build_settings",
         "Dataset": "dataset.reader",
+        "Exported": "exporting.export",
         "Face": "imaging.landmarks",
         "Landmarker": "imaging.landmarks",
         "MaskgenError": "errors",
@@ -73,6 +77,7 @@ __getattr__, __dir__ = attributes(
         "build": "builder",
         "decode": "imaging.decode",
         "draw": "imaging.styles",
+        "export": "exporting.export",
         "open": "dataset.reader",
         "outline": "imaging.outline",
         "read_textures": "imaging.textures",

@@ -244,7 +244,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     command = jsonable(build)
-    for name in ("src", "out", "predictor", "boxes", "textures", "detector-model"):
+    for name in ("src", "out", "predictor", "boxes", "draws", "textures", "detector-model"):
         value = command[name]
         command[name] = [_last_part(path) for path in value] if isinstance(value, list) else _last_part(value)
     return {

@@ -306,6 +306,7 @@ def test_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
         (maskgen_command, ["preview", "x.jpg"], "maskgen.cli.preview.write_sheets", "maskgen: stopped."),
         (maskgen_command, ["inspect", "x"], "maskgen.cli.console.inspection", "maskgen: stopped."),
         (maskgen_command, ["verify", "x"], "maskgen.cli.console.verify_with_progress", "maskgen: stopped."),
+        (maskgen_command, ["export", "x", "y"], "maskgen.cli.console.export_with_progress", STOPPED),
         (maskgen_command, ["build", "--src=x", "--out=y"], "maskgen.cli.console.build_with_progress", STOPPED),
         (mfr_command, ["train"], "mfr_train.cli.console.train_with_summary", STOPPED.replace("maskgen", "mfr")),
         (mfr_command, ["eval"], "mfr_train.cli.console.eval_with_progress", "mfr: stopped."),

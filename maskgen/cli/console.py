@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from ..dataset.reader import Dataset
 from ..dataset.reader import open as open_dataset
 from ..dataset.verify import verify
 from ..errors import MaskgenError, shown, shown_lines
+from ..exporting.export import To, export
 from ..imaging.search import HOG
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made
@@ -162,6 +164,20 @@ def _bytes(dataset: Dataset, split: str) -> int:
     """The bytes of the shards of a split, without their markers."""
     sizes = dataset.storage.entries(split).items()
     return sum(size or 0 for name, size in sizes if name.endswith((".parquet", ".tar")))
+
+
+def export_with_progress(
+    dataset: str, folder: Path, to: To, variants: str, split: str | None, limit: int | None
+) -> str:
+    """Exports with a progress bar of photographs, and returns a sentence."""
+    opened = open_dataset(dataset)
+    total = opened.count(split) if split else len(opened)
+    with progress_bar("exporting", min(total, limit or total)) as bar:
+        exported = export(opened, folder, to, variants=variants, split=split, limit=limit, progress=bar.update)
+    return shown(
+        f"{exported.folder} holds {exported.files:,} {'masks' if to == 'masks' else 'pictures'} of "
+        f"{exported.photographs:,} photographs; {exported.written:,} files were written now. pairs.csv lists them."
+    )
 
 
 def verify_with_progress(out: str) -> str:

@@ -158,6 +158,45 @@ def preview(
 
 @maskgen.command()
 @click.argument("dataset", metavar="DATASET")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--to",
+    type=click.Choice(["folders", "coco", "masks"]),
+    default="folders",
+    show_default=True,
+    help="folders: image folders; coco: these and COCO's JSON with boxes and masks; masks: the masks alone, as PNG.",
+)
+@click.option(
+    "--variants",
+    default="all",
+    show_default=True,
+    metavar="all|LIST",
+    help="Masks to write, such as wide_high,round_low; unmasked alone for no mask. The unmasked counterparts are "
+    "always written.",
+)
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Write this split only; by default all.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Write at most N photographs: the first in key order."
+)
+def export(dataset: str, folder: Path, to: Any, variants: str, split: str | None, limit: int | None) -> None:
+    """Write a data set as files for other tools.
+
+    Writes DIR/SPLIT/IDENTITY/PHOTO_VARIANT.jpg, one file for each picture, and DIR/pairs.csv, which links each masked
+    picture with its unmasked counterpart and says mask, colour, box and the share of the face covered. DIR must be new
+    or empty. To resume an interrupted export, run the same command again. DATASET is a folder or a URI.
+
+    \b
+      maskgen export smfd images
+      maskgen export smfd detection --to coco --split test
+      maskgen export smfd masks --to masks --variants wide_high
+    """
+    from .console import export_with_progress
+
+    say(export_with_progress(dataset, folder, to, variants, split, limit))
+
+
+@maskgen.command()
+@click.argument("dataset", metavar="DATASET")
 def inspect(dataset: str) -> None:
     """Show what a data set contains.
 

@@ -32,9 +32,10 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         lines += [f"  - split: {name}", f"    path: {split}/*.{ending}"]
     lines += ["---", "", "# Synthetic masked face data", ""]
     masks = ", ".join(f"`{name}`" for name in facts["variants"])
+    colors = "masks and colours: from a draws file" if made.get("draws") else f"colours: {made['colors']}"
     lines += [
-        f"Face photographs with synthetic masks ({masks}; colours: {made['colors']}{_style(made)}), drawn by "
-        "NIST's method from 68 landmarks with maskgen.",
+        f"Face photographs with synthetic masks ({masks}; {colors}{_style(made)}), drawn by NIST's method from 68 "
+        "landmarks with maskgen.",
         _faces(made),
         f"One row is one photograph; pictures are {_size(made)} JPEG of quality {made['quality']}"
         + ("." if facts["store"] == "rendered" else ", and readers draw the masks from landmarks and colours."),

@@ -14,9 +14,10 @@ import PIL.Image
 import PIL.ImageDraw
 
 from ..errors import MaskgenError, UsageError, short
+from ..imaging import labels
 from ..imaging.limits import jpeg_size
-from ..imaging.outline import Undrawable, outline
-from ..imaging.render import Image
+from ..imaging.outline import Points, Undrawable, outline
+from ..imaging.render import Cover, Image, coverage
 from ..imaging.styles import FLAT, Style, draw_each
 
 HEAD = ("key", "source", "identity", "split", "label", "width", "height")
@@ -120,15 +121,82 @@ class Row:
         found = {name: self._decoded(name) for name in chosen if name not in drawn}
         if drawn:
             photograph = found["unmasked"] if "unmasked" in found else self._decoded("unmasked")
-            variants = [self.variant or name for name in drawn]
-            try:
-                outlines = [outline(self.landmarks, variant) for variant in variants]
-            except (Undrawable, ValueError):
-                raise self._damaged(", ".join(drawn)) from None
-            colors = [self.colors[name] for name in drawn]
+            variants, colors = [self.variant or name for name in drawn], [self.colors[name] for name in drawn]
+            outlines = _outlines(self, drawn)
             masked = draw_each(photograph, self.landmarks, variants, outlines, colors, self.style, self.source)
             found |= {name: picture.copy() for name, picture in zip(drawn, masked, strict=True)}
         return {name: found[name] for name in chosen}
+
+    def mask(self, name: str) -> npt.NDArray[np.uint8]:
+        """The mask of a picture, pixel by pixel, exactly as it was drawn. No picture needs to be read for it.
+
+        A masked picture, before its JPEG encoding, is `(unmasked * (255 - mask) + color * mask + 127) // 255`. In
+        other styles than flat the mask is the same, and light, a soft edge, a shadow and straps are drawn as well.
+
+        Args:
+            name: A mask of the data set such as `wide_high`, or `masked` if its variants are random.
+
+        Returns:
+            The share of each pixel that the mask covers, uint8 (height, width), from 0 (not at all) to 255 (wholly).
+
+        Raises:
+            UsageError: The row has no such mask.
+            MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> row = maskgen.open("smfd")[0]
+            >>> row.mask("wide_high").shape
+            (224, 224)
+        """
+        return covers(self, (name,))[name].whole(self.width, self.height)
+
+    def mask_box(self, name: str, least: int = 1) -> tuple[int, int, int, int]:
+        """The smallest box of whole pixels around a mask.
+
+        Args:
+            name: As in `mask`.
+            least: The coverage from which a pixel counts, 1 to 255. By default every pixel that the mask touches; 128
+                for those of which it covers at least half, as in a COCO export.
+
+        Returns:
+            x0, y0, x1, y1: the first column and row, and those after the last, so that `mask[y0:y1, x0:x1]` holds the
+            mask and `x1 - x0` is its width. COCO's box is `[x0, y0, x1 - x0, y1 - y0]`. All are 0 if no pixel counts.
+
+        Raises:
+            UsageError: The row has no such mask, or `least` is out of range.
+            MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> x0, y0, x1, y1 = row.mask_box("wide_high")
+            >>> mask = row.mask("wide_high")[y0:y1, x0:x1]
+        """
+        if not 1 <= least <= 255:
+            raise UsageError(f"least is {least}; give a coverage from 1 to 255.")
+        return labels.box(covers(self, (name,))[name], least)
+
+    def covered(self, name: str) -> float:
+        """The share of the face that a mask covers.
+
+        The face is the convex hull of the 68 landmarks: from the eyebrows down to the chin, without the forehead, as
+        far as it lies in the picture. The mask counts as far as it lies on the face. Both are measured in shares of
+        pixels: `minimum(mask, face).sum() / face.sum()`.
+
+        Args:
+            name: As in `mask`.
+
+        Returns:
+            From 0 to 1; 0 if no part of the face lies in the picture.
+
+        Raises:
+            UsageError: The row has no such mask.
+            MaskgenError: The landmarks are damaged.
+
+        Example:
+            >>> row.covered("wide_high") > row.covered("wide_low")
+            True
+        """
+        found, face = covers_and_face(self, (name,))
+        return labels.covered(found[name], face)
 
     def show(self, names: Sequence[str] | None = None, size: int = 224) -> PIL.Image.Image:
         """Its pictures side by side, each under its name. A notebook shows what a cell ends with.
@@ -163,14 +231,35 @@ class Row:
         """A stored picture. Its header is compared with the row first: a few bytes may decode to gigabytes."""
         jpeg = self.jpeg(name)
         if not jpeg or jpeg_size(jpeg) != (self.width, self.height):
-            raise self._damaged(name)
+            raise damaged(self, name)
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None or image.shape[:2] != (self.height, self.width):  # EXIF data may turn it
-            raise self._damaged(name)
+            raise damaged(self, name)
         return image
 
-    def _damaged(self, name: str) -> MaskgenError:
-        where = f" in shard {self.shard}" if self.shard else ""
-        return MaskgenError(
-            f"picture {name} of photograph {self.key}{where} is damaged; `maskgen verify` says what to do."
-        )
+
+def covers(row: Row, names: Sequence[str]) -> dict[str, Cover]:
+    """How much of each pixel the masks of these names cover: what is drawn, and what labels are made of."""
+    return dict(zip(names, coverage(_outlines(row, names), row.width, row.height), strict=True))
+
+
+def covers_and_face(row: Row, names: Sequence[str]) -> tuple[dict[str, Cover], Cover]:
+    """The covers of masks, and how much of each pixel the face covers; all in one pass."""
+    *found, face = coverage([*_outlines(row, names), labels.face(row.landmarks)], row.width, row.height)
+    return dict(zip(names, found, strict=True)), face
+
+
+def _outlines(row: Row, names: Sequence[str]) -> list[Points]:
+    for name in names:
+        if name not in row.colors:
+            raise UsageError(f"photograph {row.key} has no mask {name!r}; it has {', '.join(row.colors) or 'none'}.")
+    try:
+        return [outline(row.landmarks, row.variant or name) for name in names]
+    except (Undrawable, ValueError):
+        raise damaged(row, ", ".join(names)) from None
+
+
+def damaged(row: Row, name: str) -> MaskgenError:
+    """The error that says that a picture of a row, or what it is drawn from, is damaged."""
+    where = f" in shard {row.shard}" if row.shard else ""
+    return MaskgenError(f"picture {name} of photograph {row.key}{where} is damaged; `maskgen verify` says what to do.")

@@ -44,6 +44,15 @@ PACKED_PLAN = pa.schema([*PLAN, ("container", pa.string()), ("container_bytes", 
 """A plan of photographs in containers (tars, Parquet, RecordIO). `bytes` is the photograph's; `container` is the file
 that holds it, relative to the source folder, `container_bytes` that file's size, and `offset` where in it to read."""
 
+DRAWN = (("variant", pa.string()), ("color", COLOR))
+"""Two more columns of a plan that was made with a draws file: the mask and the colour of each photograph, or null."""
+
+
+def plan_schema(packed: bool, drawn: bool) -> pa.Schema:
+    """The schema of a plan, by whether photographs lie in containers and whether their masks come from a draws file."""
+    return pa.schema([*(PACKED_PLAN if packed else PLAN), *(DRAWN if drawn else ())])
+
+
 REJECTS = pa.schema([(name, pa.string()) for name in ("key", "source", "identity", "split", "reason", "detail")])
 """Every photograph not used, and why."""
 

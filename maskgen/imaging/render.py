@@ -39,6 +39,13 @@ class Cover(NamedTuple):
     left: int
     top: int
 
+    def whole(self, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """The share of every pixel of the picture, uint8 (height, width)."""
+        canvas = np.zeros((height, width), np.uint8)
+        rows, columns = self.share.shape
+        canvas[self.top : self.top + rows, self.left : self.left + columns] = self.share
+        return canvas
+
 
 def paint(image: Image, cover: Cover, color: Sequence[int]) -> Image:
     """Paints one RGB colour over a copy of `image`, in proportion to the cover of each pixel."""

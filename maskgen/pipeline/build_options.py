@@ -29,6 +29,7 @@ class BuildOptions(TypedDict, total=False):
     detector: str | Sequence[str] | None
     detector_model: str | Path | None
     boxes: str | Path | Sequence[str | Path]
+    draws: str | Path | None
     predictor: str | Path | None
     test_identities: float
     limit: int | None

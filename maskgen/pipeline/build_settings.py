@@ -36,9 +36,9 @@ class BuildSettings:
     )
     format: str = setting("parquet", help="Format of the shards.", choices=("parquet", "webdataset", "both"))
     variants: str = setting(
-        "all",
-        help="Masks for each photograph: all six, random (one drawn at random, as in the paper), or a list such as "
-        "wide_high,round_low.",
+        None,
+        help="Masks for each photograph: all six (the default), random (one drawn at random, as in the paper), or a "
+        "list such as wide_high,round_low.",
         metavar="all|random|LIST",
     )
     store: str = setting(
@@ -85,6 +85,12 @@ class BuildSettings:
         help="Face boxes, a CSV file as VGGFace2 has it (NAME_ID,X,Y,W,H); may be repeated. They replace detection, "
         "unless --detector names others too, as in hog,boxes or boxes,hog.",
         metavar="CSV",
+    )
+    draws: Path | None = setting(
+        None,
+        help="Mask and colour of each photograph, as published for a masked set: lines of `path mask r g b`, or a CSV "
+        "file with the header path,mask,r,g,b. Implies --variants random.",
+        metavar="FILE",
     )
     predictor: Path | None = setting(
         None, help="dlib shape predictor of 68 points; by default the packaged one.", metavar="FILE"
@@ -182,7 +188,12 @@ class BuildSettings:
         return palette(self.colors)
 
     def __post_init__(self) -> None:
-        """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd."""
+        """Expands a leading ~ to the home folder: shells do not if the word starts otherwise, as in --out=~/smfd.
+
+        Variants that are not given are all, or random if the masks come from a draws file.
+        """
+        if self.variants is None:
+            object.__setattr__(self, "variants", "random" if self.draws else "all")
         for name, kind in (("src", str), ("out", type(self.out))):
             given = getattr(self, name)
             if not isinstance(given, str | Path):
@@ -205,6 +216,7 @@ def normalised(build: BuildSettings) -> BuildSettings:
         variants=_list(build.variants),
         colors=_list(build.colors),
         boxes=tuple(Path(path).resolve() for path in boxes),
+        draws=Path(build.draws).resolve() if build.draws else None,
         detector=_list(build.detector),
         detector_model=Path(build.detector_model).resolve() if build.detector_model else None,
         predictor=Path(build.predictor).resolve() if build.predictor else None,
@@ -239,6 +251,10 @@ def check(build: BuildSettings) -> None:
         raise UsageError("--style texture needs pictures; give their folder with --textures DIR.")
     if build.textures and build.style != "texture":
         raise UsageError(f"--textures is not used with --style {build.style}; leave it out, or give --style texture.")
+    if build.draws and build.variants != "random":
+        raise UsageError(f"--draws says which mask each photograph wears; leave out --variants {build.variants}.")
+    if build.draws and build.colors != "random":
+        raise UsageError(f"--draws says which colour each mask has; leave out --colors {build.colors}.")
     search.check(build.face, build.detectors, build.detector_model, (*DETECTORS, BOXES))
     if BOXES in build.detectors and not build.boxes:
         raise UsageError("--detector boxes takes the boxes of a file; add --boxes CSV.")

@@ -89,7 +89,7 @@ def _holds_a_plan(storage: Storage) -> bool:
             found = pq.ParquetFile(file).schema_arrow
     except (OSError, pa.ArrowException):
         return False
-    return found in (schema.PLAN, schema.PACKED_PLAN)
+    return any(found == schema.plan_schema(packed, drawn) for packed in (False, True) for drawn in (False, True))
 
 
 def _check_shards(storage: Storage, described: dict[str, Any]) -> None:
@@ -142,4 +142,4 @@ def _changes(storage: Storage, there: dict[str, Any], planned: Path) -> str:
     ]
     if parts:
         return f": {', '.join(parts)}"
-    return ": the same names, in other files, in other splits or with other boxes"
+    return ": the same names, in other files, in other splits or with other boxes or draws"

@@ -7,6 +7,7 @@ machine have no part in it. So the same plan gives the same data set, however of
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -21,12 +22,13 @@ import pyarrow.compute as pc
 from .. import settings
 from ..dataset import schema
 from ..dataset.identity import versions
-from ..errors import UsageError
+from ..errors import UsageError, short
 from ..imaging.limits import MAX_BYTES
 from ..imaging.search import BOXES
 from ..imaging.seeding import digest
 from ..imaging.textures import Texture
 from ..sources.boxes import box_names, read_boxes
+from ..sources.draws import draw_names, read_draws
 from ..sources.listing import photographs
 from ..sources.photograph import Photograph
 from ..storage.uri import plain
@@ -34,6 +36,8 @@ from .build_settings import BuildSettings
 
 VAL_SHARE = 0.2
 """Share of each training identity's photographs that is kept for validation (the paper's 80 / 20)."""
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 65_536
 _GIANT = f"too_large: the file has more than {MAX_BYTES:,} bytes"
@@ -92,7 +96,9 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
             columns["problem"] = pc.if_else(unboxed, "no_box: the boxes files do not name it", planned["problem"])
     if packed:
         columns |= {name: planned[name] for name in _CONTAINER_COLUMNS}
-    return pa.table(columns, schema=schema.PACKED_PLAN if packed else schema.PLAN), identities
+    if build.draws:
+        columns |= _drawn(planned, columns["problem"], build.draws)
+    return pa.table(columns, schema=schema.plan_schema(packed, bool(build.draws))), identities
 
 
 def default_shard_size(photographs: int) -> int:
@@ -103,7 +109,7 @@ def default_shard_size(photographs: int) -> int:
 def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Texture] = ()) -> dict[str, Any]:
     """What shaped the data set: settings, versions, and the hash of the plan file. Its hash is the fingerprint."""
     shaping = settings.jsonable(build, run_only=False)
-    for name in ("boxes", "predictor", "detector-model", "textures"):  # their content counts, and not where they lie
+    for name in ("boxes", "predictor", "draws", "detector-model", "textures"):  # their content counts, not their place
         shaping.pop(name)
     for name in ("image-column", "photograph-megabytes"):
         if shaping[name] is None:  # what is found by itself follows from the source; what bounds nothing shapes nothing
@@ -113,6 +119,8 @@ def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Textu
     if textures:
         shaping["textures"] = [texture.sha256 for texture in textures]
     shaping["boxes"] = bool(build.boxes)
+    if build.draws:
+        shaping["draws"] = True
     shaping["detector"] = ",".join(build.detectors)
     if build.detector_model:
         shaping["detector-model"] = _file_sha256(build.detector_model)
@@ -250,6 +258,34 @@ def _boxes(planned: pa.Table, paths: tuple[Path, ...]) -> pa.Array:
     place = pc.index_in(box_names(planned["source"], planned["identity"]), names).combine_chunks()
     chosen = boxes[place.fill_null(0).to_numpy()] if len(boxes) else np.zeros((len(place), 4), np.float32)
     return pa.FixedSizeListArray.from_arrays(pa.array(chosen.ravel()), 4, mask=place.is_null())
+
+
+def _drawn(planned: pa.Table, problem: pa.Array, path: Path) -> dict[str, Any]:
+    """The columns of a plan whose masks come from a draws file: problem, variant and color."""
+    draws = read_draws(path)
+    names = draw_names(planned["source"], planned["container"] if "container" in planned.column_names else None)
+    place = pc.index_in(names, draws.paths).combine_chunks()
+    missing = place.is_null()
+    unused = draws.paths.filter(pc.invert(pc.is_in(draws.paths, value_set=names.combine_chunks())))
+    if len(unused) == len(draws.paths):
+        first, there = (short(repr(one[0].as_py())) for one in (unused, names))
+        raise UsageError(
+            f"--draws {path} has no draw for any photograph of --src: its first is for {first}, and {there} is a "
+            "photograph of the source; give the paths that photographs have there."
+        )
+    if len(unused):
+        first = ", ".join(short(repr(name)) for name in unused[:3].to_pylist())
+        log.warning(
+            "--draws %s has %s draws, and %s of them are for photographs that --src does not have: %s%s.",
+            *(path, f"{len(draws.paths):,}", f"{len(unused):,}", first, " and more" if len(unused) > 3 else ""),
+        )
+    undrawn = pc.and_(missing, pc.equal(problem, ""))
+    color = draws.colors[place.fill_null(0).to_numpy()]
+    return {
+        "problem": pc.if_else(undrawn, "no_draw: the draws file does not name it", problem),
+        "variant": draws.masks.take(place),
+        "color": pa.FixedSizeListArray.from_arrays(pa.array(color.ravel()), type=schema.COLOR, mask=missing),
+    }
 
 
 def _file_sha256(path: Path) -> str:

@@ -142,10 +142,16 @@ def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], buil
     fitted = fit(image, build.size, build.fit, face)
     box, landmarks = fitted.box(face.box), fitted.points(face.landmarks)
     height, width = fitted.image.shape[:2]
-    drawn = seeding.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
+    if build.draws:  # the plan has a draw for every photograph that gets here
+        drawn = planned["variant"]
+    else:
+        drawn = seeding.variant_of(build.seed, planned["source"]) if build.variants == "random" else None
     masks = {name: drawn or name for name in build.masked_names}
     colors = {
-        name: seeding.color_of(build.seed, planned["source"], variant, build.palette) for name, variant in masks.items()
+        name: tuple(planned["color"])
+        if build.draws
+        else seeding.color_of(build.seed, planned["source"], variant, build.palette)
+        for name, variant in masks.items()
     }
     try:
         outlines = [outline(landmarks, variant) for variant in masks.values()]

@@ -15,12 +15,18 @@ from maskgen.errors import Rejected
 from maskgen.imaging.decode import decode
 from maskgen.settings import read_toml
 from maskgen.sources.boxes import read_boxes
+from maskgen.sources.draws import read_draws
 from mfr_train.cli.main import mfr as mfr_command
 from tests.support.fuzz import Cases, one_sentence
 
 Encode = Callable[..., bytes]
 
 BOXES = b'NAME_ID,X,Y,W,H\n"n000002/0001_01",161,140,224,324\n"n000002/0002_01",-1.5,0,12,1e2\n'
+DRAWS = (
+    b"AJ_Cook/AJ_Cook_0001.jpg f 239.227545145 152.957880603 103.104907787\n"
+    b"a/b c.jpg wide_high 0 255 12\nx/y.jpg A 2.5 3.5 8.3e-05\n"
+)
+DRAWS_CSV = b'path,mask,r,g,b\na/1.jpg,round_low,1,2,3\n"a/2, of 3.jpg",c,255,0,19.5\n'
 SETTINGS = [
     (
         ("maskgen", "build"),
@@ -54,6 +60,24 @@ def test_boxes_files(tmp_path: Path, cases: Cases) -> None:
             assert len(names) == len(boxes)
             assert np.isfinite(boxes).all()
             assert (boxes[:, 2:] >= boxes[:, :2]).all()
+    assert good, "some mutations do no harm"
+
+
+@pytest.mark.parametrize("data", [DRAWS, DRAWS_CSV], ids=["text", "CSV"])
+def test_draws_files(tmp_path: Path, cases: Cases, data: bytes) -> None:
+    path, good = tmp_path / "draws", 0
+    for mutation in cases(data, "draws", parts=2):
+        path.write_bytes(mutation)
+        try:
+            draws = read_draws(path)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            paths = draws.paths.to_pylist()
+            assert len(set(paths)) == len(paths) == len(draws.masks) == len(draws.colors)
+            assert set(draws.masks.to_pylist()) <= set(maskgen.VARIANTS)
+            assert draws.colors.shape == (len(paths), 3)
     assert good, "some mutations do no harm"
 
 

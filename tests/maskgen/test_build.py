@@ -228,9 +228,12 @@ def test_nothing_in_a_data_set_names_a_folder_of_this_machine(tree: Path, tmp_pa
     (src / "ann/pipe.jpg").symlink_to(src / "ann/0000_01.jpg")
     boxes = tmp_path / "secret place/boxes.csv"
     boxes.write_text("NAME_ID,X,Y,W,H\n")
-    run(src.as_uri(), out, limit=6, boxes=(boxes,))
+    draws = tmp_path / "secret place/draws.txt"
+    draws.write_text("ann/0000_01.jpg a 1 2 3\n")
+    run(src.as_uri(), out, limit=6, boxes=(boxes,), draws=draws)
     command = json.loads((out / "run.json").read_bytes())["command"]
     assert (command["src"], command["out"], command["boxes"]) == ("photographs", "smfd", ["boxes.csv"])
+    assert command["draws"] == "draws.txt"
     texts = [path.read_text() for path in out.rglob("*") if path.suffix in (".json", ".md")]
     texts += [str(pq.read_table(out / f"{name}.parquet").to_pydict()) for name in ("plan", "rejects")]
     assert len(texts) >= 5
@@ -247,6 +250,7 @@ def test_keywords_are_checked_and_may_be_completed(tree: Path, tmp_path: Path) -
     options, settings = (typing.get_type_hints(one) for one in (BuildOptions, maskgen.BuildSettings))
     assert options.keys() == settings.keys()
     wider = {"src": str | Path, "predictor": str | Path | None, "boxes": str | Path | Sequence[str | Path]}
+    wider |= dict.fromkeys(("draws", "detector_model"), str | Path | None) | {"detector": str | Sequence[str] | None}
     wider |= dict.fromkeys(("variants", "colors"), str | Sequence[str])
     wider |= {"detector": str | Sequence[str] | None, "detector_model": str | Path | None}
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(maskgen.BuildSettings)}

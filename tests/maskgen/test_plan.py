@@ -338,6 +338,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
         "detector": "cnn",
         "detector_model": tmp_path / "model.dat",
         "boxes": (Path("b.csv"),),
+        "draws": Path("d.csv"),
         "predictor": tmp_path / "model.dat",
         "test_identities": 0.2,
         "limit": 5,

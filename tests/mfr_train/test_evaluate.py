@@ -306,6 +306,49 @@ def test_a_protocol_without_masked_references_leaves_mm_out(
         evaluate(replace(chosen, scenario="M-M"))
 
 
+def test_detectors_find_the_faces_of_a_protocol(
+    settings: EvalSettings,
+    head: np.ndarray,
+    landmarker: maskgen.Landmarker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two takes of each of two subjects, whose probes wear masks that the HOG detector does not see through."""
+    model = models.chosen_model(None, None, "cpu")
+    aligning = replace(model, backbone=replace(model.backbone, input_size=None))
+    monkeypatch.setattr(models, "chosen_model", lambda *_: aligning)
+    lines = ["subject,role,masked,path"]
+    for subject, picture in (("ann", head), ("bob", cv2.flip(head, 1))):
+        face = landmarker.find(picture)
+        assert face is not None
+        masked = maskgen.draw(picture, face.landmarks, "wide_high", (255, 255, 255))
+        for role, image in (("reference", picture), ("probe", masked)):
+            path = tmp_path / f"{subject}-{role}.png"
+            cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            lines.append(f"{subject},{role},{int(role == 'probe')},{path.name}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    chosen = replace(settings, protocol=tmp_path / "table.csv", bootstrap=0, scenario="U-M")
+    with pytest.raises(MaskgenError, match="no picture to compare on one side"):
+        evaluate(chosen)
+    report = evaluate(replace(chosen, detector="hog,cnn"))
+    assert report.failures == {}
+    assert (report.rows[-1].figures.genuine, report.rows[-1].figures.impostor) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"face": "largest"}, "--face and --detector find faces in pictures of --protocol"),
+        ({"detector": "hog,cnn"}, "--face and --detector find faces in pictures of --protocol"),
+        ({"detector": "yunet"}, "--detector yunet needs the model's ONNX file"),
+        ({"detector": "boxes"}, "--detector has no 'boxes'; choose from hog, cnn, yunet"),
+    ],
+)
+def test_detectors_that_cannot_be_used_are_named(settings: EvalSettings, given: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        evaluate(replace(settings, **given))
+
+
 def test_unusable_pictures_of_a_protocol_are_failures(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
     table = protocol(tmp_path, people, masked_references=True)
     whole = evaluate(replace(settings, protocol=table, bootstrap=0)).rows[0].figures

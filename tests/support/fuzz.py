@@ -14,6 +14,7 @@ CASES = {
     "RecordIO pack and its index": 750,
     "damaged source, built": 40,
     "boxes CSV": 1000,
+    "draws": 1000,
     "protocol CSV": 1000,
     "--config TOML": 1000,
     "command with --config TOML": 900,

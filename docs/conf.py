@@ -52,6 +52,7 @@ CONTENTS = """
 
 Start <self>
 Building <building>
+Masks <masks>
 Labels and exports <exporting>
 Masked LFW <masked-lfw>
 Hostile photographs <hostile>

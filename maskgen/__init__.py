@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .imaging.decode import decode
     from .imaging.landmarks import Face, Landmarker
     from .imaging.outline import Undrawable, outline
-    from .imaging.render import draw
+    from .imaging.random_mask import RandomMask
+    from .imaging.styles import Style, draw
+    from .imaging.textures import Texture, read_textures
     from .imaging.variants import VARIANTS
     from .pipeline.build_settings import BuildSettings
     from .version import __version__
@@ -32,10 +34,13 @@ __all__ = [
     "Face",
     "Landmarker",
     "MaskgenError",
+    "RandomMask",
     "Rejected",
     "Row",
     "Shard",
+    "Style",
     "Summary",
+    "Texture",
     "Undrawable",
     "UsageError",
     "__version__",
@@ -45,6 +50,7 @@ __all__ = [
     "export",
     "open",
     "outline",
+    "read_textures",
     "verify",
 ]
 
@@ -57,20 +63,24 @@ __getattr__, __dir__ = attributes(
         "Face": "imaging.landmarks",
         "Landmarker": "imaging.landmarks",
         "MaskgenError": "errors",
+        "RandomMask": "imaging.random_mask",
         "Rejected": "errors",
         "Row": "dataset.record",
         "Shard": "dataset.reader",
+        "Style": "imaging.styles",
         "Summary": "builder",
+        "Texture": "imaging.textures",
         "Undrawable": "imaging.outline",
         "UsageError": "errors",
         "VARIANTS": "imaging.variants",
         "__version__": "version",
         "build": "builder",
         "decode": "imaging.decode",
-        "draw": "imaging.render",
+        "draw": "imaging.styles",
         "export": "exporting.export",
         "open": "dataset.reader",
         "outline": "imaging.outline",
+        "read_textures": "imaging.textures",
         "verify": "dataset.verify",
     },
 )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .dataset import card, identity, markers, notebook, plan_file, schema
+from .dataset.stored_style import store_textures
 from .engines import engine
 from .errors import MaskgenError, UsageError
+from .imaging.textures import Texture, read_textures
 from .pipeline import build_settings, existing, plan
 from .pipeline.build_options import BuildOptions
 from .pipeline.build_settings import BuildSettings
@@ -102,6 +104,7 @@ def build(
     build_settings.check(build)
     engine.check(build)
     began = time.perf_counter()
+    textures = read_textures(build.textures) if build.textures else ()
     storage = open_storage(build.out)
     with _disk_errors(storage):
         _check_out(build.src, storage)
@@ -110,17 +113,19 @@ def build(
             engine.try_out(build)
         storage.prepare()
         with storage.lock() as held:
-            facts = _claim(build, storage, table, identities)
+            facts = _claim(build, storage, table, identities, textures)
             slices = plan_file.shard_slices(table)
             del table  # a large plan fills much memory
             return _make(build, storage, facts, slices, held, began, progress, planned)
 
 
-def _claim(build: BuildSettings, storage: Storage, table: pa.Table, identities: list[str]) -> dict[str, Any]:
+def _claim(
+    build: BuildSettings, storage: Storage, table: pa.Table, identities: list[str], textures: Sequence[Texture]
+) -> dict[str, Any]:
     """Writes the plan and the facts of a data set into its place, unless another build is there."""
     with storage.temporary("plan.parquet") as written:
         plan_file.write_plan(table, written)
-        described = plan.description(build, files.sha256(written))
+        described = plan.description(build, files.sha256(written), textures)
         if differs := existing.difference(storage, described, written):
             if not build.overwrite:
                 raise UsageError(
@@ -132,6 +137,7 @@ def _claim(build: BuildSettings, storage: Storage, table: pa.Table, identities: 
         if not storage.exists("dataset.json"):
             storage.write("dataset.json", files.json_bytes({**facts, "complete": False}))
         storage.publish(written, "plan.parquet")
+        store_textures(storage, textures)
     return facts
 
 
@@ -146,9 +152,10 @@ def _make(
     planned: Planned | None,
 ) -> Summary:
     """Makes the shards that are missing, and finishes the data set."""
-    fingerprint = facts["fingerprint"]
+    fingerprint, textures = facts["fingerprint"], tuple(facts["settings"].get("textures", ()))
     tasks = [
-        ShardTask(build, fingerprint, group, split, shard, rows) for group, (split, shard, _, rows) in enumerate(slices)
+        ShardTask(build, fingerprint, group, split, shard, rows, textures)
+        for group, (split, shard, _, rows) in enumerate(slices)
     ]
     there = markers.read_markers(storage, [(task.split, task.shard) for task in tasks], fingerprint)
     missing = [task for task, marker in zip(tasks, there, strict=True) if marker is None]
@@ -237,7 +244,7 @@ def _run_record(build: BuildSettings, summary: Summary) -> dict[str, Any]:
     """
     rate = summary.made / summary.seconds if summary.seconds else 0.0
     command = jsonable(build)
-    for name in ("src", "out", "predictor", "boxes", "draws", "detector-model"):
+    for name in ("src", "out", "predictor", "boxes", "draws", "textures", "detector-model"):
         value = command[name]
         command[name] = [_last_part(path) for path in value] if isinstance(value, list) else _last_part(value)
     return {

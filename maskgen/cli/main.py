@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..imaging import search
+from ..imaging.variants import STYLES
 from ..pipeline.build_settings import BuildSettings
 from .options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 
@@ -115,8 +116,28 @@ def demo(folder: Path) -> None:
     metavar="#RRGGBB",
     help="Colour of the masks; by default #9ecff0. A data set has its own colours.",
 )
+@click.option(
+    "--style",
+    "styles",
+    type=click.Choice(STYLES),
+    multiple=True,
+    help="How the masks look; flat by default. May be repeated, for a row of each style. A data set has its own.",
+)
+@click.option(
+    "--textures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of pictures for --style texture.",
+)
 def preview(
-    places: tuple[str, ...], out: Path, limit: int, predictor: Path | None, color: str | None, **finding: Any
+    places: tuple[str, ...],
+    out: Path,
+    limit: int,
+    predictor: Path | None,
+    color: str | None,
+    styles: tuple[str, ...],
+    textures: Path | None,
+    **finding: Any,
 ) -> None:
     """Draw photographs and their masks on labelled sheets.
 
@@ -127,11 +148,12 @@ def preview(
     \b
       maskgen preview face.jpg
       maskgen preview photographs -o sheet.png --color "#1e90ff"
+      maskgen preview face.jpg --style flat --style fabric
       maskgen preview smfd --limit 20
     """
     from .preview import write_sheets
 
-    say(write_sheets(places, out, limit, predictor, color, **finding))
+    say(write_sheets(places, out, limit, predictor, color, styles, textures, **finding))
 
 
 @maskgen.command()

@@ -22,9 +22,11 @@ from ..imaging.decode import decode
 from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable
-from ..imaging.render import Image, draw
+from ..imaging.render import Image
 from ..imaging.search import HOG
 from ..imaging.seeding import palette
+from ..imaging.styles import Style, draw
+from ..imaging.textures import read_textures
 from ..imaging.variants import VARIANTS
 from ..sources.photograph import EXTENSIONS, is_hidden
 from ..storage.uri import is_uri
@@ -62,6 +64,8 @@ def write_sheets(
     limit: int = 100,
     predictor: Path | None = None,
     color: str | None = None,
+    styles: Sequence[str] = (),
+    textures: Path | None = None,
     face: str = "central",
     detector: str = HOG,
     detector_model: Path | None = None,
@@ -73,24 +77,40 @@ def write_sheets(
     if any(map(_is_dataset, places)):
         if len(places) > 1:
             raise UsageError(f"{next(filter(_is_dataset, places))} is a data set; give it alone.")
-        if color or predictor or detector_model or (face, detector) != ("central", HOG):
+        if color or predictor or styles or textures or detector_model or (face, detector) != ("central", HOG):
             raise UsageError(
-                f"{places[0]} is a data set with masks of its own; leave out --color, and what finds faces."
+                f"{places[0]} is a data set with masks of its own; "
+                "leave out --color, --style, --textures, and what finds faces."
             )
         return _write_dataset(open_dataset(places[0]), out, limit)
     shade = palette(color or COLOR, "--color")
     if len(shade) != 1:
         raise UsageError(f"--color is {color!r}; give one colour such as {COLOR}.")
+    chosen = _styles(styles or ("flat",), textures)
     landmarker = Landmarker(predictor, face=face, detector=detector, detector_model=detector_model)
-    return _write_photographs([Path(place) for place in places], out, limit, landmarker, shade[0])
+    return _write_photographs([Path(place) for place in places], out, limit, landmarker, shade[0], chosen)
 
 
 def _is_dataset(place: str) -> bool:
     return is_uri(place) or (Path(place) / "dataset.json").is_file()
 
 
+def _styles(names: Sequence[str], textures: Path | None) -> list[Style]:
+    if textures and "texture" not in names:
+        raise UsageError("--textures is used with --style texture only; leave it out, or give that.")
+    if "texture" in names and not textures:
+        raise UsageError("--style texture needs pictures; give their folder with --textures DIR.")
+    prints = read_textures(textures) if textures else ()
+    return [Style(name, textures=prints if name == "texture" else ()) for name in names]
+
+
 def _write_photographs(
-    places: Sequence[Path], out: Path, limit: int, landmarker: Landmarker, color: tuple[int, int, int]
+    places: Sequence[Path],
+    out: Path,
+    limit: int,
+    landmarker: Landmarker,
+    color: tuple[int, int, int],
+    styles: Sequence[Style],
 ) -> str:
     found = _paths(places)
     paths = list(islice(found, limit))
@@ -100,10 +120,10 @@ def _write_photographs(
 
     def drawn() -> Iterator[Strip]:
         for path in paths:
-            strip = _photograph(path, landmarker, color)
-            if strip.problem:
-                problems.append(f"{path}: {strip.problem}")
-            yield strip
+            strips = _photograph(path, landmarker, color, styles)
+            if strips[0].problem:
+                problems.append(f"{path}: {strips[0].problem}")
+            yield from strips
 
     written = _write(drawn(), VARIANTS, out)
     if len(problems) == len(paths):
@@ -130,23 +150,30 @@ def _paths(places: Iterable[Path]) -> Iterator[Path]:
                     yield Path(top) / name
 
 
-def _photograph(path: Path, landmarker: Landmarker, color: tuple[int, int, int]) -> Strip:
-    """The photograph with box and landmarks, and its six masks."""
+def _photograph(
+    path: Path, landmarker: Landmarker, color: tuple[int, int, int], styles: Sequence[Style]
+) -> list[Strip]:
+    """The photograph with box and landmarks, and its six masks; a strip for each style."""
     label = str(Path(*path.parts[-2:]))
     try:
         image = decode(path.read_bytes())
     except OSError as error:
-        return Strip(label, [], f"unreadable: {error.strerror or error}")
+        return [Strip(label, [], f"unreadable: {error.strerror or error}")]
     except Rejected as rejected:
-        return Strip(label, [], str(rejected))
+        return [Strip(label, [], str(rejected))]
     [face] = landmarker.find_all([image], [None])
     if isinstance(face, Rejected):
-        return Strip(label, [fit(image, SIDE, "pad").image], str(face))
+        return [Strip(label, [fit(image, SIDE, "pad").image], str(face))]
     picture, marked, landmarks = _marked(image, face)
-    try:
-        return Strip(label, [marked, *(draw(picture, landmarks, variant, color) for variant in VARIANTS)])
-    except Undrawable as error:
-        return Strip(label, [marked], str(error))
+    strips = []
+    for style in styles:
+        name = f"{label}  ({style.name})" if len(styles) > 1 else label
+        try:
+            masked = [draw(picture, landmarks, variant, color, style, label) for variant in VARIANTS]
+        except Undrawable as error:
+            return [Strip(label, [marked], str(error))]
+        strips.append(Strip(name, [marked, *masked]))
+    return strips
 
 
 def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:

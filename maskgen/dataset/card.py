@@ -34,7 +34,7 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
     masks = ", ".join(f"`{name}`" for name in facts["variants"])
     colors = "masks and colours: from a draws file" if made.get("draws") else f"colours: {made['colors']}"
     lines += [
-        f"Face photographs with synthetic masks ({masks}; {colors}), drawn by NIST's method from 68 "
+        f"Face photographs with synthetic masks ({masks}; {colors}{_style(made)}), drawn by NIST's method from 68 "
         "landmarks with maskgen.",
         _faces(made),
         f"One row is one photograph; pictures are {_size(made)} JPEG of quality {made['quality']}"
@@ -63,6 +63,10 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _style(made: dict[str, Any]) -> str:
+    return f"; style: {made['style']}" if "style" in made else ""
 
 
 def _faces(made: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MaskgenError, short
 from ..imaging.variants import VARIANTS, masked_names
 from ..storage import files
-from . import identity
+from . import identity, stored_style
 from .markers import is_hash
 from .schema import SPLITS
 
@@ -70,6 +70,8 @@ def flaw(said: dict[str, Any]) -> str:
     names = masked_names(made["variants"])
     if said.get("variants") != list(names) or not set(names) <= {*VARIANTS, "masked"} or len(set(names)) < len(names):
         return "its variants are not those of its settings"
+    if found := stored_style.flaw(made):
+        return found
     if not _are_names(said.get("identities")):
         return "its identities are not a list of names"
     if not isinstance(counts, dict) or not counts.keys() <= set(SPLITS) or not all(map(_is_count, counts.values())):

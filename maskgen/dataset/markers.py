@@ -18,11 +18,17 @@ FOLDER = "__markers"
 begin with the right character; Polars accepts no file there that is not Parquet. `datasets` searches every folder whose
 name does not begin with a dot or two underscores, and copying `smfd/*` would leave out one that begins with a dot."""
 
-FOLDERS = (*SPLITS, FOLDER)
+TEXTURES = "__textures"
+"""Where the pictures lie that masks of the style `texture` show; a name that readers pass over, too."""
+
+FOLDERS = (*SPLITS, FOLDER, TEXTURES)
 """The folders of a data set, of any version."""
 
 _MARKER = {1: re.compile(r"(?P<shard>[0-9]{5,})\.json"), 2: re.compile(r"(?P<split>[a-z]+)-(?P<shard>[0-9]{5,})\.json")}
 """The names of markers in their folder, by version."""
+
+_TEXTURE = re.compile(r"[0-9a-f]{64}\.png")
+"""The names of textures: the hashes of their files."""
 
 _DATA_FILE = re.compile(r"[0-9]{5,}\.(parquet|tar)")
 """The names of the files of shards."""
@@ -39,7 +45,9 @@ def marker_name(split: str, shard: int, version: int = SCHEMA_VERSION) -> str:
 
 
 def is_ours(folder: str, name: str) -> bool:
-    """Whether a file of that name, in one of `FOLDERS`, is a shard's data file or marker, of any version."""
+    """Whether a file of that name, in one of `FOLDERS`, is one that a build of any version writes there."""
+    if folder == TEXTURES:
+        return _TEXTURE.fullmatch(name) is not None
     if folder == FOLDER:
         return _MARKER[2].fullmatch(name) is not None
     return _MARKER[1].fullmatch(name) is not None or _DATA_FILE.fullmatch(name) is not None

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import pyarrow as pa
 
 from ..errors import MaskgenError, UsageError, short
+from ..imaging.styles import Style
 from ..storage import files
 from ..storage.base import Storage
 from ..storage.opening import open_storage
 from . import damage, info, markers, notebook, schema
 from .record import Row
 from .shard_files import Choose, parquet_file, parquet_rows, tar_rows
+from .stored_style import stored_style
 
 if TYPE_CHECKING:
     import pandas
@@ -320,6 +322,15 @@ class Dataset:
                 raise UsageError(f"{self} has no pictures {name!r}; it has unmasked, {', '.join(self.variants)}.")
         wanted = {name if name in stored else "unmasked" for name in images}
         return tuple(name for name in stored if name in wanted)
+
+    @cached_property
+    def style(self) -> Style:
+        """How its masks look.
+
+        Raises:
+            MaskgenError: A texture is missing or damaged.
+        """
+        return stored_style(self.storage, self.info["settings"])
 
     @cached_property
     def _found(self) -> tuple[list[Shard], list[int], list[int]]:

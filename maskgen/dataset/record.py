@@ -17,7 +17,8 @@ from ..errors import MaskgenError, UsageError, short
 from ..imaging import labels
 from ..imaging.limits import jpeg_size
 from ..imaging.outline import Points, Undrawable, outline
-from ..imaging.render import Cover, Image, coverage, paint
+from ..imaging.render import Cover, Image, coverage
+from ..imaging.styles import FLAT, Style, draw_each
 
 HEAD = ("key", "source", "identity", "split", "label", "width", "height")
 """The fields of a row that are single values."""
@@ -44,6 +45,7 @@ class Row:
         colors: RGB of each mask.
         pictures: The stored JPEGs that were read, by name.
         shard: The shard that it was read from, such as `train/00003`.
+        style: How its masks are drawn, if they are not among the pictures.
 
     Example:
         >>> row = maskgen.open("smfd")[0]
@@ -64,6 +66,7 @@ class Row:
     colors: dict[str, tuple[int, int, int]]
     pictures: dict[str, bytes]
     shard: str = ""
+    style: Style = FLAT
 
     def __repr__(self) -> str:
         return (
@@ -118,13 +121,17 @@ class Row:
         found = {name: self._decoded(name) for name in chosen if name not in drawn}
         if drawn:
             photograph = found["unmasked"] if "unmasked" in found else self._decoded("unmasked")
-            found |= {name: paint(photograph, cover, self.colors[name]) for name, cover in covers(self, drawn).items()}
+            variants, colors = [self.variant or name for name in drawn], [self.colors[name] for name in drawn]
+            outlines = _outlines(self, drawn)
+            masked = draw_each(photograph, self.landmarks, variants, outlines, colors, self.style, self.source)
+            found |= {name: picture.copy() for name, picture in zip(drawn, masked, strict=True)}
         return {name: found[name] for name in chosen}
 
     def mask(self, name: str) -> npt.NDArray[np.uint8]:
         """The mask of a picture, pixel by pixel, exactly as it was drawn. No picture needs to be read for it.
 
-        A masked picture, before its JPEG encoding, is `(unmasked * (255 - mask) + color * mask + 127) // 255`.
+        A masked picture, before its JPEG encoding, is `(unmasked * (255 - mask) + color * mask + 127) // 255`. In
+        other styles than flat the mask is the same, and light, a soft edge, a shadow and straps are drawn as well.
 
         Args:
             name: A mask of the data set such as `wide_high`, or `masked` if its variants are random.

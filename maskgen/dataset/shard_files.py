@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ..errors import short
 from ..imaging.limits import MAX_PIXELS, MAX_SIDE
 from ..imaging.outline import MAX_COORDINATE
+from ..imaging.styles import FLAT, Style
 from ..imaging.variants import VARIANTS
 from ..storage import files
 from . import tar
@@ -46,7 +47,7 @@ def parquet_rows(
     colors = [f"{name}_color" for name in variants]
     head = [*HEAD, "variant"] if "variant" in source.schema_arrow.names else [*HEAD]
     columns = [*head, "box", "landmarks", *colors, *(f"{name}.bytes" for name in stored)]
-    first = 0
+    first, style = 0, _style(shard, stored)
     for group in range(source.num_row_groups):
         following = first + source.metadata.row_group(group).num_rows
         chosen = numbers[bisect_left(numbers, first) : bisect_left(numbers, following)]
@@ -70,6 +71,7 @@ def parquet_rows(
                     # Only these are converted to Python: a row group holds every picture of 64 photographs.
                     pictures={name: data[name][i].as_py() for name in pictures},
                     shard=shard.name,
+                    style=style,
                 )
                 _check(row, shard)
                 yield row, name
@@ -97,6 +99,11 @@ def _unpacked_bytes(group: pq.RowGroupMetaData) -> int:
         column.total_uncompressed_size * (1 if set(column.encodings) <= _ONE_BY_ONE else group.num_rows)
         for column in columns
     )
+
+
+def _style(shard: Shard, stored: tuple[str, ...]) -> Style:
+    """How to draw the masks of its rows, if they are not stored."""
+    return shard.dataset.style if stored and shard.dataset.store == "recipe" else FLAT
 
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
@@ -155,6 +162,7 @@ def tar_rows(
         return number in chosen and (kind == "json" or kind.removesuffix(".jpg") in named)
 
     found: dict[str, bytes] = {}
+    style = _style(shard, stored)
     for member, data in tar.members(file, wanted):
         key, _, kind = member.partition(".")
         if kind != "json":
@@ -171,6 +179,7 @@ def tar_rows(
             variant=row.get("variant"),
             pictures=found,
             shard=shard.name,
+            style=style,
         )
         _check(made, shard)
         yield made, name

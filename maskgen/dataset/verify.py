@@ -73,6 +73,7 @@ def verify(out: Path | str, progress: Callable[[int], None] | None = None) -> di
     _check_strays(dataset, promised)
     _check_facts(dataset, table, told, markers.content(dataset.fingerprint, hashes))
     _check_tables(dataset, rejects)
+    _ = dataset.style  # reads its textures
     return counts
 
 

@@ -13,10 +13,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PillowImage
 
-from .outline import Points, outline
-from .pixels import pixels_of
+from .outline import Points
 
 Image = npt.NDArray[np.uint8]
 """A photograph: uint8 (height, width, 3), RGB."""
@@ -49,39 +47,6 @@ class Cover(NamedTuple):
         return canvas
 
 
-def draw(image: Image | PillowImage.Image, landmarks: npt.ArrayLike, variant: str, color: Sequence[int]) -> Image:
-    """Draws one mask on a copy of a picture.
-
-    The edge of the mask is anti-aliased to the exact share of each pixel covered. Parts outside the picture are cut
-    off.
-
-    Args:
-        image: uint8 (height, width, 3) RGB, or a Pillow image of any mode.
-        landmarks: (68, 2), x and y in pixels of `image`, in the iBUG 300-W order.
-        variant: One of `VARIANTS`.
-        color: Red, green and blue, from 0 to 255.
-
-    Returns:
-        A new picture, uint8 (height, width, 3) RGB.
-
-    Raises:
-        Undrawable: If the face is turned so far that it has no such mask.
-        TypeError: If the image is neither an array nor a Pillow image.
-        ValueError: If the image, the landmarks, the variant or the colour has another form.
-
-    Example:
-        >>> face = maskgen.Landmarker().find(image)
-        >>> masked = maskgen.draw(image, face.landmarks, "wide_high", (158, 207, 240))
-    """
-    image = pixels_of(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"the image is {image.dtype} {image.shape}; give uint8 (height, width, 3)")
-    if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-        raise ValueError(f"the colour is {color}; give three values from 0 to 255")
-    height, width = image.shape[:2]
-    return paint(image, coverage([outline(landmarks, variant)], width, height)[0], color)
-
-
 def paint(image: Image, cover: Cover, color: Sequence[int]) -> Image:
     """Paints one RGB colour over a copy of `image`, in proportion to the cover of each pixel."""
     return next(paint_each(image, [cover], [color]))
@@ -94,13 +59,13 @@ def paint_each(image: Image, covers: Iterable[Cover], colors: Iterable[Sequence[
     """
     painted = image.copy()
     for cover, color in zip(covers, colors, strict=True):
-        _lay(image, cover, color, painted)
+        lay_color(image, cover, color, painted)
         yield painted
         rows = slice(cover.top, cover.top + len(cover.share))
         painted[rows] = image[rows]
 
 
-def _lay(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
+def lay_color(image: Image, cover: Cover, color: Sequence[int], painted: Image) -> None:
     """Writes the covered pixels of `image` into `painted`, blended with the colour."""
     share, left, top = cover
     if not share.size:

@@ -21,7 +21,7 @@ def palette(colors: str, option: str = "--colors") -> tuple[tuple[int, int, int]
     for text in colors.split(","):
         digits = text.strip().removeprefix("#")
         if len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
-            choice = "random, nist, or colours such as #1e90ff,#000000" if option == "--colors" else "#RRGGBB"
+            choice = "#RRGGBB" if option == "--color" else "random, nist, or colours such as #1e90ff,#000000"
             raise UsageError(f"{option} has {text.strip()!r}; give {choice}.")
         chosen.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
     return tuple(chosen)

@@ -1,9 +1,12 @@
-"""The names of the six masks, and of the masked pictures that the setting `--variants` selects."""
+"""The names of the six masks and of their styles, and of the masked pictures that the setting `--variants` selects."""
 
 from __future__ import annotations
 
 VARIANTS = ("wide_high", "wide_medium", "wide_low", "round_high", "round_medium", "round_low")
 """The six masks, {wide, round} x {high, medium, low} coverage, in the order of the columns of a shard."""
+
+STYLES = ("flat", "fabric", "texture")
+"""How a mask can look. Its outline is the same in every style."""
 
 
 def masked_names(variants: str) -> tuple[str, ...]:

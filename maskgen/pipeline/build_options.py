@@ -22,6 +22,8 @@ class BuildOptions(TypedDict, total=False):
     fit: Literal["stretch", "crop", "pad", "face", "align"]
     quality: int
     colors: str | Sequence[str]
+    style: Literal["flat", "fabric", "texture"]
+    textures: str | Path | None
     seed: int
     face: Literal["central", "largest"]
     detector: str | Sequence[str] | None

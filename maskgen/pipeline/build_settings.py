@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..imaging import search, variants
 from ..imaging.search import BOXES, DETECTORS
 from ..imaging.seeding import palette
-from ..imaging.variants import VARIANTS
+from ..imaging.variants import STYLES, VARIANTS
 from ..settings import setting
 from ..sources.kinds import KINDS
 from ..storage.uri import is_uri
@@ -63,7 +63,16 @@ class BuildSettings:
         "#ffffff,#000000.",
         metavar="random|nist|LIST",
     )
-    seed: int = setting(0, help="Seed of the colours, the splits and the order.")
+    style: str = setting(
+        "flat",
+        help="How the masks look: flat as NIST draws them, fabric with folds, light and straps, or texture, which "
+        "prints --textures on them. The outlines are the same.",
+        choices=STYLES,
+    )
+    textures: Path | None = setting(
+        None, help="Folder of pictures for --style texture; a copy of them is stored in --out.", metavar="DIR"
+    )
+    seed: int = setting(0, help="Seed of the colours, the styles, the splits and the order.")
     face: str = setting("central", help=search.FACE_HELP, choices=search.FACE_CHOICES)
     detector: str | None = setting(
         None,
@@ -211,6 +220,7 @@ def normalised(build: BuildSettings) -> BuildSettings:
         detector=_list(build.detector),
         detector_model=Path(build.detector_model).resolve() if build.detector_model else None,
         predictor=Path(build.predictor).resolve() if build.predictor else None,
+        textures=Path(build.textures).resolve() if build.textures else None,
     )
 
 
@@ -237,6 +247,10 @@ def check(build: BuildSettings) -> None:
         if len(set(names)) != len(names):
             raise UsageError("--variants names a variant twice; give each once.")
     _ = build.palette
+    if build.style == "texture" and not build.textures:
+        raise UsageError("--style texture needs pictures; give their folder with --textures DIR.")
+    if build.textures and build.style != "texture":
+        raise UsageError(f"--textures is not used with --style {build.style}; leave it out, or give --style texture.")
     if build.draws and build.variants != "random":
         raise UsageError(f"--draws says which mask each photograph wears; leave out --variants {build.variants}.")
     if build.draws and build.colors != "random":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ..errors import UsageError, short
 from ..imaging.limits import MAX_BYTES
 from ..imaging.search import BOXES
 from ..imaging.seeding import digest
+from ..imaging.textures import Texture
 from ..sources.boxes import box_names, read_boxes
 from ..sources.draws import draw_names, read_draws
 from ..sources.listing import photographs
@@ -105,14 +106,18 @@ def default_shard_size(photographs: int) -> int:
     return min(max(-(-photographs // 64), 32), 1000)
 
 
-def description(build: BuildSettings, plan_sha256: str) -> dict[str, Any]:
+def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Texture] = ()) -> dict[str, Any]:
     """What shaped the data set: settings, versions, and the hash of the plan file. Its hash is the fingerprint."""
     shaping = settings.jsonable(build, run_only=False)
-    for name in ("boxes", "predictor", "draws", "detector-model"):  # their content counts, and not where they lie
+    for name in ("boxes", "predictor", "draws", "detector-model", "textures"):  # their content counts, not their place
         shaping.pop(name)
     for name in ("image-column", "photograph-megabytes"):
         if shaping[name] is None:  # what is found by itself follows from the source; what bounds nothing shapes nothing
             shaping.pop(name)
+    if build.style == "flat":  # older data sets, which have no such setting, are flat
+        shaping.pop("style")
+    if textures:
+        shaping["textures"] = [texture.sha256 for texture in textures]
     shaping["boxes"] = bool(build.boxes)
     if build.draws:
         shaping["draws"] = True

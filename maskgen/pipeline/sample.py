@@ -18,7 +18,8 @@ from ..imaging.fit import fit
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.limits import BYTES_PER_PIXEL, MAX_PIXELS
 from ..imaging.outline import Undrawable, outline
-from ..imaging.render import Image, coverage, paint_each
+from ..imaging.render import Image
+from ..imaging.styles import FLAT, Style, draw_each
 from .build_settings import BuildSettings
 from .time_limit import TimeLimit
 
@@ -43,20 +44,25 @@ def landmarker_of(build: BuildSettings) -> Landmarker:
     return _landmarker(build.predictor, build.face, build.detectors, build.detector_model)
 
 
-def make_sample(data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker) -> Row:
+def make_sample(
+    data: bytes, planned: dict[str, Any], build: BuildSettings, landmarker: Landmarker, style: Style = FLAT
+) -> Row:
     """Makes the sample of one photograph from its file's bytes and its row of the plan.
 
     Raises `Rejected` with a reason of `decode`, or `no_face`, `no_central_face`, `cut_by_frame`, `not_frontal`,
     `too_large`.
     """
-    [(_, made)] = make_samples([(planned, data)], build, landmarker)
+    [(_, made)] = make_samples([(planned, data)], build, landmarker, style)
     if isinstance(made, Rejected):
         raise made
     return made
 
 
 def make_samples(
-    photographs: Iterable[tuple[dict[str, Any], bytes | Rejected]], build: BuildSettings, landmarker: Landmarker
+    photographs: Iterable[tuple[dict[str, Any], bytes | Rejected]],
+    build: BuildSettings,
+    landmarker: Landmarker,
+    style: Style = FLAT,
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     """What `make_sample` makes of each photograph or why it cannot, in their order, with the row of the plan.
 
@@ -67,9 +73,9 @@ def make_samples(
         with limit.step(planned["key"]):
             group.append(_decoded(planned, data, build))
         if len(group) == GROUP or sum(one.bytes for one in group) > GROUP_BYTES:
-            yield from _make_group(group, build, landmarker, limit)
+            yield from _make_group(group, build, landmarker, style, limit)
             group, limit = [], TimeLimit(build.photograph_seconds)
-    yield from _make_group(group, build, landmarker, limit)
+    yield from _make_group(group, build, landmarker, style, limit)
 
 
 class _Decoded(NamedTuple):
@@ -97,7 +103,7 @@ def _decoded(row: dict[str, Any], data: bytes | Rejected, build: BuildSettings) 
 
 
 def _make_group(
-    group: list[_Decoded], build: BuildSettings, landmarker: Landmarker, limit: TimeLimit
+    group: list[_Decoded], build: BuildSettings, landmarker: Landmarker, style: Style, limit: TimeLimit
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     usable = [(one.row, one.image) for one in group if not isinstance(one.image, Rejected)]
     found = landmarker.find_all(
@@ -113,13 +119,13 @@ def _make_group(
         else:
             try:
                 with limit.step(row["key"]):
-                    made = _draw_all(image, next(faces), row, build)
+                    made = _draw_all(image, next(faces), row, build, style)
             except Rejected as rejected:
                 made = noted(rejected, said)
         yield row, made
 
 
-def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], build: BuildSettings) -> Row:
+def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], build: BuildSettings, style: Style) -> Row:
     """The sample of a decoded photograph.
 
     Masks are drawn on the photograph as it looks after its own JPEG encoding, and the unmasked picture is encoded
@@ -152,12 +158,13 @@ def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], buil
     except Undrawable as error:
         raise Rejected("not_frontal", str(error)) from None
 
-    photograph = _encode(cv2.cvtColor(fitted.image, cv2.COLOR_RGB2BGR), build.quality)
+    photograph = _encode(fitted.image, build.quality)
     pictures = {"unmasked": photograph}
     if build.store == "rendered":
-        bgr: Image = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR_BGR)
-        pictures["unmasked"] = _encode(bgr, build.quality)
-        painted = paint_each(bgr, coverage(outlines, width, height), [colors[name][::-1] for name in masks])
+        stored: Image = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR_RGB)
+        pictures["unmasked"] = _encode(stored, build.quality)
+        shades, variants = [colors[name] for name in masks], list(masks.values())
+        painted = draw_each(stored, landmarks, variants, outlines, shades, style, planned["source"])
         pictures |= {name: _encode(picture, build.quality) for name, picture in zip(masks, painted, strict=True)}
     return Row(
         planned["key"],
@@ -175,10 +182,11 @@ def _draw_all(image: Image, face: Face | Rejected, planned: dict[str, Any], buil
     )
 
 
-def _encode(bgr: Image, quality: int) -> bytes:
-    done, data = (
-        cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]) if max(bgr.shape) < 65_500 else (0, None)
-    )
+def _encode(image: Image, quality: int) -> bytes:
+    done, data = False, None
+    if max(image.shape) < 65_500:
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if data is None or not done:
-        raise Rejected("too_large", f"{bgr.shape[1]} x {bgr.shape[0]} pixels do not fit into a JPEG; set --size")
+        raise Rejected("too_large", f"{image.shape[1]} x {image.shape[0]} pixels do not fit into a JPEG; set --size")
     return bytes(data)

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..dataset import markers, writers
+from ..dataset.stored_style import stored_style
 from ..errors import MaskgenError, Rejected, short
+from ..imaging.styles import Style
 from ..sources.reader import Reader
 from ..storage import files
 from ..storage.base import Storage
@@ -46,10 +48,17 @@ class ShardTask:
     split: str
     shard: int
     photographs: int
+    textures: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.split}/{self.shard:05d}"
+
+    @property
+    def style(self) -> Style:
+        """How its masks look; the textures are read from the data set, once in a process."""
+        made = {"style": self.build.style, "seed": self.build.seed, "textures": self.textures}
+        return stored_style(open_storage(self.build.out), made)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
         if keys is None or row["key"] in keys:
             yield row["key"]
             with _memory_errors(task):
-                for _ in make_samples(_photographs([row], task.build), task.build, landmarker):
+                for _ in make_samples(_photographs([row], task.build), task.build, landmarker, task.style):
                     pass
 
 
@@ -162,7 +171,8 @@ def _draw(task: ShardTask, problems: Mapping[str, str] = MappingProxyType({})) -
                 open_files.enter_context(writers.WRITERS[ending](path, build.variants, build.store))
                 for ending, path in written.items()
             ]
-            for row, made in make_samples(_photographs(planned, build), build, landmarker_of(build)):
+            photographs, landmarker = _photographs(planned, build), landmarker_of(build)
+            for row, made in make_samples(photographs, build, landmarker, task.style):
                 if isinstance(made, Rejected):
                     rejects.append(_reject(row, made))
                     continue

@@ -14,7 +14,8 @@ from PIL import Image
 import maskgen
 from maskgen.imaging import render
 from maskgen.imaging.outline import outline, signed_area
-from maskgen.imaging.render import coverage, draw, paint, paint_each
+from maskgen.imaging.render import coverage, paint, paint_each
+from maskgen.imaging.styles import draw
 from maskgen.imaging.variants import VARIANTS
 
 HALF_STEP = 0.5 / 255 + 1e-6

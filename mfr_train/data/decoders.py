@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +56,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
 
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """Raises `MaskgenError`, one sentence, if a process that decodes or runs dlib's network was killed.
+    """Raises `MaskgenError`, one sentence, if a process that decodes was killed.
 
     PyTorch raises its own error wherever the main process is at that moment, so this encloses all work with the
     pieces, and not only fetching them.
@@ -67,7 +66,7 @@ def worker_errors() -> Iterator[None]:
     )
     try:
         yield
-    except (BrokenProcessPool, ConnectionError, EOFError):  # joblib's, or a pipe of a process that has ended
+    except (ConnectionError, EOFError):  # a pipe of a process that has ended
         raise killed from None
     except MemoryError:  # of this process, or what a worker sent, with its traceback as the message
         raise MaskgenError(

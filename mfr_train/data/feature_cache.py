@@ -16,19 +16,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
-from maskgen import Dataset, Row
+from maskgen import Dataset
 from maskgen.errors import MaskgenError
 from maskgen.storage import files
 
 from ..defaults import CACHE
 from ..hardware import cores
 from ..networks.backbone import CHUNK, Backbone, Floats
-from ..networks.backbones import load_backbone
 from .decoders import MAX_DEFAULT_WORKERS, worker_errors
 from .one_pass import sweep
 
@@ -81,8 +79,8 @@ def embed_rows(
     """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
 
     What `cache` already holds is mapped from there; the rest is computed, saved there, and mapped. `cache=None` saves
-    nothing. `workers` processes run dlib's network, which uses one core (by default one for each core), or decode for
-    other networks (by default up to `MAX_DEFAULT_WORKERS`); the features are the same for any number. Raises
+    nothing. `workers` processes decode for networks that see the whole picture (by default up to
+    `MAX_DEFAULT_WORKERS`); the features are the same for any number. Raises
     `MaskgenError` if the cache is damaged, truncated, or of other weights or data, or if features are to be computed of
     shards that are not those of `dataset.content`, under which they are kept.
     """
@@ -134,7 +132,7 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
 
 def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
     if backbone.input_size is None:  # it aligns faces
-        yield from _aligned_pieces(dataset, backbone, split, name, workers)
+        yield from _aligned_pieces(dataset, backbone, split, name)
         return
     decoders = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
     only = partial(_named, name)
@@ -146,30 +144,14 @@ def _named(name: str, key: str) -> str:
     return name
 
 
-def _aligned_pieces(
-    dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None
-) -> Iterator[Piece]:
-    """For networks that align faces by their landmarks. OpenCV runs those of ONNX files in threads. For a network that
-    needs processes to use more cores, rows are sent to them as encoded JPEGs."""
+def _aligned_pieces(dataset: Dataset, backbone: Backbone, split: str, name: str) -> Iterator[Piece]:
+    """For networks that align faces by their landmarks, which use all cores by threads."""
     rows = dataset.rows(split, images=(name,))
-    groups = iter(lambda: list(islice(rows, CHUNK)), [])
-    if backbone.runs_in_processes:
-        run = joblib.Parallel(n_jobs=cores() if workers is None else max(workers, 1), return_as="generator")
-        parts = run(joblib.delayed(_features_in_process)(backbone.name, group, name) for group in groups)
-    else:
-        parts = (_features(backbone, group, name) for group in groups)
     first = 0
-    for found in parts:
-        yield np.arange(first, first + len(found)), found
-        first += len(found)
-
-
-def _features_in_process(backbone: str, rows: Sequence[Row], name: str) -> Floats:
-    return _features(load_backbone(backbone), rows, name)
-
-
-def _features(backbone: Backbone, rows: Sequence[Row], name: str) -> Floats:
-    return backbone.features([row.image(name) for row in rows], np.stack([row.landmarks for row in rows]))
+    while group := list(islice(rows, CHUNK)):
+        images, landmarks = [row.image(name) for row in group], np.stack([row.landmarks for row in group])
+        yield np.arange(first, first + len(group)), backbone.features(images, landmarks)
+        first += len(group)
 
 
 def _reported(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:

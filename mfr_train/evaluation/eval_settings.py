@@ -77,9 +77,9 @@ class EvalSettings:
     )
     workers: int | None = setting(
         None,
-        help="Worker processes that run dlib's network, or decode pictures for another; by default one for each core.",
+        help="Worker processes that decode pictures; by default one for each core.",
         low=0,
         high=4096,
         run_only=True,
     )
-    device: str = setting("auto", help="Where networks other than dlib's run.", choices=DEVICES, run_only=True)
+    device: str = setting("auto", help="Where networks other than ONNX files run.", choices=DEVICES, run_only=True)

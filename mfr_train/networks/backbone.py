@@ -20,8 +20,8 @@ class Backbone:
     """A frozen network. `fingerprint` is a hash of its weights and of how pictures are fed to it.
 
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: the faces
-    are cut out and aligned by their landmarks). A network that `runs_in_processes` uses one core and holds Python's
-    lock: only processes, which load it by its name, make it faster.
+    are cut out and aligned by their landmarks). What was trained on features of a network with one of the
+    `former_fingerprints` fits this one: its features are the same but for rounding.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Backbone:
     input_size: int | None
     fingerprint: str
     run: Callable[[Sequence[Image], Floats], Floats]
-    runs_in_processes: bool = False
+    former_fingerprints: tuple[str, ...] = ()
 
     @property
     def aligns_faces(self) -> bool:

@@ -27,7 +27,7 @@ def load_backbone(
     224. Raises `UsageError` for an unknown name or weights that do not fit.
     """
     if name == DLIB:
-        return dlib_backbone()
+        return dlib_backbone(device)
     if name not in BACKBONES and Path(name).exists():
         name, weights = "", Path(name)
     elif name not in BACKBONES:

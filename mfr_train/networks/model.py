@@ -137,7 +137,7 @@ def load_model(source: AnyPath | None = None, *, device: str = "auto") -> Model:
     Args:
         source: A run folder of `mfr train`; `dlib`; or a file: the backbone.safetensors of a run, torchvision weights
             (.pth or .safetensors), or an ONNX face network. By default the newest finished run under runs/.
-        device: `auto` (the GPU if there is one), `cpu` or `cuda`. dlib and ONNX networks run on the CPU.
+        device: `auto` (the GPU if there is one), `cpu` or `cuda`. ONNX networks run on the CPU.
 
     Returns:
         The model, with its backbone and, for a run of stage 2, the embedding that was trained.
@@ -209,7 +209,7 @@ def face_landmarker() -> Landmarker:
 def load_network(model: str, device: str = "cpu") -> Model:
     """A network without a projection: dlib's, or that of a weights file. Raises `UsageError` if it is neither."""
     if model == DLIB:
-        return Model(DLIB, load_backbone(DLIB))
+        return Model(DLIB, load_backbone(DLIB, device))
     path = Path(model)
     if path.is_dir():
         raise UsageError(f"--model {model} is a folder, whose embedding would be left out; give it as --run.")
@@ -253,6 +253,7 @@ def load_run(path: Path, device: str = "cpu") -> Model:
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
         raise UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
     backbone = load_backbone(str(own) if own else DLIB, device)
-    if facts.get("fingerprint") != backbone.fingerprint or weight.shape[1] != backbone.dim:
+    same = (backbone.fingerprint, *backbone.former_fingerprints)
+    if facts.get("fingerprint") not in same or weight.shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     return Model(name, backbone, weight, bias, identities)

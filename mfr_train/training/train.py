@@ -100,7 +100,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     """The frozen network of stage 2: dlib's, the run's own, or a copy of --weights, which becomes the run's own."""
     assert full.backbone
     if full.backbone == DLIB:
-        return load_backbone(DLIB)
+        return load_backbone(DLIB, full.device)
     if full.backbone == ONNX:
         return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE

@@ -1,4 +1,4 @@
-"""Backbones: the ResNet preprocessing and pooling, weights files, dlib's alignment."""
+"""Backbones: the ResNet preprocessing and pooling, and weights files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
-from maskgen.imaging.detectors import model_path
 from mfr_train.networks import backbone as backbone_module
-from mfr_train.networks import backbones, dlib_network, resnet
+from mfr_train.networks import backbones, resnet
 
 
 @pytest.fixture(scope="module")
@@ -101,47 +100,6 @@ def test_unfit_weights_are_refused_in_a_sentence(network, tmp_path):
         backbones.load_backbone("resnet18")
     with pytest.raises(UsageError, match="no backbone 'vgg'"):
         backbones.load_backbone("vgg")
-
-
-def face_points() -> np.ndarray:
-    """68 points of a plain upright face about 100 pixels wide, centred at (112, 112)."""
-    jaw = [(112 - 50 * np.cos(t), 100 + 60 * np.sin(t)) for t in np.linspace(0, np.pi, 17)]
-    brows = [(x, 75) for x in np.linspace(70, 154, 10)]
-    nose = [(112, y) for y in np.linspace(88, 112, 4)] + [(x, 120) for x in np.linspace(102, 122, 5)]
-    eyes = [(x, y) for x0 in (90, 134) for x, y in ((x0 - 9, 92), (x0 - 3, 88), (x0 + 3, 88))]
-    eyes = [*eyes[:3], (99, 92), (93, 96), (87, 96), *eyes[3:], (143, 92), (137, 96), (131, 96)]
-    mouth = [(112 + 20 * np.cos(t), 142 + 8 * np.sin(t)) for t in np.linspace(np.pi, 3 * np.pi, 20)]
-    return np.array(jaw + brows + nose + eyes + mouth, np.float32)
-
-
-def test_dlib_alignment_undoes_a_turn_of_the_photograph():
-    points = face_points()
-    x, y = np.meshgrid(np.arange(224), np.arange(224))
-    image = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
-    turned = np.rot90(image).copy()  # counter-clockwise: (x, y) -> (y, 223 - x)
-    turned_points = np.stack([points[:, 1], 223 - points[:, 0]], axis=1)
-    upright = dlib_network.aligned(image, points)
-    assert upright.shape == (150, 150, 3)
-    difference = np.abs(dlib_network.aligned(turned, turned_points).astype(int) - upright)
-    assert np.median(difference) <= 2
-
-
-def test_dlib_features_are_dlibs_own_descriptor_and_not_normalised():
-    import dlib
-
-    rng = np.random.default_rng(1)
-    images = list(rng.integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
-    points = np.stack([face_points(), face_points() + 3])
-    backbone = backbones.load_backbone("dlib")
-    found = backbone.features(images, points)
-    model = dlib.face_recognition_model_v1(str(model_path(dlib_network.DLIB_MODEL)))
-    for image, landmarks, feature in zip(images, points, found, strict=True):
-        face = dlib.full_object_detection(
-            dlib.rectangle(5, 5, 9, 9), [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
-        )
-        np.testing.assert_allclose(feature, np.array(model.compute_face_descriptor(image, face)), atol=1e-5)
-    assert found.dtype == np.float32
-    assert abs(np.linalg.norm(found[0]) - 1) > 0.05
 
 
 def test_resizing_keeps_a_picture_of_the_right_size_as_it_is():

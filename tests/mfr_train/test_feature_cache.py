@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -184,20 +182,18 @@ def test_what_a_killed_pass_left_is_removed_unless_another_is_at_work(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_killed_process_of_dlibs_network_is_one_sentence(tmp_path, monkeypatch):
-    @dataclass
-    class Numbers(FakeDataset):
-        def rows(self, split, images=None):
-            return iter(range(self.size))
+def test_a_network_that_aligns_faces_gets_every_row_with_its_landmarks(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "CHUNK", 2)
+    shapes = []
 
-    def killed(backbone, rows, name):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def run(images, landmarks):
+        shapes.append((len(images), landmarks.shape))
+        return np.array([[image.mean(), 1] for image in images], np.float32)
 
-    monkeypatch.setattr(feature_cache, "_features_in_process", killed)
-    dlib = replace(mean_backbone(), input_size=None, runs_in_processes=True)
-    with pytest.raises(MaskgenError, match="was killed, perhaps for lack of memory; give fewer --workers and run"):
-        feature_cache.embed_rows(Numbers(), dlib, "train", ("unmasked",), tmp_path, workers=2)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    aligning = replace(mean_backbone(), input_size=None, run=run)
+    found = feature_cache.embed_rows(FakeDataset(), aligning, "train", ("unmasked",), tmp_path)
+    np.testing.assert_array_equal(found["unmasked"], [[10 * i + 1, 1] for i in range(5)])
+    assert shapes == [(2, (2, 68, 2)), (2, (2, 68, 2)), (1, (1, 68, 2))]
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):

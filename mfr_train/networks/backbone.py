@@ -32,6 +32,11 @@ class Backbone:
     former_fingerprints: tuple[str, ...] = ()
 
     @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Its own fingerprint, and those of networks with the same features."""
+        return (self.fingerprint, *self.former_fingerprints)
+
+    @property
     def aligns_faces(self) -> bool:
         """Whether it needs the landmarks of the face in each picture."""
         return self.input_size is None

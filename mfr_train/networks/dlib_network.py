@@ -98,7 +98,7 @@ def dlib_backbone(device: str) -> Backbone:
         weights = dlib_weights.parse(data)
     except ValueError:
         raise MaskgenError(f"{path} is damaged; reinstall it with: pip install face_recognition_models") from None
-    network = Network(weights).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    network = Network(weights).to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def run(images: Sequence[Image], landmarks: Floats) -> Floats:

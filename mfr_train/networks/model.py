@@ -253,7 +253,6 @@ def load_run(path: Path, device: str = "cpu") -> Model:
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
         raise UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
     backbone = load_backbone(str(own) if own else DLIB, device)
-    same = (backbone.fingerprint, *backbone.former_fingerprints)
-    if facts.get("fingerprint") not in same or weight.shape[1] != backbone.dim:
+    if facts.get("fingerprint") not in backbone.fingerprints or weight.shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     return Model(name, backbone, weight, bias, identities)

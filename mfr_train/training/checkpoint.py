@@ -7,7 +7,7 @@ commits them. Data order and triplets are functions of (seed, iteration), so the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,22 @@ def load(folder: Path, name: str, expected: State) -> tuple[dict[str, Tensor], S
         raise MaskgenError(f"checkpoint {path} is damaged; remove {folder} and train again.") from None
 
 
-def discard_unless(folder: Path, stage: str, fact: str, value: str) -> None:
-    """Removes a stage's checkpoints if a fact in them differs; `load` reports damaged ones."""
+def discard_unless(folder: Path, stage: str, fact: str, accepted: Sequence[str]) -> str:
+    """Removes a stage's checkpoints if a fact in them is not accepted; `load` reports damaged ones.
+
+    Returns what the fact is in the checkpoints that stay, else the first accepted value.
+    """
     try:
-        if files.parse_json((folder / f"{stage}-last.json").read_bytes()).get(fact, value) == value:
-            return
+        there = files.parse_json((folder / f"{stage}-last.json").read_bytes()).get(fact)
     except (OSError, ValueError, AttributeError):
-        return
+        return accepted[0]
+    if there is None or there in accepted:
+        return there or accepted[0]
     for name in ("last", "best"):  # the state files first: without them the tensors do not count
         (folder / f"{stage}-{name}.json").unlink(missing_ok=True)
     for path in folder.glob(f"{stage}-*.safetensors"):
         path.unlink(missing_ok=True)
+    return accepted[0]
 
 
 def refuse_shorter(folder: Path, option: str, done: int, asked: int) -> None:

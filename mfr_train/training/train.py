@@ -82,16 +82,11 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
         for split in labels:
             features = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
             pictures[split] = embed.cached([features[name] for name in names], labels[split])
-    facts = {
-        "stage": "embed",
-        "dataset": dataset.content,
-        "backbone": backbone.fingerprint,
-        "settings": compared(full),
-    }
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
-    checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprint)
+    fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
+    facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}
     layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
-    about = {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "dataset": dataset.content}
+    about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content}
     with checkpoint.disk_errors(folder / run_files.EMBEDDING):
         checkpoint.write_tensors(folder / run_files.EMBEDDING, dict(layer.state_dict()), about)
 

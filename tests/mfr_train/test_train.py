@@ -207,16 +207,31 @@ def test_weights_that_do_not_fit_are_refused(short: Tiny, tmp_path: Path) -> Non
 def test_dlib_is_a_backbone_without_stage_1(
     short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    two_people = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16)  # 0.2 s for each picture
-    run = train.train(
-        short(data=str(two_people), backbone="dlib", workers=1, mse_weight=0.0, embed_iterations=30, embed_lr=0.05)
-    )
+    two_people = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16)
+    run = train.train(short(data=str(two_people), backbone="dlib", mse_weight=0.0, embed_iterations=30, embed_lr=0.05))
     assert {row["stage"] for row in curve.read(run / "curve.csv")} == {"embed"}
     assert not (run / "backbone.safetensors").exists()
     model = models.load_run(run)
     assert (model.backbone.name, model.dim) == ("dlib", 16)
     found = rows(run, "embed")
     assert np.mean([float(row["loss"]) for row in found[-5:]]) < np.mean([float(row["loss"]) for row in found[:5]])
+
+
+def test_a_run_on_dlibs_own_run_of_its_network_resumes(
+    short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its checkpoints name another fingerprint, of the same features but for rounding."""
+    data = str(make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16))
+    run = train.train(short(data=data, backbone="dlib", embed_iterations=4))
+    first = rows(run, "embed")
+    before = models.load_run(run).backbone.former_fingerprints[0]
+    for path in (run / "checkpoints").glob("embed-*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"backbone": before}))
+    train.train(short(data=data, backbone="dlib", embed_iterations=6))
+    found = rows(run, "embed")
+    assert found[: len(first)] == first
+    assert len(found) == len(first) + 2
+    assert models.load_run(run).dim == 16
 
 
 def test_a_longer_run_is_the_run_that_was_longer_from_the_start(
@@ -365,7 +380,7 @@ def test_one_identity_or_single_photographs_are_told_before_features_are_compute
         (tmp_path / "singles" / name).mkdir(parents=True)
         shutil.copy(source / "0001_01.jpg", tmp_path / "singles" / name)
     singles = make(tmp_path / "singles", tmp_path / "smfd2", size=64, test_identities=0)
-    dlib = {"backbone": "dlib", "stage": "embed", "workers": 1}
+    dlib = {"backbone": "dlib", "stage": "embed"}
     with pytest.raises(UsageError, match=r"stage 2 needs two identities .* train has 1; build more"):
         train.train(short(data=str(one), **dlib))
     with pytest.raises(UsageError, match="no identity has two photographs; choose --positive any"):

@@ -231,6 +231,8 @@ def test_a_run_on_dlibs_own_run_of_its_network_resumes(
     found = rows(run, "embed")
     assert found[: len(first)] == first
     assert len(found) == len(first) + 2
+    last = json.loads((run / "checkpoints/embed-last.json").read_text())
+    assert last["backbone"] == before, "it did not start again"
     assert models.load_run(run).dim == 16
 
 

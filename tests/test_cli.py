@@ -135,6 +135,8 @@ def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> 
     )
     inspected = run("inspect", out).output
     assert "test-identities  0.5" in inspected
+    assert "follow-links     no" in inspected
+    assert "limit            -" in inspected
     sizes = {split: sum(path.stat().st_size for path in (out / split).glob("*.parquet")) for split in ("train", "test")}
     lines = {line.split()[0]: line.split() for line in inspected.splitlines() if line.strip()}
     assert {split: lines[split][-1] for split in sizes} == {split: f"{size:,}" for split, size in sizes.items()}

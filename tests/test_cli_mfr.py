@@ -57,6 +57,7 @@ def test_train_and_eval_need_no_other_argument_after_a_build(work: Path, monkeyp
     assert again.output == trained.output, "a finished run is only told again"
 
 
+@pytest.mark.slow
 def test_an_embedding_on_dlibs_network_is_the_newest_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
     arguments = ("--recipe", "small", "--backbone", "dlib", "--embed-iterations", 20, "--variants", "wide_high")

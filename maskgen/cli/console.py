@@ -150,10 +150,21 @@ def inspection(path: str) -> str:
     reasons = sum((Counter(count["rejects"]) for count in counts.values()), Counter[str]())
     if reasons:
         lines += ["", *table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
-    lines += ["", *table(["setting", "value"], sorted([name, str(value)] for name, value in info["settings"].items()))]
+    lines += ["", *table(["setting", "value"], sorted([name, _value(v)] for name, v in info["settings"].items()))]
     lines += ["", *table(["made with", "version"], sorted([name, value] for name, value in info["versions"].items()))]
     lines += ["", f"  fingerprint {dataset.fingerprint}"]
     return shown_lines(lines)
+
+
+def _value(setting: Any) -> str:
+    """A setting as people write it."""
+    if isinstance(setting, list):
+        return ", ".join(map(_value, setting))
+    if setting is None:
+        return "-"
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    return str(setting)
 
 
 def _identities(dataset: Dataset, split: str) -> int:

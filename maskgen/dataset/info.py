@@ -45,7 +45,7 @@ def read(storage: Storage) -> dict[str, Any]:
 
 
 def damaged(storage: Storage, why: str) -> MaskgenError:
-    """What to say of one that is damaged, or that maskgen never wrote: the two cannot be told apart."""
+    """The error for one that is damaged, or that maskgen never wrote: the two look the same."""
     return MaskgenError(
         f"{storage}/dataset.json is not as maskgen writes it ({why}); if this is a data set of maskgen, delete that "
         "file and run the same `maskgen build` command again, which keeps the shards."

@@ -63,7 +63,7 @@ def decode(data: bytes) -> Image:
 
 
 def decode_with_warnings(data: bytes, max_pixels: int = limits.MAX_PIXELS) -> tuple[Image, str]:
-    """What `decode` gives, and what libjpeg said of a JPEG that is broken inside; empty if it said nothing."""
+    """The pixels as `decode` gives them, and libjpeg's message on a JPEG that is damaged inside, or an empty text."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"decode got a {type(data).__name__}; give the bytes of a file: Path(...).read_bytes()")
     if not data:
@@ -92,7 +92,7 @@ def decode_with_warnings(data: bytes, max_pixels: int = limits.MAX_PIXELS) -> tu
 
 
 def noted(rejected: Rejected, said: str) -> Rejected:
-    """A reject that also tells what libjpeg said of the photograph."""
+    """A reject whose detail has libjpeg's message added."""
     return Rejected(rejected.reason, f"{rejected.detail} (libjpeg: {said})") if said else rejected
 
 

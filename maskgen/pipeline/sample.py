@@ -79,7 +79,7 @@ def make_samples(
 
 
 class _Decoded(NamedTuple):
-    """A photograph's row of the plan and its pixels, or why there are none; and what libjpeg said of it."""
+    """A photograph's row of the plan and its pixels, or why there are none; and the message of libjpeg."""
 
     row: dict[str, Any]
     image: Image | Rejected

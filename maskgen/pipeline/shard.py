@@ -40,7 +40,7 @@ def too_slow(build: BuildSettings) -> str:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What a worker is told: where the plan lies and which shard of it to make. Photographs never travel."""
+    """What a worker gets: where the plan lies and which shard of it to make. Photographs are not sent."""
 
     build: BuildSettings
     fingerprint: str

@@ -13,7 +13,7 @@ _expendable = False
 
 
 def make_expendable() -> None:
-    """Lets the limit end this process: another one finds out over which photograph, and goes on without it."""
+    """Lets the limit end this process: another process finds out which photograph it was, and continues without it."""
     global _expendable
     _expendable = True
 

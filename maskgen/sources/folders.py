@@ -29,7 +29,7 @@ def photographs(src: Path, follow_links: bool = False) -> Iterator[Photograph]:
     def holds_folders(name: str) -> bool:
         try:
             return any(_is_folder(entry, follow_links) for entry in _entries(folders[name]))
-        except OSError:  # told of by the listing
+        except OSError:  # the listing reports it
             return False
 
     def first_in(name: str) -> str | None:
@@ -120,7 +120,7 @@ def _place(status: os.stat_result) -> tuple[int, int]:
 def _is_folder(entry: os.DirEntry[str], follow: bool) -> bool:
     try:
         return entry.is_dir(follow_symlinks=follow)
-    except OSError:  # a link that nobody can follow; told of by the listing
+    except OSError:  # a link that nobody can follow; the listing reports it
         return False
 
 

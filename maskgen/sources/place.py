@@ -35,7 +35,7 @@ def changed(name: str, now: int, planned: int) -> UsageError:
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """A local file, open for reading. Raises `OSError` for what is none: a pipe would be waited for without end."""
+    """A local file, open for reading. Raises `OSError` for anything else: reading a pipe might never end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is a folder, a pipe, a socket or a device and no file", str(path))
     return open(path, "rb")

@@ -35,7 +35,7 @@ class _Headers(Container):
 
 
 def photographs(place: Place, name: str, identity_field: str | None) -> Iterator[Photograph]:
-    """The photographs of one tar, in its order. Raises `MaskgenError` if it is damaged or ends as no tar may.
+    """The photographs of one tar, in its order. Raises `MaskgenError` if it is damaged or has no end.
 
     Hidden members are passed over. One that is no plain file, a name that is not UTF-8 or comes twice, a sample
     without a person: each is an entry with a problem.

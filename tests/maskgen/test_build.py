@@ -252,7 +252,8 @@ def test_keywords_are_checked_and_may_be_completed(tree: Path, tmp_path: Path) -
     wider = {"src": str | Path, "predictor": str | Path | None, "boxes": str | Path | Sequence[str | Path]}
     wider |= dict.fromkeys(("draws", "detector_model"), str | Path | None) | {"detector": str | Sequence[str] | None}
     wider |= dict.fromkeys(("variants", "colors"), str | Sequence[str])
-    wider |= {"detector": str | Sequence[str] | None, "detector_model": str | Path | None}
+    wider |= {"detector": str | Sequence[str] | None}
+    wider |= dict.fromkeys(("detector_model", "textures"), str | Path | None)
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(maskgen.BuildSettings)}
     for name, kind in options.items():
         if choices[name]:

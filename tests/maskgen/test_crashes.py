@@ -112,7 +112,8 @@ def test_one_that_kills_ends_the_only_process_that_was_asked_for(
         assert process.wait(120) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 5])
 def test_a_photograph_that_stops_killing_is_a_row(
     src: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]], poisoned: dict[str, str], times: int
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_killed_worker_of_this_machine_changes_no_byte(
 
 
 @needs_signals
+@pytest.mark.slow
 def test_a_worker_comes_and_another_is_killed(
     crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, address: str
 ) -> None:

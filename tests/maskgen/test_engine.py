@@ -43,9 +43,9 @@ def _has_shards(out: Path, count: int) -> bool:
 @pytest.mark.parametrize(
     ("stop", "whole_group", "options", "times"),
     [
-        (signal.SIGKILL, True, ("--engine=serial",), 2),
+        pytest.param(signal.SIGKILL, True, ("--engine=serial",), 2, marks=pytest.mark.slow),
         (signal.SIGKILL, False, ("--workers=2",), 1),  # the workers live on for a moment
-        (signal.SIGINT, True, ("--workers=2",), 1),
+        pytest.param(signal.SIGINT, True, ("--workers=2",), 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, False, ("--engine=serial",), 2, marks=pytest.mark.slow),
     ],
 )

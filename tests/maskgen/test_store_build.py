@@ -291,7 +291,8 @@ FAULTS = ("drop", "lose", "cut", "behead", "late", "busy")
 
 
 @pytest.mark.parametrize(
-    ("seed", "rate", "workers"), [(1, 0.2, 1), pytest.param(2, 0.3, 1, marks=pytest.mark.slow), (3, 0.25, 2)]
+    ("seed", "rate", "workers"),
+    [(1, 0.2, 1), pytest.param(2, 0.3, 1, marks=pytest.mark.slow), pytest.param(3, 0.25, 2, marks=pytest.mark.slow)],
 )
 def test_a_build_through_faults_ends_or_resumes_in_the_same_bytes(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, monkeypatch: Any, seed: int, rate: float, workers: int

@@ -197,7 +197,7 @@ def test_every_look_is_drawn_and_no_map_is_flat() -> None:
 def test_hostile_landmarks_end(head: np.ndarray, prints: Path) -> None:
     generator = np.random.default_rng(0)
     for scale in (0.0, 1.0, 300.0, 99_000.0):
-        for _ in range(10):
+        for _ in range(2):
             points = generator.uniform(-scale, scale, (68, 2)).astype(np.float32)
             for variant in VARIANTS:
                 for style in (Style("fabric"), style_named("texture", prints)):
@@ -212,7 +212,7 @@ def recoded(image: np.ndarray) -> bytes:
     return bytes(cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
 
 
-@pytest.mark.parametrize("variants", ["all", "random"])
+@pytest.mark.parametrize("variants", ["all", pytest.param("random", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["fabric", "texture"])
 def test_both_stores_and_any_engine_give_the_same_pixels(
     name: str, variants: str, tree: Path, tmp_path: Path, prints: Path, make: Callable[..., Path], hashes: Any

@@ -198,7 +198,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("where", [pytest.param("fetching", marks=pytest.mark.slow), "elsewhere"])
+@pytest.mark.parametrize("where", ["fetching", pytest.param("elsewhere", marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_is_one_sentence(demo, tmp_path, where):
     """In a process of its own: PyTorch raises its error anywhere in the process whose worker died."""
     script = tmp_path / "kills.py"

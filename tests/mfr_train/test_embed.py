@@ -147,7 +147,7 @@ def test_the_cache_gives_the_curve_of_running_the_network_each_step(settings: Tr
         out = tmp_path / name
         out.mkdir()
         full = replace(settings, embed_iterations=6, embed_lr=0.1)
-        layers[name] = embed.train_embedding(full, source, None, 512, out, FACTS)
+        layers[name] = embed.train_embedding(full, source, None, backbone.dim, out, FACTS)
         found[name] = losses(out)
     assert found["cache"] == pytest.approx(found["network"], rel=1e-4)
     assert len(set(found["cache"])) == 6

@@ -163,7 +163,7 @@ class Same(Dataset[Any]):
         return self.mask(self.sample)["image"]
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_and_epochs_differ_and_a_run_repeats(start: str, head: np.ndarray, landmarks: np.ndarray) -> None:
     mask = maskgen.RandomMask(p=1, seed=0)
     mask(head, landmarks)  # a generator that a fork would copy

@@ -23,7 +23,29 @@ EPOCH_OF_A_MIX = 1_000_000
 """A data set of a mix starts its own epochs at this multiple of the epoch of the mix, so that none is repeated."""
 
 
-class ShardDataset(IterableDataset[Any]):
+class _Resumable(IterableDataset[Any]):
+    """A stream of samples in epochs that knows its place."""
+
+    def __init__(self) -> None:
+        self._epoch, self._given = 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Starts an epoch, counted from 0, from its beginning: each has an order and masks of its own.
+
+        Call it before each pass over a `DataLoader`, whose workers are new and know nothing of the last pass.
+        """
+        self._epoch, self._given = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How far this process or worker is; torchdata's `StatefulDataLoader` saves it for each worker."""
+        return {"epoch": self._epoch, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continues after the samples that were given when `state_dict` was called, with as many workers as then."""
+        self._epoch, self._given = state["epoch"], state["given"]
+
+
+class ShardDataset(_Resumable):
     """The photographs of one split of a data set, each once an epoch, masked or not, in a seeded order.
 
     Shards are read in a shuffled order, 64 places of them at once, and each place is shuffled by a buffer: reading
@@ -77,6 +99,7 @@ class ShardDataset(IterableDataset[Any]):
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
+        super().__init__()
         dataset = maskgen.open(data)
         rows = dataset.count(split) if split in dataset.splits else 0
         if not rows:
@@ -105,26 +128,10 @@ class ShardDataset(IterableDataset[Any]):
         self._shards = dataset.shards(split)
         self._length = rows // lanes
         self._transform = transform
-        self._epoch, self._given = 0, 0
 
     def __len__(self) -> int:
         """The samples that this process gets in an epoch, from all of its workers."""
         return self._length * len(self._lanes(0, 1))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Starts an epoch, counted from 0, from its beginning: each has an order and masks of its own.
-
-        Call it before each pass over a `DataLoader`, whose workers are new and know nothing of the last pass.
-        """
-        self._epoch, self._given = epoch, 0
-
-    def state_dict(self) -> dict[str, int]:
-        """How far this process or worker is; torchdata's `StatefulDataLoader` saves it for each worker."""
-        return {"epoch": self._epoch, "given": self._given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continues after the samples that were given when `state_dict` was called, with as many workers as then."""
-        self._epoch, self._given = state["epoch"], state["given"]
 
     def __iter__(self) -> Iterator[Any]:
         lanes = self._lanes(*_worker())
@@ -163,7 +170,7 @@ class ShardDataset(IterableDataset[Any]):
         return self._transform(sample) if self._transform else sample
 
 
-class MixedDataset(IterableDataset[Any]):
+class MixedDataset(_Resumable):
     """Several data sets in one stream: each sample comes from one of them, drawn by the given shares.
 
     An epoch ends with that of the first data set; the others start again when they end. Labels are moved, so that those
@@ -182,6 +189,7 @@ class MixedDataset(IterableDataset[Any]):
     """
 
     def __init__(self, datasets: Sequence[ShardDataset], shares: Sequence[float], seed: int = 0) -> None:
+        super().__init__()
         if not datasets or len(datasets) != len(shares) or not all(0 < share < float("inf") for share in shares):
             raise UsageError(f"{len(datasets)} data sets have the shares {list(shares)}; give a positive one for each.")
         self.datasets = list(datasets)
@@ -189,19 +197,6 @@ class MixedDataset(IterableDataset[Any]):
         """The identity that each label means; one that several data sets know has a label for each."""
         self._shares = np.asarray(shares, float) / sum(shares)
         self._seed = seed
-        self._epoch, self._given = 0, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Starts an epoch from its beginning, as `ShardDataset.set_epoch`."""
-        self._epoch, self._given = epoch, 0
-
-    def state_dict(self) -> dict[str, int]:
-        """As that of a `ShardDataset`; it covers the mixed data sets."""
-        return {"epoch": self._epoch, "given": self._given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """As `ShardDataset.load_state_dict`."""
-        self._epoch, self._given = state["epoch"], state["given"]
 
     def __iter__(self) -> Iterator[Any]:
         first = self.datasets[0]

@@ -33,6 +33,7 @@ import numpy.typing as npt
 from _common import machine, on_one_core, photographs, source, table
 
 import maskgen
+from maskgen.imaging.align import PLACES
 from maskgen.imaging.fit import fit
 from maskgen.imaging.outline import Undrawable, outline
 from maskgen.imaging.seeding import color_of, palette, variant_of
@@ -40,11 +41,6 @@ from maskgen.imaging.styles import draw_each
 
 SIDE = 224
 REPEATS = 7
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-"""ArcFace's five points in 112 x 112: eyes, nose, corners of the mouth."""
-
 SEEN_FROM = 60
 """Rows above are made grey: eyes and brows lie there, and no mask."""
 
@@ -98,7 +94,7 @@ def cost(styles: dict[str, maskgen.Style], src: Path) -> None:
     for path in photographs(src)[:32]:
         image = maskgen.decode(path.read_bytes())
         if face := landmarker.find(image):
-            fitted = fit(image, SIDE, "stretch", face.box)
+            fitted = fit(image, SIDE, "stretch")
             faces.append((path.name, fitted.image, fitted.points(face.landmarks)))
     color = (158, 207, 240)
 
@@ -210,7 +206,7 @@ def aligner(detector: Path) -> Callable[[Pixels], Pixels | None]:
         face = max(faces, key=lambda one: one[2] * one[3]) / scale
         if face[2] < 60:
             return None
-        move = cv2.estimateAffinePartial2D(face[4:14].reshape(5, 2).astype(np.float64), TEMPLATE, method=cv2.LMEDS)[0]
+        move = cv2.estimateAffinePartial2D(face[4:14].reshape(5, 2).astype(np.float64), PLACES, method=cv2.LMEDS)[0]
         aligned = cv2.warpAffine(image, move, (112, 112), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
         aligned[:SEEN_FROM] = 127
         return aligned

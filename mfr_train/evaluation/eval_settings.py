@@ -35,6 +35,12 @@ class EvalSettings:
     protocol: Path | None = setting(
         None, help="Table of pictures to compare instead of --data (subject,role,masked,path).", metavar="CSV"
     )
+    pairs: Path | None = setting(
+        None,
+        help="List of pairs to compare instead of all: LFW's format, or a CSV table of sources or keys of --data "
+        "(a,b,genuine). Adds the accuracy over folds.",
+        metavar="FILE",
+    )
     split: str = setting("test", help="Split of the data set to measure on.", choices=("test", "val", "train"))
     seed: int = setting(0, help="Seed of the mask drawn for each photograph and of the bootstrap.", low=0)
     bootstrap: int = setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -18,8 +19,9 @@ from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import inputs, metrics, outputs, plots
+from . import folds, inputs, metrics, outputs, plots
 from .eval_settings import ALL, EvalSettings
+from .folds import FoldAccuracy
 from .inputs import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
@@ -38,6 +40,7 @@ class EvalOptions(TypedDict, total=False):
     run: AnyPath | None
     model: str | None
     protocol: AnyPath | None
+    pairs: AnyPath | None
     split: str
     seed: int
     bootstrap: int
@@ -104,6 +107,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
     _check_search(settings)
+    if settings.pairs is not None and settings.protocol is not None:
+        raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
     model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     material = _material(settings, wanted, model, planned, progress)
@@ -125,8 +130,11 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             rows,
             breakdown,
             material.notes,
+            material.pairs.counts if material.pairs else None,
         )
         outputs.write_report(report, folder)
+        if material.pairs:
+            outputs.write_failed_pairs(material.pairs.failed, folder)
         plots.plot_rates(curves, folder)
     return report
 
@@ -173,10 +181,24 @@ def _scenarios(
                 FixedThreshold(metrics.FMR10, found.figures.fmr10.threshold),
             )
         if scenario in wanted:
-            rows.append(_row(scenario, "", found, () if scenario == "U-U" else thresholds))
+            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds)
+            rows.append(dataclasses.replace(row, accuracy=_accuracy(scenario, material, found)))
             curves[scenario] = metrics.rates(found.counts)
             outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
     return rows, curves, thresholds
+
+
+def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccuracy | None:
+    """Accuracy over the folds of listed pairs; None, with a note, if a fold has nothing to measure."""
+    listed = material.pairs
+    if listed is None or listed.folds is None or found.scores is None:
+        return None
+    genuine, impostor = (side.values for side in found.scores)
+    try:
+        return folds.accuracy(genuine, impostor, listed.folds[listed.genuine], listed.folds[~listed.genuine])
+    except MaskgenError as error:
+        material.notes.append(f"No accuracy of {scenario}: {error}")
+        return None
 
 
 def _breakdown(

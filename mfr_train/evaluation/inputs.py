@@ -22,8 +22,10 @@ from ..data.feature_cache import embed_rows, missing, row_index
 from ..defaults import DAMAGED_ROW, SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import scores
+from . import listed_pairs, scores
 from .bootstrap import MIN_SUBJECTS
+from .listed_pairs import ListedPairs
+from .pair_list import read_pairs
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -36,6 +38,7 @@ from .scenarios import (
     groups,
     measured,
     names_in,
+    only_listed,
     pairing,
     protocol_pairing,
     read_protocol,
@@ -56,7 +59,7 @@ class Material:
     `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
     `embeddings` holds, by the name of a picture, that picture of every photograph, float32 (N, d). `failures` counts
     the photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data
-    set or table.
+    set or table. `pairs` are those of a list, if only they are compared.
     """
 
     name: str
@@ -69,23 +72,27 @@ class Material:
     embeddings: dict[str, Floats]
     failures: dict[str, int]
     notes: list[str] = field(default_factory=list)
+    pairs: ListedPairs | None = None
 
     def comparison(self, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
         """The pairing as embeddings, with the choices in the order of its sides."""
-        reference, left = self._side(pairing.reference)
+        reference, left, order = self._side(pairing.reference)
         if pairing.symmetric:
             return Comparison(reference, reference, True), left, left
-        probe, right = self._side(pairing.probe)
-        return Comparison(reference, probe, False), left, right
+        probe, right, other = self._side(pairing.probe)
+        listed = None
+        if pairing.listed is not None:  # argsort inverts an order
+            listed = np.argsort(order)[pairing.listed[0]], np.argsort(other)[pairing.listed[1]]
+        return Comparison(reference, probe, False, listed), left, right
 
-    def _side(self, choice: Choice) -> tuple[Side, Choice]:
+    def _side(self, choice: Choice) -> tuple[Side, Choice, Indices]:
         parts = {str(name): choice.names == name for name in np.unique(choice.names)}
         found = [(mask, self.embeddings[name]) for name, mask in parts.items()]
         embeddings = np.empty((len(choice.rows), found[0][1].shape[1] if found else 0), np.float32)
         for mask, values in found:
             embeddings[mask] = values[choice.rows[mask]]
         side, order = scores.side(embeddings, self.subjects[choice.rows], choice.rows)
-        return side, Choice(choice.rows[order], choice.names[order])
+        return side, Choice(choice.rows[order], choice.names[order]), order
 
 
 def from_dataset(
@@ -103,16 +110,28 @@ def from_dataset(
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
     index = row_index(dataset, split)
-    identities, subjects = np.unique(index.identities, return_inverse=True)
+    listed: ListedPairs | None = None
+    used: Indices | slice = slice(None)
+    fingerprint = dataset.content
+    if settings.pairs is not None:
+        listed = listed_pairs.find(read_pairs(settings.pairs), dataset, split, index.keys)
+        used = listed.rows
+        fingerprint += f" {files.sha256(settings.pairs)}"
+    identities, subjects = np.unique(index.identities[used], return_inverse=True)
     if len(identities) < 2:
         raise MaskgenError(
             f"the {split} split of {dataset} has one identity, {identities[0]}, and so no impostor pairs; "
             "build it from more identities or with a larger --test-identities."
         )
-    photographs = Photographs(index.keys, subjects, dataset.variants, index.variants)
-    pairings = {scenario: pairing(scenario, photographs, settings.seed) for scenario in measured(wanted)}
+    photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used])
+
+    def compared(scenario: str, masks: Sequence[str] | None = None) -> Pairing:
+        found = pairing(scenario, photographs, settings.seed, masks)
+        return only_listed(found, listed.first, listed.second) if listed else found
+
+    pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
-        (scenario, group): pairing(scenario, photographs, settings.seed, masks)
+        (scenario, group): compared(scenario, masks)
         for group, masks in (groups(photographs).items() if settings.breakdown else ())
         for scenario in wanted
         if any(MASKED[scenario])
@@ -120,20 +139,22 @@ def from_dataset(
     names = names_in([*pairings.values(), *parts.values()])
     planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
     features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
-    notes = _singles(np.bincount(subjects)) + _seen([str(name) for name in identities], model)
+    notes = listed.notes if listed else _singles(np.bincount(subjects))
+    notes += _seen([str(name) for name in identities], model)
     if len(identities) < MIN_SUBJECTS:
         notes.append(f"{len(identities)} subjects are too few for intervals, which need {MIN_SUBJECTS}.")
     return Material(
         str(dataset),
-        dataset.content,
-        tuple(str(key) for key in index.keys),
+        fingerprint,
+        tuple(str(key) for key in photographs.keys),
         subjects,
         len(identities),
         pairings,
         parts,
-        {name: model.project(features[name]) for name in names},
-        _failures(dataset, split),
+        {name: model.project(features[name][used]) for name in names},
+        listed.failures if listed else _failures(dataset, split),
         notes + damage.told(dataset),
+        listed,
     )
 
 

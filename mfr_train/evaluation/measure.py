@@ -37,9 +37,10 @@ def measure(
     thresholds: Sequence[FixedThreshold] = (),
     limit: int = EXACT_PAIRS,
 ) -> Measured:
-    """Figures of all pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
+    """Figures of the pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
 
-    More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number. `resamples`
+    More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number; every score
+    of listed pairs is kept. `resamples`
     of the bootstrap may be 0. FNMR gets an interval at each of the fixed `thresholds`, too. Raises `MaskgenError` if
     there is no genuine or no impostor pair.
     """
@@ -51,7 +52,7 @@ def measure(
     unit_count = int(units[-1]) + 1
     if subjects < bootstrap.MIN_SUBJECTS:
         resamples = 0
-    if comparison.pairs > limit:
+    if comparison.listed is None and comparison.pairs > limit:
         table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if resamples else None
         found, counts = None, _binned(comparison, units, table)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,13 @@ from maskgen.errors import MaskgenError, shown_lines
 
 from .bootstrap import plain
 from .inputs import Material
+from .listed_pairs import FailedPair
 from .measure import Measured
+from .pair_list import PairCounts
 from .report import RATES, REPORT, Report, Row
 from .scenarios import MASKED, Choice
 
-ROC, DET = "roc.png", "det.png"
+ROC, DET, FAILED_PAIRS = "roc.png", "det.png", "failed_pairs.csv"
 
 _FIGURES = (("FMR100 %", "fmr100"), ("FMR10 %", "fmr10"), ("EER %", "eer"), ("AUC", "auc"), ("GMean", "gmean"),
             ("IMean", "imean"))  # fmt: skip
@@ -40,7 +43,7 @@ def replacing(out: Path) -> Iterator[Path]:
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:
             folder = Path(name)
             yield folder
-            for old in (REPORT, ROC, DET, *(f"{scenario}.parquet" for scenario in MASKED)):
+            for old in (REPORT, ROC, DET, FAILED_PAIRS, *(f"{scenario}.parquet" for scenario in MASKED)):
                 (out / old).unlink(missing_ok=True)
             for path in folder.iterdir():
                 path.replace(out / path.name)
@@ -90,6 +93,20 @@ def write_report(report: Report, folder: Path) -> None:
         raise MaskgenError(f"cannot write {report.out / REPORT} ({error.strerror}); give another --out.") from None
 
 
+def write_failed_pairs(failed: Sequence[FailedPair], folder: Path) -> None:
+    """Writes the pairs of a list that could not be compared; nothing if there are none."""
+    if not failed:
+        return
+    try:
+        with (folder / FAILED_PAIRS).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("line", "a", "b", "genuine", "photograph", "reason"))
+            for pair, name, reason in ((each.pair, each.name, each.reason) for each in failed):
+                writer.writerow((pair.line, pair.first, pair.second, int(pair.genuine), name, reason))
+    except OSError as error:
+        raise MaskgenError(f"cannot write {FAILED_PAIRS} ({error.strerror}); give another --out.") from None
+
+
 def table(report: Report) -> str:
     """The report as text, in tables of at most 80 columns: figures and intervals of each scenario, and notes."""
     failed, count = (
@@ -102,6 +119,11 @@ def table(report: Report) -> str:
         "",
         *_aligned(_table_rows(report.rows)),
     ]
+    if report.pairs:
+        lines[1:1] = [_pairs_line(report.pairs)]
+    if any(row.accuracy for row in report.rows):
+        lines += ["", "Accuracy over folds, each at the threshold that is best on the others:"]
+        lines += _aligned(_accuracy_rows(report.rows))
     drifting = [row for row in report.rows if row.drift]
     for scenario, rows in groupby(report.breakdown, lambda row: row.scenario):
         parts = [dataclasses.replace(row, intervals=None) for row in rows]
@@ -138,6 +160,24 @@ def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
             for label, end in (("  95 % from", 0), ("  95 % to", 1)):
                 cells = [_shown(name, ends[name][end]) if name in ends else "" for _, name in _FIGURES]
                 found.append([label, *cells, "", ""])
+    return found
+
+
+def _pairs_line(pairs: PairCounts) -> str:
+    failed = sum(pairs.failed.values())
+    why = ", ".join(f"{count:,} {reason}" for reason, count in pairs.failed.items())
+    listed = f"{pairs.file}: {pairs.genuine:,} genuine and {pairs.impostor:,} impostor pairs, {failed:,} failed"
+    return listed + (f" ({why}; {pairs.failed_genuine:,} of them genuine)" if failed else "")
+
+
+def _accuracy_rows(rows: Sequence[Row]) -> list[list[str]]:
+    found = [["scenario", "accuracy %", "standard error %", "folds", "lowest %", "highest %"]]
+    for row in rows:
+        if row.accuracy:
+            values = (row.accuracy.mean, row.accuracy.standard_error)
+            ends = (min(row.accuracy.folds), max(row.accuracy.folds))
+            shown = [f"{100 * value:.2f}" for value in (*values, *ends)]
+            found.append([row.scenario, *shown[:2], str(len(row.accuracy.folds)), *shown[2:]])
     return found
 
 

@@ -20,8 +20,10 @@ from ..notebook import data_frame, html_table
 from . import metrics
 from .bootstrap import Intervals, plain
 from .eval_settings import EvalSettings
+from .folds import FoldAccuracy
 from .measurement import Measurement
 from .metrics import EqualError, Figures, FixedThreshold, Point
+from .pair_list import PairCounts
 
 REPORT = "report.json"
 
@@ -43,6 +45,7 @@ class Row:
         few: The figures with fewer than 30 expected errors behind them, and how many errors those are.
         drift: FMR and FNMR here at each threshold that was fixed on U-U.
         binned: Whether the scores were too many to keep and were counted in bins.
+        accuracy: With `pairs`, the accuracy over folds of a whole scenario; None if there are no folds.
     """
 
     scenario: str
@@ -52,6 +55,7 @@ class Row:
     few: dict[str, float]
     drift: dict[FixedThreshold, Point]
     binned: bool
+    accuracy: FoldAccuracy | None = None
 
     @property
     def fmr100(self) -> Measurement:
@@ -90,11 +94,14 @@ class Row:
         return self._measurement("imean", self.figures.imean)
 
     def records(self) -> list[dict[str, Any]]:
-        """One dictionary for each figure, keyed by `COLUMNS`; the rates at thresholds of U-U are among them."""
+        """One dictionary for each figure, keyed by `COLUMNS`, with the rates at thresholds of U-U and the accuracy."""
         found: dict[str, Measurement] = {name: getattr(self, name) for name in plain(self.figures)}
         for fixed, point in self.drift.items():
             found[fixed.name] = self._measurement(fixed.name, point.fnmr, point.threshold)
             found[f"fmr{fixed.name.removeprefix('fnmr')}"] = Measurement(point.fmr, threshold=point.threshold)
+        if self.accuracy:
+            found["accuracy"] = Measurement(self.accuracy.mean)
+            found["accuracy_standard_error"] = Measurement(self.accuracy.standard_error)
         return [
             {
                 "scenario": self.scenario,
@@ -132,6 +139,7 @@ class Report:
         rows: The scenarios.
         breakdown: Their parts by variant, shape and coverage of the mask.
         notes: Sentences about what limits these figures.
+        pairs: With `pairs`, how many pairs the list has and how many failed.
 
     Example:
         >>> report = Report.load("runs/eval/dlib-smfd")  # doctest: +SKIP
@@ -150,6 +158,7 @@ class Report:
     rows: list[Row]
     breakdown: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pairs: PairCounts | None = None
 
     @classmethod
     def load(cls, path: AnyPath) -> Report:
@@ -217,6 +226,7 @@ class Report:
             "scenarios": [_row_facts(row) for row in self.rows],
             "breakdown": [_row_facts(row) for row in self.breakdown],
             "notes": self.notes,
+            **({"pairs": dataclasses.asdict(self.pairs)} if self.pairs else {}),
         }
 
     def __repr__(self) -> str:
@@ -267,9 +277,15 @@ def _row_facts(row: Row) -> dict[str, Any]:
             "intervals": dataclasses.asdict(row.intervals) if row.intervals else None,
             "fewer_than_30_errors": row.few,
             "at_thresholds_of_uu": {fixed.name: point._asdict() for fixed, point in row.drift.items()},
+            **(_accuracy_facts(row.accuracy) if row.accuracy else {}),
         }
     )
     return facts
+
+
+def _accuracy_facts(found: FoldAccuracy) -> dict[str, Any]:
+    computed = {"mean": found.mean, "standard_error": found.standard_error}
+    return {"accuracy": computed | dataclasses.asdict(found)}
 
 
 def _finite(value: Any) -> Any:
@@ -298,7 +314,28 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         [_row(row) for row in facts["scenarios"]],
         [_row(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
+        _pairs(facts["pairs"]) if "pairs" in facts else None,
     )
+
+
+def _pairs(facts: dict[str, Any]) -> PairCounts:
+    return PairCounts(
+        str(facts["file"]),
+        int(facts["genuine"]),
+        int(facts["impostor"]),
+        {str(reason): int(count) for reason, count in facts["failed"].items()},
+        int(facts["failed_genuine"]),
+    )
+
+
+def _accuracy(facts: dict[str, Any]) -> FoldAccuracy:
+    found = FoldAccuracy(
+        tuple(float(share) for share in facts["folds"]),
+        tuple(math.inf if value is None else float(value) for value in facts["thresholds"]),
+    )
+    if len(found.folds) < 2 or not all(0 <= share <= 1 for share in found.folds):
+        raise ValueError("accuracies that are no shares, or one fold")
+    return found
 
 
 def _settings(values: dict[str, Any]) -> EvalSettings:
@@ -340,6 +377,7 @@ def _row(facts: dict[str, Any]) -> Row:
         _numbers(facts["fewer_than_30_errors"]),
         {FixedThreshold(limits[name], point.threshold): point for name, point in drift.items()},
         bool(facts["binned"]),
+        _accuracy(facts["accuracy"]) if "accuracy" in facts else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, or a protocol table.
+"""Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, listed pairs, or a protocol table.
 
 U-M is an unmasked reference and a masked probe. In a built data set every photograph is a reference and a probe; it
 is never compared with itself or with its own masked picture, which would measure the mask and not the face. In U-U and
@@ -42,11 +42,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The references and probes of a scenario; `symmetric` if both are the same pictures."""
+    """The references and probes of a scenario; `symmetric` if both are the same pictures.
+
+    `listed` are the pairs that are compared, as positions int (n,) on each side; None for all pairs.
+    """
 
     reference: Choice
     probe: Choice
     symmetric: bool
+    listed: tuple[Indices, Indices] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,17 @@ def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[
     worn = masked_choice(photographs, seed, masks)
     reference, probe = (worn if masked else plain for masked in MASKED[scenario])
     return Pairing(reference, probe, symmetric=reference is probe)
+
+
+def only_listed(pairing: Pairing, first: Indices, second: Indices) -> Pairing:
+    """The pairs of photographs `first` and `second`, int (P,), whose pictures are in the pairing, in their order.
+
+    The first picture is the reference, so in U-M the second one wears the mask.
+    """
+    left, right = pairing.reference.rows, pairing.probe.rows  # both ascend
+    there = np.isin(first, left) & np.isin(second, right)
+    listed = np.searchsorted(left, first[there]), np.searchsorted(right, second[there])
+    return Pairing(pairing.reference, pairing.probe, symmetric=False, listed=listed)
 
 
 def measured(wanted: Sequence[str]) -> list[str]:

@@ -49,15 +49,21 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every reference against every probe; `symmetric` if both are one side and a pair has no order."""
+    """Every reference against every probe; `symmetric` if both are one side and a pair has no order.
+
+    With `listed`, only the pairs at these positions int (P,) on the two sides.
+    """
 
     reference: Side
     probe: Side
     symmetric: bool
+    listed: tuple[Indices, Indices] | None = None
 
     @property
     def pairs(self) -> int:
         """An upper bound of the number of pairs that are compared."""
+        if self.listed is not None:
+            return len(self.listed[0])
         pairs = len(self.reference) * len(self.probe)
         return pairs // 2 if self.symmetric else pairs
 
@@ -130,7 +136,9 @@ def impostor_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COL
 
 
 def exact(comparison: Comparison) -> tuple[Scores, Scores]:
-    """All genuine and all impostor scores. Memory grows with the pairs: 24 bytes each."""
+    """All genuine and all impostor scores; listed pairs keep their order. Memory: 24 bytes for each pair."""
+    if comparison.listed is not None:
+        return _listed_scores(comparison, *comparison.listed)
     return _scores(comparison, genuine_blocks(comparison)), _scores(comparison, impostor_blocks(comparison))
 
 
@@ -186,6 +194,17 @@ def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
         rows.append(row + block.rows.start)
         columns.append(column + block.columns.start)
     return Scores(np.concatenate(values), np.concatenate(rows), np.concatenate(columns))
+
+
+def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> tuple[Scores, Scores]:
+    left, right = comparison.reference, comparison.probe
+    values = np.empty(len(rows))
+    for part in _slices(0, len(rows), COLUMNS):
+        one, other = left.embeddings[rows[part]], right.embeddings[columns[part]]
+        values[part] = np.einsum("ij,ij->i", one.astype(np.float64), other.astype(np.float64))
+    same = left.subjects[rows] == right.subjects[columns]
+    genuine, impostor = (Scores(values[keep], rows[keep], columns[keep]) for keep in (same, ~same))
+    return genuine, impostor
 
 
 def _slices(start: int, stop: int, step: int) -> Iterator[slice]:

@@ -61,7 +61,8 @@ def eval_(settings: EvalSettings) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
     Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the scores, and ROC and DET plots.
+    the error rates at a threshold fixed on unmasked faces. Writes report.json, the scores, and ROC and DET plots. With
+    --pairs it compares the pairs of a list, and prints the accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:
@@ -71,6 +72,8 @@ def eval_(settings: EvalSettings) -> None:
       mfr eval --model dlib --data smfd
     Real masks, from a table of pictures (subject,role,masked,path):
       mfr eval --run runs/paper --protocol mfrc21.csv
+    The pairs of LFW, on a data set built with --test-identities 1:
+      mfr eval --model dlib --data lfw-masked --pairs pairs.txt
     """
     _check_installed()
     from .console import eval_with_progress

@@ -194,8 +194,9 @@ def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccurac
     if listed is None or listed.folds is None or found.scores is None:
         return None
     genuine, impostor = (side.values for side in found.scores)
+    of_genuine, of_impostor = listed.folds[listed.genuine], listed.folds[~listed.genuine]
     try:
-        return folds.accuracy(genuine, impostor, listed.folds[listed.genuine], listed.folds[~listed.genuine])
+        return folds.accuracy(genuine, impostor, of_genuine, of_impostor, listed.fold_count)
     except MaskgenError as error:
         material.notes.append(f"No accuracy of {scenario}: {error}")
         return None

@@ -56,12 +56,13 @@ def contiguous(genuine: npt.ArrayLike, count: int = DEFAULT_FOLDS) -> Indices:
     return made
 
 
-def accuracy(genuine: Floats, impostor: Floats, genuine_folds: Indices, impostor_folds: Indices) -> FoldAccuracy:
-    """Accuracy over folds 0 .. n - 1 of scores float64 (Ng,) and (Ni,), whose folds are int (Ng,) and (Ni,).
+def accuracy(
+    genuine: Floats, impostor: Floats, genuine_folds: Indices, impostor_folds: Indices, count: int
+) -> FoldAccuracy:
+    """Accuracy over folds 0 .. count - 1 of scores float64 (Ng,) and (Ni,), whose folds are int (Ng,) and (Ni,).
 
     Raises `MaskgenError` for a fold without scores, or without genuine or impostor scores outside it.
     """
-    count = 1 + max(int(genuine_folds.max(initial=0)), int(impostor_folds.max(initial=0)))
     found, thresholds = [], []
     for fold in range(count):
         inside, other = genuine_folds == fold, impostor_folds == fold

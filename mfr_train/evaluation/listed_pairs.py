@@ -40,8 +40,9 @@ class ListedPairs:
     """The pairs of a list that can be compared.
 
     `rows` int (N,) are the rows of the split that occur in them, ascending. `first` and `second` int (P,) are the
-    photographs of each pair as positions in `rows`, `genuine` bool (P,) its kind, `folds` int (P,) its fold; None if
-    the list is too short for folds. `failures` counts photographs, not pairs.
+    photographs of each pair as positions in `rows`, `genuine` bool (P,) its kind, `folds` int (P,) its fold of the
+    `fold_count` of the list, counted from 0; None if the list is too short for folds. `failures` counts photographs,
+    not pairs.
     """
 
     rows: Indices
@@ -49,6 +50,7 @@ class ListedPairs:
     second: Indices
     genuine: npt.NDArray[np.bool_]
     folds: Indices | None
+    fold_count: int
     failed: tuple[FailedPair, ...]
     failures: dict[str, int]
     counts: PairCounts
@@ -107,13 +109,14 @@ def find(listed: PairList, dataset: Dataset, split: str, keys: Names) -> ListedP
     assigned, notes = _folds(listed)
     unordered = {(min(pair), max(pair)) for pair in zip(one.tolist(), other.tolist(), strict=True)}
     if repeated := len(one) - len(unordered):
-        notes.append(f"{repeated:,} of the pairs are listed again, in the same or the other order; each counts.")
+        notes.append(f"Pairs that are listed again, in the same or the other order, count again: {repeated:,}.")
     return ListedPairs(
         used,
         positions[: len(one)],
         positions[len(one) :],
         genuine,
         None if assigned is None else assigned[numbers],
+        0 if assigned is None else int(assigned.max()) + 1,
         tuple(failed),
         dict(sorted(Counter(filter(None, reasons.values())).items())),
         counts,

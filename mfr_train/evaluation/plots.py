@@ -35,8 +35,8 @@ def plot_rates(curves: Mapping[str, Rates], out: Path) -> None:
 
 
 def _floor(curve: Rates) -> float:
-    """The smallest FMR above 0: one false match."""
-    return float(curve.fmr[curve.fmr > 0].min())
+    """The smallest FMR above 0, one false match; below 1, since one impostor alone gives an axis no length."""
+    return min(float(curve.fmr[curve.fmr > 0].min()), 0.5)
 
 
 def _thinned(curve: Rates) -> tuple[Floats, Floats]:

@@ -333,8 +333,8 @@ def _accuracy(facts: dict[str, Any]) -> FoldAccuracy:
         tuple(float(share) for share in facts["folds"]),
         tuple(math.inf if value is None else float(value) for value in facts["thresholds"]),
     )
-    if len(found.folds) < 2 or not all(0 <= share <= 1 for share in found.folds):
-        raise ValueError("accuracies that are no shares, or one fold")
+    if not 2 <= len(found.folds) == len(found.thresholds) or not all(0 <= share <= 1 for share in found.folds):
+        raise ValueError("accuracies that are not shares, one fold, or another number of thresholds")
     return found
 
 

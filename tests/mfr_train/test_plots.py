@@ -27,6 +27,12 @@ def test_thinning_keeps_ends_and_operating_points() -> None:
         assert fnmr[np.searchsorted(fmr, limit) - 1] == pytest.approx(exact, abs=0.002)
 
 
+def test_curves_of_one_impostor_pair_have_axes(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    plots.plot_rates({"U-U": metrics.rates(metrics.from_scores([0.5, 0.75], [0.25]))}, tmp_path)
+    assert not [str(warning.message) for warning in recwarn]
+    assert cv2.imread(str(tmp_path / "det.png")).std() > 1
+
+
 def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:
     table = tmp_path / "curves.csv"
     table.write_text(

@@ -86,8 +86,10 @@ REPORT = """{
   "nearest_fmr100": {"fnmr": 0.5, "fmr": 0.0, "threshold": null},
   "eer": {"eer": 0.25, "low": 0.25, "high": 0.25, "threshold": 0.25}, "auc": 0.9, "gmean": 0.6, "imean": 0.1,
   "bounds": {}}, "intervals": {"intervals": {"eer": [0.1, 0.4]}, "bound": {}, "resamples": 100},
-  "fewer_than_30_errors": {"eer": 1.0}, "at_thresholds_of_uu": {}}],
- "breakdown": [], "notes": ["one"]
+  "fewer_than_30_errors": {"eer": 1.0}, "at_thresholds_of_uu": {},
+  "accuracy": {"mean": 0.75, "standard_error": 0.25, "folds": [0.5, 1.0], "thresholds": [0.25, null]}}],
+ "breakdown": [], "notes": ["one"],
+ "pairs": {"file": "pairs.txt", "genuine": 3, "impostor": 2, "failed": {"no_face": 1}, "failed_genuine": 1}
 }
 """
-"""A small report of `mfr eval`, with some intervals missing."""
+"""A small report of `mfr eval --pairs`, with some intervals missing."""

@@ -48,19 +48,30 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         worker_init_fn=_start,
         multiprocessing_context="spawn",
     )
-    for piece in loader:
+    for piece in _started(loader):
         if isinstance(piece, MaskgenError):
             raise piece
         yield piece
 
 
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Starts the processes. One that is killed is noticed when a piece is fetched, and nowhere else.
+
+    PyTorch's handler of SIGCHLD would raise its error wherever this process is when a worker ends, also while an error
+    is shown, once for each worker.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+
+
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """Raises `MaskgenError`, one sentence, if a process that decodes was killed.
-
-    PyTorch raises its own error wherever the main process is at that moment, so this encloses all work with the
-    pieces, and not only fetching them.
-    """
+    """Raises `MaskgenError`, one sentence, if a process that decodes was killed or memory ran out."""
     killed = MaskgenError(
         "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again."
     )
@@ -75,9 +86,6 @@ def worker_errors() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-            # PyTorch's handler would raise again, while this error is shown, for the next worker that ends.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise killed from None
 
 

@@ -44,13 +44,15 @@ class Choice:
 class Pairing:
     """The references and probes of a scenario; `symmetric` if both are the same pictures.
 
-    `listed` are the pairs that are compared, as positions int (n,) on each side; None for all pairs.
+    `listed` are the pairs that are compared, as positions int (n,) on each side; None for all pairs. `lost_genuine`
+    counts the genuine pairs that are not among them because a photograph could not be used.
     """
 
     reference: Choice
     probe: Choice
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
+    lost_genuine: int = 0
 
 
 @dataclass(frozen=True)

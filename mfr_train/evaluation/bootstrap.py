@@ -117,28 +117,11 @@ def intervals(
 
     `counts` are all scores, as the table was made for: a bin stands for their mean in it.
     """
-    drawings = (
-        drawn
-        for weights in resample(len(table.genuine), count, seed)
-        for drawn in zip(*_weighted(weights, table), strict=True)
-    )
-    middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
-    centres = [_means(table, middles, side) for side in (counts.genuine, counts.impostor)]
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
-    tops = None if table.exact else table.edges[1:]
     used = 0
-    for g, i in drawings:
-        drawn = Counts(table.edges[:-1], g, i, tops)
-        try:
-            figures = metrics.figures_of(drawn)
-        except MaskgenError:
-            continue  # with few subjects a resample can hold one of them only
+    for figures, values in replicates(table, counts, count, seed, thresholds):
         used += 1
-        values = plain(figures)
-        values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
-        for fixed in thresholds:
-            values[fixed.name] = metrics.fnmr_at_threshold(drawn, fixed.threshold)
         for name, value in values.items():
             found.setdefault(name, array("d")).append(value)
         for name in ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc"):
@@ -146,6 +129,35 @@ def intervals(
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends = {name: np.quantile(values, tails) for name, values in found.items()}
     return Intervals({name: (float(low), float(high)) for name, (low, high) in ends.items()}, bound, used)
+
+
+def replicates(
+    table: Table, counts: Counts, count: int, seed: int, thresholds: Sequence[FixedThreshold] = ()
+) -> Iterator[tuple[metrics.Figures, dict[str, float]]]:
+    """The figures of each resample, and the same by name with the FNMR at fixed `thresholds`.
+
+    Tables of the same pairs and seed have the same resamples in the same order, so that two systems can be compared
+    draw by draw. A resample without genuine or without impostor scores is left out.
+    """
+    drawings = (
+        drawn
+        for weights in resample(len(table.genuine), count, seed)
+        for drawn in zip(*_weighted(weights, table), strict=True)
+    )
+    middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
+    centres = [_means(table, middles, side) for side in (counts.genuine, counts.impostor)]
+    tops = None if table.exact else table.edges[1:]
+    for g, i in drawings:
+        drawn = Counts(table.edges[:-1], g, i, tops)
+        try:
+            figures = metrics.figures_of(drawn)
+        except MaskgenError:
+            continue  # with few subjects a resample can hold one of them only
+        values = plain(figures)
+        values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
+        for fixed in thresholds:
+            values[fixed.name] = metrics.fnmr_at_threshold(drawn, fixed.threshold)
+        yield figures, values
 
 
 def plain(figures: metrics.Figures) -> dict[str, float]:

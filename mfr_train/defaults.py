@@ -24,6 +24,10 @@ NEGATIVES = ("any", "masked", "unmasked")
 SCENARIOS = ("U-U", "U-M", "M-M")
 """What an evaluation compares, reference with probe: U is unmasked, M is masked."""
 
+COSINE, EUCLIDEAN, HALF = "cosine", "euclidean", "half"
+SCORES = (COSINE, EUCLIDEAN, HALF)
+"""Scores of two embeddings; see `similarity.scored`."""
+
 EXACT_PAIRS = 10_000_000
 """Up to this many pairs, every score is kept: with their positions and the sorting, about 1 GiB."""
 

@@ -19,14 +19,14 @@ from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import folds, inputs, metrics, outputs, plots
+from . import folds, inputs, limits, metrics, outputs, plots
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .inputs import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
 from .report import Report, Row
-from .scenarios import MASKED, Pairing
+from .scenarios import MASKED, Choice, Pairing
 
 Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
@@ -44,6 +44,8 @@ class EvalOptions(TypedDict, total=False):
     split: str
     seed: int
     bootstrap: int
+    fmr: str
+    score: str
     breakdown: bool
     exact_pairs: int
     out: AnyPath | None
@@ -106,6 +108,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
+    limits.parsed(settings.fmr)
     _check_search(settings)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
@@ -165,23 +168,21 @@ def _scenarios(
     thresholds: tuple[FixedThreshold, ...] = ()
     rows, curves = [], {}
     for scenario, pairing in material.pairings.items():
-        comparison, left, right = material.comparison(pairing)
         try:
-            found = measure(
-                comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
-            )
+            found, left, right = _measured(settings, material, pairing, thresholds)
         except MaskgenError as error:
             if scenario in wanted:
                 raise type(error)(f"{scenario} on {material.name}: {error}") from None
             material.notes.append(f"No thresholds of U-U: {error}")
             continue
         if scenario == "U-U":
-            thresholds = (
-                FixedThreshold(metrics.FMR100, found.figures.fmr100.threshold),
-                FixedThreshold(metrics.FMR10, found.figures.fmr10.threshold),
+            thresholds = tuple(
+                FixedThreshold(limit, point.threshold)
+                for limit, point in found.figures.points.items()
+                if limits.resolved(limit, found.figures.impostor)
             )
         if scenario in wanted:
-            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds)
+            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds, pairing.lost_genuine)
             rows.append(dataclasses.replace(row, accuracy=_accuracy(scenario, material, found)))
             curves[scenario] = metrics.rates(found.counts)
             outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
@@ -208,22 +209,31 @@ def _breakdown(
     rows = []
     for (scenario, group), pairing in material.parts.items():
         try:
-            rows.append(_row(scenario, group, _part(settings, material, pairing, thresholds), thresholds))
+            found, _, _ = _measured(settings, material, pairing, thresholds)
+            rows.append(_row(scenario, group, found, thresholds, pairing.lost_genuine))
         except MaskgenError as error:
             material.notes.append(f"{scenario} {group} is not measured: {error}")
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
-def _part(
+def _measured(
     settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
-) -> Measured:
-    comparison, _, _ = material.comparison(pairing)
-    return measure(
-        comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
+) -> tuple[Measured, Choice, Choice]:
+    """A pairing measured, and the choices in the order of its sides."""
+    comparison, left, right = material.comparison(pairing)
+    found = measure(
+        dataclasses.replace(comparison, score=settings.score),
+        material.subject_count,
+        settings.bootstrap,
+        settings.seed,
+        thresholds,
+        settings.exact_pairs,
+        limits.parsed(settings.fmr),
     )
+    return found, left, right
 
 
-def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:
+def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold], lost_genuine: int) -> Row:
     drift = {
         fixed: metrics.Point(
             fixed.threshold,
@@ -232,5 +242,7 @@ def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedT
         )
         for fixed in thresholds
     }
-    few = metrics.few_errors(found.figures)
-    return Row(scenario, group, found.figures, found.intervals, few, drift, found.scores is None)
+    few = metrics.few_errors(found.figures, drift)
+    return Row(
+        scenario, group, found.figures, found.intervals, few, drift, found.scores is None, lost_genuine=lost_genuine
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from maskgen.imaging import search
 from maskgen.settings import setting
 
-from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
+from ..defaults import AUTO, CACHE, DEVICES, EXACT_PAIRS, KEPT_SCORES, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
 
 ALL = "all"
 
@@ -55,8 +55,21 @@ class EvalSettings:
         help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",
         low=0,
     )
+    keep_scores: str = setting(
+        AUTO,
+        help="Which scores to write: auto writes those of up to --exact-pairs pairs as a file for each scenario; all "
+        "also writes those of more pairs, as a folder of files, with up to 8 bytes for each pair; none writes none.",
+        choices=KEPT_SCORES,
+    )
+    figures: str = setting(
+        "png,svg",
+        help="Formats of the plots.",
+        metavar="png|svg|pdf|LIST|none",
+    )
     out: Path | None = setting(
-        None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
+        None,
+        help="Folder for the report, tables, scores and plots; by default runs/eval/MODEL-DATA-HASH.",
+        metavar="DIR",
     )
     cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
     face: str = setting(

@@ -13,13 +13,13 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
 
-from .. import hardware
-from ..defaults import EVALUATIONS, MIN_RESAMPLES
+from .. import figure, hardware
+from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
 from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import folds, inputs, metrics, outputs, plots
+from . import curve_files, curves, folds, inputs, metrics, outputs, plots, score_files
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .inputs import Material
@@ -27,6 +27,9 @@ from .measure import Measured, measure
 from .metrics import FixedThreshold
 from .report import Report, Row
 from .scenarios import MASKED, Pairing
+
+Plotted = dict[str, tuple[curves.Curve, curves.Histogram]]
+"""By scenario, its error curve and its scores."""
 
 Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
@@ -46,6 +49,8 @@ class EvalOptions(TypedDict, total=False):
     bootstrap: int
     breakdown: bool
     exact_pairs: int
+    keep_scores: str
+    figures: str
     out: AnyPath | None
     cache: AnyPath
     face: str
@@ -64,7 +69,7 @@ def evaluate(
     planned: Progress | None = None,
     **options: Unpack[EvalOptions],
 ) -> Report:
-    """Measures a model on the scenarios of a data set or a protocol table, and writes report, scores and plots.
+    """Measures a model on the scenarios of a data set or a protocol table, and writes report, tables, scores and plots.
 
     An earlier report in the same folder stays until everything is measured. A progress bar shows in a notebook or a
     terminal unless `progress` is given.
@@ -107,6 +112,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
     _check_search(settings)
+    figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
     model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
@@ -116,7 +122,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         material.notes.insert(0, model.unfinished)
     out = settings.out or EVALUATIONS / _folder_name(model, material)
     with outputs.replacing(out) as folder:
-        rows, curves, thresholds = _scenarios(settings, material, wanted, folder)
+        rows, plotted, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
         report = Report(
             settings,
@@ -132,10 +138,10 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             material.notes,
             material.pairs.counts if material.pairs else None,
         )
-        outputs.write_report(report, folder)
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
-        plots.plot_rates(curves, folder)
+        _write_plots(settings, plotted, thresholds, folder)
+        outputs.write_report(report, folder)
     return report
 
 
@@ -160,15 +166,22 @@ def _material(
 
 def _scenarios(
     settings: EvalSettings, material: Material, wanted: list[str], folder: Path
-) -> tuple[list[Row], dict[str, metrics.Rates], tuple[FixedThreshold, ...]]:
-    """The rows and curves of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
+) -> tuple[list[Row], Plotted, tuple[FixedThreshold, ...]]:
+    """The rows and plots of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
     thresholds: tuple[FixedThreshold, ...] = ()
-    rows, curves = [], {}
+    rows: list[Row] = []
+    plotted: Plotted = {}
     for scenario, pairing in material.pairings.items():
         comparison, left, right = material.comparison(pairing)
         try:
             found = measure(
-                comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
+                comparison,
+                material.subject_count,
+                settings.bootstrap,
+                settings.seed,
+                thresholds,
+                settings.exact_pairs,
+                with_curve=scenario in wanted,
             )
         except MaskgenError as error:
             if scenario in wanted:
@@ -183,9 +196,26 @@ def _scenarios(
         if scenario in wanted:
             row = _row(scenario, "", found, () if scenario == "U-U" else thresholds)
             rows.append(dataclasses.replace(row, accuracy=_accuracy(scenario, material, found)))
-            curves[scenario] = metrics.rates(found.counts)
-            outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
-    return rows, curves, thresholds
+            if found.curve:
+                plotted[scenario] = found.curve, curves.histogram(found.counts)
+            if settings.keep_scores == ALL and found.scores is None:
+                count, size = score_files.write_folder(folder / scenario, material, comparison, left, right)
+                material.notes.append(f"{scenario}/ holds {count:,} scores in {score_files.size(size)}.")
+            elif settings.keep_scores != NONE:
+                score_files.write(folder / f"{scenario}.parquet", material, found, left, right)
+    return rows, plotted, thresholds
+
+
+def _write_plots(settings: EvalSettings, plotted: Plotted, thresholds: Sequence[FixedThreshold], folder: Path) -> None:
+    found = {scenario: curve for scenario, (curve, _) in plotted.items()}
+    histograms = {scenario: histogram for scenario, (_, histogram) in plotted.items()}
+    lines = {plots.threshold_label(each.limit): each.threshold for each in sorted(thresholds, key=lambda each: -each.limit)}
+    try:
+        curve_files.write_curves(found, folder)
+        curve_files.write_histograms(histograms, folder)
+    except OSError as error:
+        raise MaskgenError(f"cannot write the curves ({error.strerror}); make room or give another --out.") from None
+    plots.write_plots(found, histograms, lines, folder, figure.chosen_formats(settings.figures))
 
 
 def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccuracy | None:

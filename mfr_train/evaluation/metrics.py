@@ -171,7 +171,9 @@ class Figures:
         known = operating_points(self)
         if limit not in known:
             there = ", ".join(f"{value:g}" for value in sorted(known, reverse=True))
-            raise UsageError(f"there is no operating point at an FMR of {limit}; there are {there}, and --fmr adds more.")
+            raise UsageError(
+                f"there is no operating point at an FMR of {limit}; there are {there}, and --fmr adds more."
+            )
         return known[limit]
 
 

@@ -146,6 +146,15 @@ def exact(comparison: Comparison) -> tuple[Scores, Scores]:
     return _scores(comparison, genuine_blocks(comparison)), _scores(comparison, impostor_blocks(comparison))
 
 
+def streamed(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[Scores]:
+    """The scores of each block."""
+    for block in blocks:
+        products = _products(comparison, block)
+        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
+        row, column = np.nonzero(keep)
+        yield Scores(scored(comparison.score, products[keep]), row + block.rows.start, column + block.columns.start)
+
+
 Tally = Callable[[Block, npt.NDArray[np.intp]], None]
 """Called with each block and the bin of each of its pairs, int (rows, columns); pairs not kept are in bin BINS."""
 
@@ -189,15 +198,9 @@ def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[B
 
 
 def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
-    values, rows, columns = [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-    for block in blocks:
-        products = _products(comparison, block)
-        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
-        row, column = np.nonzero(keep)
-        values.append(scored(comparison.score, products[keep]))
-        rows.append(row + block.rows.start)
-        columns.append(column + block.columns.start)
-    return Scores(np.concatenate(values), np.concatenate(rows), np.concatenate(columns))
+    nothing = Scores(np.empty(0), np.empty(0, np.intp), np.empty(0, np.intp))
+    parts = [nothing, *streamed(comparison, blocks)]
+    return Scores(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> tuple[Scores, Scores]:

@@ -259,7 +259,7 @@ def _quantiles(weights: Floats, shares: Floats) -> Indices:
 
 @dataclass(frozen=True)
 class _Moments:
-    """The mean in each bin, float64 (K,), and the mean square of the distance from `centre`, of the scores of a class."""
+    """The scores of a class in each bin, float64 (K,): their mean, and their mean squared distance from `centre`."""
 
     mean: Floats
     square: Floats

@@ -8,7 +8,19 @@ from pathlib import Path
 from maskgen.imaging import search
 from maskgen.settings import setting
 
-from ..defaults import AUTO, CACHE, DEVICES, EXACT_PAIRS, KEPT_SCORES, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
+from ..defaults import (
+    AUTO,
+    CACHE,
+    COSINE,
+    DEVICES,
+    EXACT_PAIRS,
+    KEPT_SCORES,
+    MIN_RESAMPLES,
+    ON_DAMAGE,
+    SCENARIOS,
+    SCORES,
+    STOP,
+)  # fmt: skip
 
 ALL = "all"
 
@@ -49,7 +61,19 @@ class EvalSettings:
         low=0,
         high=1_000_000,
     )
-    breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
+    fmr: str = setting(
+        "0.01,0.1",
+        help="Limits on the FMR: at each, the lowest FNMR with FMR below it, as a share, and its threshold. Those of "
+        "U-U are applied to masked faces.",
+        metavar="LIST",
+    )
+    score: str = setting(
+        COSINE,
+        help="Score of two embeddings of length 1: cosine, euclidean (their distance d as -d), or half (1 - d / 2). "
+        "Changes thresholds, means and standard deviations, but no rate.",
+        choices=SCORES,
+    )
+    breakdown: bool = setting(True, help="Also measure each mask variant, shape, coverage and colour by itself.")
     exact_pairs: int = setting(
         EXACT_PAIRS,
         help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",

@@ -19,17 +19,16 @@ from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import curve_files, curves, folds, inputs, metrics, outputs, plots, score_files
+from . import curves, folds, inputs, limits, metrics, outputs, plots, score_files
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .inputs import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
+from .plots import Plotted
 from .report import Report, Row
-from .scenarios import MASKED, Pairing
-
-Plotted = dict[str, tuple[curves.Curve, curves.Histogram]]
-"""By scenario, its error curve and its scores."""
+from .scenarios import MASKED, Choice, Pairing
+from .scores import Comparison
 
 Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
@@ -47,6 +46,8 @@ class EvalOptions(TypedDict, total=False):
     split: str
     seed: int
     bootstrap: int
+    fmr: str
+    score: str
     breakdown: bool
     exact_pairs: int
     keep_scores: str
@@ -111,6 +112,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
+    limits.parsed(settings.fmr)
     _check_search(settings)
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
@@ -140,7 +142,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         )
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
-        _write_plots(settings, plotted, thresholds, folder)
+        lines = {each.limit: each.threshold for each in thresholds}
+        plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
         outputs.write_report(report, folder)
     return report
 
@@ -172,29 +175,22 @@ def _scenarios(
     rows: list[Row] = []
     plotted: Plotted = {}
     for scenario, pairing in material.pairings.items():
-        comparison, left, right = material.comparison(pairing)
         try:
-            found = measure(
-                comparison,
-                material.subject_count,
-                settings.bootstrap,
-                settings.seed,
-                thresholds,
-                settings.exact_pairs,
-                with_curve=scenario in wanted,
-            )
+            comparison, left, right = _compared(settings, material, pairing)
+            found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
         except MaskgenError as error:
             if scenario in wanted:
                 raise type(error)(f"{scenario} on {material.name}: {error}") from None
             material.notes.append(f"No thresholds of U-U: {error}")
             continue
         if scenario == "U-U":
-            thresholds = (
-                FixedThreshold(metrics.FMR100, found.figures.fmr100.threshold),
-                FixedThreshold(metrics.FMR10, found.figures.fmr10.threshold),
+            thresholds = tuple(
+                FixedThreshold(limit, point.threshold)
+                for limit, point in found.figures.points.items()
+                if limits.resolved(limit, found.figures.impostor)
             )
         if scenario in wanted:
-            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds)
+            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds, pairing.lost_genuine)
             rows.append(dataclasses.replace(row, accuracy=_accuracy(scenario, material, found)))
             if found.curve:
                 plotted[scenario] = found.curve, curves.histogram(found.counts)
@@ -204,18 +200,6 @@ def _scenarios(
             elif settings.keep_scores != NONE:
                 score_files.write(folder / f"{scenario}.parquet", material, found, left, right)
     return rows, plotted, thresholds
-
-
-def _write_plots(settings: EvalSettings, plotted: Plotted, thresholds: Sequence[FixedThreshold], folder: Path) -> None:
-    found = {scenario: curve for scenario, (curve, _) in plotted.items()}
-    histograms = {scenario: histogram for scenario, (_, histogram) in plotted.items()}
-    lines = {plots.threshold_label(each.limit): each.threshold for each in sorted(thresholds, key=lambda each: -each.limit)}
-    try:
-        curve_files.write_curves(found, folder)
-        curve_files.write_histograms(histograms, folder)
-    except OSError as error:
-        raise MaskgenError(f"cannot write the curves ({error.strerror}); make room or give another --out.") from None
-    plots.write_plots(found, histograms, lines, folder, figure.chosen_formats(settings.figures))
 
 
 def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccuracy | None:
@@ -238,22 +222,40 @@ def _breakdown(
     rows = []
     for (scenario, group), pairing in material.parts.items():
         try:
-            rows.append(_row(scenario, group, _part(settings, material, pairing, thresholds), thresholds))
+            comparison, _, _ = _compared(settings, material, pairing)
+            found = _measured(settings, material, comparison, thresholds)
+            rows.append(_row(scenario, group, found, thresholds, pairing.lost_genuine))
         except MaskgenError as error:
             material.notes.append(f"{scenario} {group} is not measured: {error}")
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
-def _part(
-    settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
+def _compared(settings: EvalSettings, material: Material, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
+    """A pairing with its kind of score, and the choices in the order of its sides."""
+    comparison, left, right = material.comparison(pairing)
+    return dataclasses.replace(comparison, score=settings.score), left, right
+
+
+def _measured(
+    settings: EvalSettings,
+    material: Material,
+    comparison: Comparison,
+    thresholds: Sequence[FixedThreshold],
+    with_curve: bool = False,
 ) -> Measured:
-    comparison, _, _ = material.comparison(pairing)
     return measure(
-        comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
+        comparison,
+        material.subject_count,
+        settings.bootstrap,
+        settings.seed,
+        thresholds,
+        settings.exact_pairs,
+        limits.parsed(settings.fmr),
+        with_curve,
     )
 
 
-def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:
+def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold], lost_genuine: int) -> Row:
     drift = {
         fixed: metrics.Point(
             fixed.threshold,
@@ -262,5 +264,7 @@ def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedT
         )
         for fixed in thresholds
     }
-    few = metrics.few_errors(found.figures)
-    return Row(scenario, group, found.figures, found.intervals, few, drift, found.scores is None)
+    few = metrics.few_errors(found.figures, drift)
+    return Row(
+        scenario, group, found.figures, found.intervals, few, drift, found.scores is None, lost_genuine=lost_genuine
+    )

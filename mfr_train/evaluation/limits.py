@@ -9,7 +9,10 @@ MAX_LIMITS = 12
 
 
 def parsed(text: str, option: str = "--fmr") -> tuple[float, ...]:
-    """The limits in a text such as `0.01,0.001`, in its order. Raises `UsageError` unless they are shares, each once."""
+    """The limits in a text such as `0.01,0.001`, in its order.
+
+    Raises `UsageError` unless they are shares, each given once.
+    """
     found: list[float] = []
     for part in text.split(","):
         try:
@@ -18,7 +21,7 @@ def parsed(text: str, option: str = "--fmr") -> tuple[float, ...]:
             limit = 0.0
         if not 0 < limit < 1:
             raise UsageError(
-                f"{option} has {short(part.strip())!r}; give shares between 0 and 1, such as 0.01,0.001 for 1 % and 0.1 %."
+                f"{option} has {short(part.strip())!r}; give shares between 0 and 1, such as 0.01 for 1 %."
             )
         if limit in found:
             raise UsageError(f"{option} has {limit:g} twice; give each limit once.")

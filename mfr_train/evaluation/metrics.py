@@ -12,7 +12,7 @@ edges, and `bounds` says how much that can change each figure.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -395,8 +395,8 @@ def _decidability_bound(counts: Counts, distance_error: float, spread_error: flo
     return (abs(gmean - imean) + distance_error) / (spread - spread_error) - abs(gmean - imean) / spread
 
 
-def few_errors(found: Figures) -> dict[str, float]:
-    """The figures with fewer than 30 expected errors behind them, and how many those are.
+def few_errors(found: Figures, drift: Mapping[FixedThreshold, Point] | None = None) -> dict[str, float]:
+    """The figures, and rates at fixed thresholds, with fewer than 30 expected errors behind them, and how many.
 
     A rate at an operating point rests on FNMR * Ng false non-matches and FMR * Ni false matches: the smaller counts.
     At a limit on the FMR the false matches are those that the limit allows; ZeroFMR allows none, so that only its false
@@ -410,13 +410,15 @@ def few_errors(found: Figures) -> dict[str, float]:
     expected["eer"] = found.eer.eer * min(found.genuine, found.impostor)
     if found.zero_fmr:
         expected["zero_fmr"] = found.zero_fmr.fnmr * found.genuine
+    for fixed, point in (drift or {}).items():
+        expected[fixed.name], expected[fixed.fmr_name] = point.fnmr * found.genuine, point.fmr * found.impostor
     return {name: errors for name, errors in expected.items() if errors < FEW_ERRORS}
 
 
 def operating_points(found: Figures) -> dict[float, Point]:
     """Every operating point at a limit on the FMR, by its limit: those of fixed names, and those asked for."""
     named = {FMR100: found.fmr100, FMR10: found.fmr10} | ({FMR1000: found.fmr1000} if found.fmr1000 else {})
-    return named | found.points
+    return found.points | named
 
 
 def _below(curve: Rates, limit: float) -> int:

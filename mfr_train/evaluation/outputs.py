@@ -84,7 +84,10 @@ def write_report(report: Report, folder: Path) -> None:
 def _write_tables(found: Sequence[Table], folder: Path) -> None:
     """Writes tables/NAME.csv for each table, and tables.tex with all of them."""
     (folder / TABLES).mkdir()
-    for name, text in {**{f"{TABLES}/{name}": text for name, text in csv_files(found).items()}, LATEX: as_latex(found)}.items():
+    for name, text in {
+        **{f"{TABLES}/{name}": text for name, text in csv_files(found).items()},
+        LATEX: as_latex(found),
+    }.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 

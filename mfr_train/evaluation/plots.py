@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.errors import MaskgenError
+
 from ..figure import label, new_figure, save, style
+from . import curve_files
 from .curves import Curve, Histogram, common
 from .metrics import FMR10, FMR100, Floats
 
@@ -32,15 +35,30 @@ Curves = Mapping[str, Curve]
 """Curves by the names that the legend shows."""
 
 
-def write_plots(
-    curves: Curves, histograms: Mapping[str, Histogram], thresholds: Mapping[str, float], out: Path,
-    formats: Sequence[str], limits: Sequence[float] = LIMITS,
+Plotted = dict[str, tuple[Curve, Histogram]]
+"""By scenario, what its plots show."""
+
+
+def write(
+    plotted: Plotted, thresholds: Mapping[float, float], folder: Path, formats: Sequence[str],
+    limits: Sequence[float] = LIMITS,
 ) -> None:  # fmt: skip
-    """Writes the three plots to a folder in each format; none without formats."""
+    """Writes curves.csv, histogram.csv and, in each format, the three plots.
+
+    `thresholds` are those of U-U by their limit on the FMR; the curves are marked at all `limits`.
+    """
+    found = {name: curve for name, (curve, _) in plotted.items()}
+    histograms = {name: scores for name, (_, scores) in plotted.items()}
+    try:
+        curve_files.write_curves(found, folder)
+        curve_files.write_histograms(histograms, folder)
+    except OSError as error:
+        raise MaskgenError(f"cannot write the curves ({error.strerror}); make room or give another --out.") from None
     if formats:
-        save(det(curves, limits), out / DET, formats)
-        save(roc(curves, limits), out / ROC, formats)
-        save(histogram(histograms, thresholds), out / HISTOGRAM, formats)
+        lines = {threshold_label(limit): thresholds[limit] for limit in sorted(thresholds, reverse=True)}
+        save(det(found, limits), folder / DET, formats)
+        save(roc(found, limits), folder / ROC, formats)
+        save(histogram(histograms, lines), folder / HISTOGRAM, formats)
 
 
 def threshold_label(limit: float) -> str:
@@ -145,7 +163,9 @@ def _steps(curve: Curve) -> tuple[Floats, Floats]:
 def _band(axes: Any, curve: Curve, shown: Any, color: str) -> None:
     if curve.low is not None and curve.high is not None:
         ends = shown(curve.low), shown(curve.high)
-        axes.fill_between(_drawn_fmr(curve), *ends, step="post", facecolor=(color, 0.12), edgecolor=(color, 0.5), linewidth=0.5)
+        axes.fill_between(
+            _drawn_fmr(curve), *ends, step="post", facecolor=(color, 0.12), edgecolor=(color, 0.5), linewidth=0.5
+        )
 
 
 def _mark(axes: Any, curve: Curve, limits: Sequence[float], shown: Any, color: str) -> None:

@@ -63,9 +63,7 @@ def plot_roc(what: Plotted, scenario: str | None = None) -> Any:
     return plots.roc(_curves(what, scenario))
 
 
-def plot_scores(
-    what: Plotted, scenario: str | None = None, thresholds: Mapping[str, float] | None = None
-) -> Any:
+def plot_scores(what: Plotted, scenario: str | None = None, thresholds: Mapping[str, float] | None = None) -> Any:
     """Draws histograms of genuine and impostor scores as densities, one panel for each scenario.
 
     Args:

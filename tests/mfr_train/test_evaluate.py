@@ -168,11 +168,11 @@ def test_the_same_settings_give_the_same_report(settings: EvalSettings, tmp_path
 
 def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> None:
     out = evaluate(replace(settings, bootstrap=0, exact_pairs=0, keep_scores="all", figures="png,pdf")).out
-    for theirs in ("notes.txt", "tables/mine.csv", "U-M/00000.csv", "U-M/00007.parquet"):
-        (out / theirs).write_text("of somebody else")
+    theirs = ["U-M/00000.csv", "U-M/00007.parquet", "notes.txt", "tables/mine.csv"]
+    for name in theirs:
+        (out / name).write_text("of somebody else")
     evaluate(replace(settings, bootstrap=0, scenario="U-U", figures="svg"))
     ours = ["U-U.parquet", *CURVE_FILES, "det.svg", "histogram.svg", "report.json", "roc.svg", "tables.tex"]
-    theirs = ["U-M/00000.csv", "U-M/00007.parquet", "notes.txt", "tables/mine.csv"]
     there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert [name for name in there if name in theirs] == theirs
     assert [name for name in there if "/" not in name and name not in theirs] == sorted(ours)
@@ -234,7 +234,7 @@ def test_scores_that_do_not_fit_the_disk_are_one_sentence(
     settings = replace(settings, bootstrap=0, breakdown=False, figures="none", exact_pairs=0, keep_scores="all")
     usage = shutil.disk_usage("/")
     with monkeypatch.context() as patch:
-        patch.setattr(score_files.shutil, "disk_usage", lambda path: usage._replace(free=100))
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
         with pytest.raises(MaskgenError, match=r"scores of U-U can take .* kB, and 100 bytes are free; give another"):
             evaluate(settings)
     assert not list(settings.out.iterdir())

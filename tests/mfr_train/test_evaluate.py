@@ -540,7 +540,11 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
 ) -> None:
     settings = replace(settings, bootstrap=0, breakdown=False)
     out = evaluate(settings).out
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def everything() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    before = everything()
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -550,7 +554,7 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
             patch.setattr(module, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 evaluate(replace(settings, seed=1, cache=settings.cache / name))
-        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        assert everything() == before
 
 
 def test_by_default_each_model_and_data_set_has_its_own_folder(

@@ -34,7 +34,7 @@ class EvalSettings:
     )
     protocol: Path | None = setting(
         None,
-        help="Table of pictures to compare instead of --data (subject,role,masked,path, and columns to break down by), as "
+        help="Table of pictures to compare instead of --data (subject,role,masked,path, and columns to break down by); "
         "`mfr protocol` makes it.",
         metavar="CSV",
     )

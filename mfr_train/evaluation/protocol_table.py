@@ -180,18 +180,16 @@ def single_notes(protocol: Protocol) -> list[str]:
     single = [protocol.names[number] for number in np.flatnonzero(np.bincount(protocol.subjects) == 1)]
     if not single:
         return []
-    have = "subject has" if len(single) == 1 else "subjects have"
+    have = "subjects has" if len(single) == 1 else "subjects have"
     return [
-        f"{len(single):,} of {len(protocol.names):,} {have} only one usable picture, which is compared in impostor "
+        f"{len(single):,} of {len(protocol.names):,} {have} only one picture, which is compared in impostor "
         f"pairs alone: {some_of(single)}."
     ]
 
 
-def some_of(names: Sequence[str]) -> str:
-    """The first names of a list as text, and how many more there are."""
-    first = ", ".join(
-        shown(name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}...") for name in names[:SHOWN_NAMES]
-    )
+def some_of(names: Sequence[str], length: int = MAX_LENGTH) -> str:
+    """The first names of a list as text, each cut to a length, and how many more there are."""
+    first = ", ".join(shown(name if len(name) <= length else f"{name[:length]}...") for name in names[:SHOWN_NAMES])
     return first + (f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else "")
 
 

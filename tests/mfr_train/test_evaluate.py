@@ -17,9 +17,10 @@ import pytest
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data import feature_cache
-from mfr_train.evaluation import metrics, outputs
+from mfr_train.evaluation import metrics, outputs, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks import backbone, resnet
 from mfr_train.networks import model as models
 
@@ -90,7 +91,7 @@ def test_failures_are_the_rejects_of_the_split(settings: EvalSettings, rejects: 
     expected = sorted(reason for source, reason in rejects(people).items() if split[source] == "test")
     report = evaluate(replace(settings, bootstrap=0, breakdown=False))
     assert sorted(report.failures) == expected
-    assert f"{len(expected)} failures" in outputs.table(report)
+    assert f"{len(expected)} failures" in report_text(report)
 
 
 def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -> None:
@@ -134,7 +135,7 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
     exact = evaluate(settings)
     binned = evaluate(replace(settings, exact_pairs=0))
     assert not list(binned.out.glob("*.parquet"))
-    assert "was counted in bins" in outputs.table(binned)
+    assert "was counted in bins" in report_text(binned)
     for one, other in zip(exact.rows + exact.breakdown, binned.rows + binned.breakdown, strict=True):
         assert (one.scenario, one.group, other.binned) == (other.scenario, other.group, True)
         assert abs(one.figures.eer.eer - other.figures.eer.eer) <= other.figures.bounds["eer"]
@@ -168,7 +169,7 @@ def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> 
 
 def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None:
     report = evaluate(replace(settings, breakdown=False))
-    text = outputs.table(report)
+    text = report_text(report)
     assert "fewer than 30 expected errors" in text
     row = report.rows[0]
     assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
@@ -181,7 +182,7 @@ def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None
     [(99_999, "99999"), (100_000, "100k"), (999_500, "1M"), (1_234_567, "1.23M"), (99_960_000, "100M")],
 )
 def test_counts_have_five_characters_at_most(count: int, text: str) -> None:
-    assert outputs._short(count) == text
+    assert table_formats.short(count) == text
 
 
 def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
@@ -193,7 +194,7 @@ def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
     )  # fmt: skip
     few = {"fmr100": 1.0, "fmr10": 1.0, "eer": 1.0}
     wide = [replace(row, figures=figures, few=few) for row in report]
-    lines = outputs.table(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
+    lines = report_text(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
     tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
     assert any(line.startswith("round_medium   100.00*") for line in tables)
     assert max(map(len, tables)) == 80
@@ -471,7 +472,7 @@ def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Pa
         "3 of 4 identities have names that the model was trained on: if they are the same people, this measures what "
         "was memorised in training.",
     ]
-    assert all(note in outputs.table(report) for note in report.notes)
+    assert all(note in report_text(report) for note in report.notes)
     assert json.loads((report.out / "report.json").read_bytes())["notes"] == report.notes
 
 

@@ -14,6 +14,12 @@ MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 4096
 
 BACKBONES = (*RESNETS, *TRAINED)
 
+CLASSIFIERS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}
+"""The losses of stage 1 and their margins: those of the papers; see `training.classifiers`."""
+
+AUGMENTATIONS = ("flip", "crop", "color")
+"""Random changes of the pictures of stage 1; see `data.augment`."""
+
 DISTANCES = ("squared", "euclidean", "cosine")
 """Distances of the triplet loss; see `losses.distance`."""
 

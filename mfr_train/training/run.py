@@ -40,6 +40,10 @@ class TrainOptions(TypedDict, total=False):
     min_lr: float
     momentum: float
     weight_decay: float
+    classifier: str
+    classifier_margin: float | None
+    classifier_scale: float
+    augment: Sequence[str]
     validate_every: int | None
     log_every: int | None
     triplets: int | None

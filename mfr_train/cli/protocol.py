@@ -153,7 +153,12 @@ def check(table: Path, counts: str | None, faces: bool, **finding: Any) -> None:
     text, problems = check_with_progress(table, counts, finding if faces else None)
     say(text)
     if problems:
-        raise MaskgenError(f"{table} has {problems} problem{'' if problems == 1 else 's'}, listed above; correct them.")
+        counted = (
+            "1 problem, listed above; correct it"
+            if problems == 1
+            else f"{problems} problems, listed above; correct them"
+        )
+        raise MaskgenError(f"{table} has {counted}.")
 
 
 def _level(column: str) -> tuple[str, int]:

@@ -232,7 +232,6 @@ def test_subjects_of_one_picture_are_named(tmp_path: Path) -> None:
     lines = ["ann,reference,0,a1.png", "ann,probe,0,a2.png", *(f"{name},probe,0,{name}.png" for name in "bcdefghi")]
     [note] = protocol_table.single_notes(read_protocol(write(tmp_path, *lines)))
     assert note == (
-        "8 of 9 subjects have only one picture, which is compared in impostor pairs alone: "
-        "b, c, d, e, f and 3 more."
+        "8 of 9 subjects have only one picture, which is compared in impostor pairs alone: b, c, d, e, f and 3 more."
     )
     assert protocol_table.single_notes(read_protocol(write(tmp_path, *lines[:2]))) == []

@@ -31,7 +31,7 @@ def protocol() -> None:
 
 
 @protocol.command()
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("src", type=FILE)
 @click.option("-o", "--out", type=FILE, required=True, metavar="CSV", help="File of the table.")
 @click.option("--replace", is_flag=True, help="Overwrite an existing file.")
@@ -91,9 +91,9 @@ def make(
                AFDB_masked_face_dataset/PERSON/FILE for masked ones.
       mfrc21   not public: give --masked and --reference.
 
-    The numbers of subjects and pictures of lfw, mfr2 and mfrc21 are compared with the published ones. The layouts are
-    those of their publishers or of programs that read them, and were not tried on the data sets themselves; if yours
-    differs, use `folders`. Paths are written relative to the table.
+    The numbers of subjects and pictures of lfw, mfr2 and mfrc21 are compared with the published ones. The layouts of
+    mfr2 and rmfd are as published and were not tried on these data sets; if yours differs, use folders. Paths are
+    written relative to the table.
 
     \b
     People with a folder for masked pictures, all compared with all:

@@ -75,6 +75,8 @@ def make_table(name: str, src: Path, out: Path, layout: Layout, replace: bool = 
         )
     if layout.references and layout.roles:
         raise UsageError("--reference and --roles both say which pictures are references; give one of them.")
+    if layout.masked and kind.labels:
+        raise UsageError(f"the labels of {kind.title} say which pictures are masked; leave --masked out.")
     if layout.labels and not kind.labels:
         raise UsageError("--labels is a file of mfr2; leave it out.")
     columns = ([MASK_COLUMN] if kind.labels else []) + [column for column, _ in layout.columns]

@@ -149,8 +149,7 @@ def test_faces_that_are_not_found_are_counted_and_no_problem(table: Path, head: 
     result = check(table, "--faces")
     assert result.exit_code == 0, result.output
     [row] = [row for row in rows(result) if row[:1] == ["no_face"]]
-    assert row == ["no_face", "2", "0", "2"] or row == ["no_face", "2", "1", "1"]
-    assert "A face was found in every picture." not in result.output
+    assert row == ["no_face", "2", "1", "1"], "2.png is masked, and 4.png is not"
 
 
 def test_a_wrong_call_is_one_sentence(table: Path) -> None:

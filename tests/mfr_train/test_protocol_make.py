@@ -110,6 +110,7 @@ def test_mfr2_has_its_masks_in_a_file_of_labels(tmp_path: Path) -> None:
         "MFR2 has 269 pictures, and the table has 3.",
     ):
         assert words in result.output
+    assert "leave --masked out" in made("mfr2", src, "--replace", "--masked", "*").output
     (src / "mfr2_labels.txt").write_text("Al_Bo, 1\n")
     result = made("mfr2", src, "--replace")
     assert (result.exit_code, "line 1 of" in result.output) == (2, True)

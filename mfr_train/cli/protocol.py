@@ -18,10 +18,11 @@ FILE = click.Path(path_type=Path)
 
 @click.group()
 def protocol() -> None:
-    """Make and check protocol tables, the sets of pictures that `mfr eval --protocol` measures on.
+    """Make and check protocol tables.
 
-    A protocol table is a CSV file with a line for each picture: subject, role (reference or probe), masked (0 or 1)
-    and path, and further columns to break the figures down by.
+    A protocol table lists the pictures that `mfr eval --protocol` compares. It is a CSV file with a line for each
+    picture: subject, role (reference or probe), masked (0 or 1) and path, and further columns to break the figures
+    down by.
 
     \b
       mfr protocol make folders people -o table.csv --masked "*/masked/*"

@@ -50,8 +50,12 @@ class TrainOptions(TypedDict, total=False):
     embed_iterations: int | None
     embed_lr: float | None
     embed_weight_decay: float
+    embed_nesterov: bool
+    embed_lr_drop: int | None
     dim: int
-    margin: float
+    head: str
+    loss: str
+    margin: float | None
     distance: str
     mse_weight: float
     positive: str

@@ -19,6 +19,10 @@ from ..defaults import (
     DEVICES,
     DISTANCES,
     DLIB,
+    EUM,
+    HEADS,
+    LINEAR,
+    LOSSES,
     MAX_INPUT_SIZE,
     MIN_INPUT_SIZE,
     NEGATIVES,
@@ -131,11 +135,25 @@ class TrainSettings:
     embed_iterations: int | None = setting(None, help="Steps of stage 2.", low=1)
     embed_lr: float | None = setting(None, help="Learning rate of stage 2.", low=0)
     embed_weight_decay: float = setting(0.0, help="Weight decay of stage 2.", low=0)
+    embed_nesterov: bool = setting(False, help="Use Nesterov momentum in stage 2.")
+    embed_lr_drop: int | None = setting(
+        None, help="Divide the learning rate of stage 2 by 10 after each so many steps; by default never.", low=1
+    )
     dim: int = setting(512, help="Length of an embedding.", low=2, high=65_536)
-    margin: float = setting(0.2, help="Margin of the triplet loss.", low=0)
+    head: str = setting(
+        LINEAR,
+        help="What stage 2 trains: the paper's linear layer, or EUM, which changes features of masked pictures only.",
+        choices=HEADS,
+    )
+    loss: str = setting(
+        "triplet+mse",
+        help="Loss of stage 2: the triplet loss with or without weighted MSE, or the self-restrained triplet loss.",
+        choices=tuple(LOSSES),
+    )
+    margin: float | None = setting(None, help="Margin of the triplet loss; by default 0.2, for srt 2.", low=0)
     distance: str = setting("squared", help="Distance of the triplet loss.", choices=DISTANCES)
     mse_weight: float = setting(
-        30.0, help="Lambda, the weight of MSE(anchor, positive); 0 means the triplet loss alone.", low=0
+        30.0, help="Lambda, the weight of MSE(anchor, positive) in triplet+mse; 0 is triplet.", low=0
     )
     positive: str = setting(
         "any",
@@ -194,6 +212,16 @@ def filled(given: TrainSettings) -> TrainSettings:
         raise UsageError("--augment names a change twice; give each once.")
     if full.classifier == "softmax" and full.classifier_margin is not None:
         raise UsageError("--classifier softmax has no margin; leave --classifier-margin out, or choose another.")
+    if full.margin is None:
+        full = dataclasses.replace(full, margin=LOSSES[full.loss])
+    if full.embed_nesterov and not full.momentum:
+        raise UsageError("--embed-nesterov needs a --momentum above 0.")
+    if full.head == EUM:
+        if full.negative == "masked":
+            raise UsageError("--head eum compares masked pictures with unmasked ones; leave --negative out.")
+        if full.triplets == 1:
+            raise UsageError("--head eum has BatchNorm, which needs --triplets of at least 2.")
+        full = dataclasses.replace(full, negative="unmasked")
     if full.backbone == DLIB and full.weights is not None:
         raise UsageError("dlib's network has weights of its own; leave --weights out.")
     if full.backbone == ONNX and full.weights is None:
@@ -229,7 +257,16 @@ may have moved. (BatchNorm sees one micro batch at a time, so another size chang
 allowed all the same: a run that ran out of memory must be able to resume.)"""
 
 
-ADDED = ("classifier", "classifier-margin", "classifier-scale", "augment")
+ADDED = (
+    "classifier",
+    "classifier-margin",
+    "classifier-scale",
+    "augment",
+    "head",
+    "loss",
+    "embed-nesterov",
+    "embed-lr-drop",
+)
 """Settings that earlier versions did not record: their runs have the defaults."""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+import numpy as np
+
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
@@ -20,6 +22,7 @@ from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
 from . import curves, folds, inputs, limits, metrics, outputs, plots, score_files
+from .bootstrap import MIN_SUBJECTS
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .inputs import Material
@@ -243,10 +246,11 @@ def _measured(
     thresholds: Sequence[FixedThreshold],
     with_curve: bool = False,
 ) -> Measured:
+    few = len(np.unique(comparison.probe.subjects)) < MIN_SUBJECTS  # a group of one or two people has no interval
     return measure(
         comparison,
         material.subject_count,
-        settings.bootstrap,
+        0 if few else settings.bootstrap,
         settings.seed,
         thresholds,
         settings.exact_pairs,

@@ -426,6 +426,72 @@ def test_a_protocol_without_masked_references_leaves_mm_out(
         evaluate(replace(chosen, scenario="M-M"))
 
 
+def test_further_columns_of_a_protocol_are_broken_down_with_intervals(
+    settings: EvalSettings, people: Path, tmp_path: Path
+) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    group = dict(zip(sorted({row["subject"] for row in rows}), "xxxy", strict=True))
+    days = dict(zip(sorted({row["path"][:9] for row in rows if row["role"] == "probe"}), "23" * 99, strict=False))
+    for row in rows:
+        row |= {"group": group[row["subject"]], "day": days.get(row["path"][:9], "1")}
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    report = evaluate(replace(settings, protocol=table, scenario="U-M"))
+    assert sorted(row.group for row in report.breakdown) == ["day=2", "day=3", "group=x"]
+    assert any(note.startswith("U-M group=y is not measured: ") for note in report.notes), "one person, no impostors"
+    whole = pq.read_table(report.out / "U-M.parquet").to_pylist()
+    by_path = {row["path"]: row for row in rows}
+    for found in report.breakdown:
+        column, value = found.group.split("=")
+        sides: tuple[list[float], list[float]] = ([], [])
+        for pair in whole:
+            values = [by_path[pair[side]][column] for side in ("reference", "probe")]
+            if (set(values) == {value}) if column == "group" else (values[1] == value):
+                sides[not pair["genuine"]].append(pair["score"])
+        assert found.figures == metrics.figures_of(metrics.from_scores(*sides))
+        assert found.intervals is not None
+        low, high = found.intervals.intervals["gmean"]
+        assert low < found.figures.gmean < high
+    printed = report_text(report).splitlines()
+    start = printed.index("U-M by the columns of the protocol:")
+    assert [line.split()[0] for line in printed[start + 2 : start + 11 : 3]] == [row.group for row in report.breakdown]
+    assert all(line.startswith("  95 % from") for line in printed[start + 3 : start + 12 : 3])
+    assert evaluate(replace(settings, protocol=table, scenario="U-M", breakdown=False)).breakdown == []
+
+
+def test_a_group_of_one_or_two_people_has_no_interval(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    header, *lines = table.read_text().splitlines()
+    names = sorted({line.split(",")[0] for line in lines})
+    pair = dict(zip(names, "ppqq", strict=True))
+    table.write_text("\n".join([f"{header},pair", *(f"{line},{pair[line.split(',')[0]]}" for line in lines)]))
+    report = evaluate(replace(settings, protocol=table, scenario="U-U"))
+    assert [(row.group, row.intervals) for row in report.breakdown] == [("pair=p", None), ("pair=q", None)]
+    assert report["U-U"].intervals is not None
+
+
+def test_pictures_in_both_roles_are_compared_once(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    header, *lines = table.read_text().splitlines()
+    once = {line.replace("reference", "probe") for line in lines}
+    both = sorted({*once, *(line.replace("probe", "reference") for line in once)})
+    table.write_text("\n".join([header, *both]))
+    counts = np.unique([line.split(",")[0] for line in once if ",0," in line], return_counts=True)[1]
+    genuine, pictures = int((counts * (counts - 1) // 2).sum()), int(counts.sum())
+    every = pictures * (pictures - 1) // 2
+    for exact_pairs in (10_000, 0):
+        report = evaluate(replace(settings, protocol=table, bootstrap=0, exact_pairs=exact_pairs))
+        found = {row.scenario: (row.figures.genuine, row.figures.impostor) for row in report.rows}
+        assert found["U-U"] == found["M-M"] == (genuine, every - genuine)
+    # In U-M a masked picture is another file than the unmasked one of its take, and all of them are compared.
+    assert sum(found["U-M"]) == pictures * pictures
+
+
 def test_detectors_find_the_faces_of_a_protocol(
     settings: EvalSettings,
     head: np.ndarray,

@@ -44,6 +44,10 @@ SCORES = (COSINE, EUCLIDEAN, HALF)
 EXACT_PAIRS = 10_000_000
 """Up to this many pairs, every score is kept: with their positions and the sorting, about 1 GiB."""
 
+AUTO, NONE = "auto", "none"
+KEPT_SCORES = (AUTO, "all", NONE)
+"""Which scores an evaluation writes."""
+
 MIN_RESAMPLES = 100
 """The fewest resamples for an interval: with fewer, the two or three outermost ones decide its ends."""
 

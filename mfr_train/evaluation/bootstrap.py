@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,9 @@ _SLICE, RESAMPLES = 4096, 1024
 """Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
 
 Indices = npt.NDArray[np.intp]
+
+Watch = Callable[[Counts], None]
+"""Called with the counts of each resample."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ def intervals(
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
+    watch: Watch | None = None,
 ) -> Intervals:
     """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
 
@@ -134,7 +138,7 @@ def intervals(
     impostor = counts.impostor.sum()
     left_out = {limits.name(limit) for limit in fmr if not limits.resolved(limit, impostor)} - {"fmr100", "fmr10"}
     left_out |= {"zero_fmr"} | (set() if limits.resolved(metrics.FMR1000, impostor) else {"fmr1000"})
-    for figures, values in replicates(table, counts, count, seed, thresholds, fmr):
+    for figures, values in replicates(table, counts, count, seed, thresholds, fmr, watch):
         used += 1
         for name, value in values.items():
             if name not in left_out:
@@ -155,6 +159,7 @@ def replicates(
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[metrics.Figures, dict[str, float]]]:
     """The figures of each resample, and the same by name with both rates at fixed `thresholds`.
 
@@ -175,6 +180,8 @@ def replicates(
             figures = metrics.figures_of(drawn, fmr)
         except MaskgenError:
             continue  # with few subjects a resample can hold one of them only
+        if watch:
+            watch(drawn)
         values = plain(figures)
         (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
         values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}

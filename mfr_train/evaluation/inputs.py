@@ -26,6 +26,15 @@ from . import listed_pairs, mask_colors, scores
 from .bootstrap import MIN_SUBJECTS
 from .listed_pairs import ListedPairs
 from .pair_list import read_pairs
+from .protocol_table import (
+    Protocol,
+    column_notes,
+    protocol_pairing,
+    protocol_parts,
+    read_protocol,
+    restricted,
+    single_notes,
+)
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -34,16 +43,13 @@ from .scenarios import (
     Indices,
     Pairing,
     Photographs,
-    Protocol,
     colors_of,
     groups,
     measured,
     names_in,
+    on_both_sides,
     only_listed,
     pairing,
-    protocol_pairing,
-    read_protocol,
-    restricted,
 )
 from .scores import Comparison, Side
 
@@ -84,7 +90,7 @@ class Material:
         listed = None
         if pairing.listed is not None:  # argsort inverts an order
             listed = np.argsort(order)[pairing.listed[0]], np.argsort(other)[pairing.listed[1]]
-        return Comparison(reference, probe, False, listed), left, right
+        return Comparison(reference, probe, False, listed, both=on_both_sides(left, right)), left, right
 
     def _side(self, choice: Choice) -> tuple[Side, Choice, Indices]:
         parts = {str(name): choice.names == name for name in np.unique(choice.names)}
@@ -187,6 +193,8 @@ def from_protocol(
     found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
     notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    notes += single_notes(protocol) + (column_notes(protocol) if settings.breakdown else [])
+    notes += _seen(protocol.names, model)
     return Material(
         str(path),
         files.sha256(path),
@@ -194,10 +202,10 @@ def from_protocol(
         protocol.subjects,
         len(protocol.names),
         pairings,
-        {},
+        protocol_parts(protocol, wanted) if settings.breakdown else {},
         dict.fromkeys((UNMASKED, RANDOM), embeddings),
         failures,
-        notes + _seen(protocol.names, model),
+        notes,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from maskgen.errors import MaskgenError
 
 from ..defaults import EXACT_PAIRS
-from . import bootstrap, metrics, no_errors, scores
+from . import bands, bootstrap, curves, metrics, no_errors, scores
 from .bootstrap import Indices, Intervals, Table
 from .metrics import Counts, FixedThreshold
 from .scores import Block, Comparison, Scores, Side
@@ -21,12 +21,16 @@ _SAMPLE = 2048
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned."""
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned.
+
+    `curve` is None if it was not asked for.
+    """
 
     counts: Counts
     figures: metrics.Figures
     intervals: Intervals | None
     scores: tuple[Scores, Scores] | None
+    curve: curves.Curve | None = None
 
 
 def measure(
@@ -37,12 +41,14 @@ def measure(
     thresholds: Sequence[FixedThreshold] = (),
     limit: int = EXACT_PAIRS,
     fmr: Sequence[float] = metrics.LIMITS,
+    with_curve: bool = False,
 ) -> Measured:
     """Figures of the pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
 
     More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number; every score
     of listed pairs is kept. `resamples` of the bootstrap may be 0. `fmr` are the limits of the operating points. Both
-    rates get an interval at each of the fixed `thresholds`, too. Raises `MaskgenError` if there is no genuine or no
+    rates get an interval at each of the fixed `thresholds`, too. `with_curve` adds the error curve, with its band if
+    there are resamples. Raises `MaskgenError` if there is no genuine or no
     impostor pair.
     """
     for side in (comparison.reference, comparison.probe):
@@ -63,12 +69,17 @@ def measure(
         if table:
             _fill(table, comparison, found, units)
     figures = metrics.figures_of(counts, fmr)
-    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr) if table else None
+    curve = curves.curve(counts) if with_curve else None
+    collected = bands.Bands(curve.fmr) if curve else None
+    watch = collected.add if collected else None
+    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch) if table else None
+    if curve and collected and (ends_of_band := collected.ends()):
+        curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     if drawn:
         values = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
         ends = no_errors.widened(drawn.intervals, values, no_errors.trials(comparison))
         drawn = replace(drawn, intervals=ends)
-    return Measured(counts, figures, drawn, found)
+    return Measured(counts, figures, drawn, found, curve)
 
 
 def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:

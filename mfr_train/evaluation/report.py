@@ -23,6 +23,8 @@ from .rows import COLUMNS as COLUMNS
 from .rows import RATES as RATES
 from .rows import Row as Row
 from .rows import row_facts, row_from_facts
+from .table_formats import as_latex, csv_files
+from .tables import tables
 
 REPORT = "report.json"
 
@@ -115,6 +117,31 @@ class Report:
             UsageError: If pandas is not installed.
         """
         return data_frame([record for row in self for record in row.records()], COLUMNS)
+
+    def to_csv(self, folder: AnyPath) -> list[Path]:
+        """Writes each table as CSV: shares and numbers in full precision, after each figure its 95 % interval.
+
+        Args:
+            folder: Where the files go; made if it is not there. `mfr eval` writes the same to `tables/`.
+
+        Returns:
+            The files, named after the tables: `scenarios.csv`, `U-M_by_mask.csv`, `fixed_thresholds.csv`.
+
+        Raises:
+            MaskgenError: If a file cannot be written.
+        """
+        made = [(Path(folder) / name, text) for name, text in csv_files(tables(self)).items()]
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for path, text in made:
+                path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        except OSError as error:
+            raise MaskgenError(f"cannot write to {folder} ({error.strerror}); give another folder.") from None
+        return [path for path, _ in made]
+
+    def to_latex(self) -> str:
+        """All tables as LaTeX: `table` environments with booktabs, rates in percent, intervals in brackets."""
+        return as_latex(tables(self))
 
     def as_json(self) -> dict[str, Any]:
         """The content of report.json; an infinite threshold is None."""

@@ -13,7 +13,10 @@ from .tables import Table, tables
 
 
 def report_text(report: Report) -> str:
-    """The report as text, in tables of at most 80 columns: figures and intervals of each scenario, and notes."""
+    """The report as text: figures and intervals of each scenario, and notes.
+
+    Tables have at most 80 columns, or more if values of a protocol's columns are long.
+    """
     failed, count = (
         ", ".join(f"{count} {reason}" for reason, count in report.failures.items()),
         sum(report.failures.values()),

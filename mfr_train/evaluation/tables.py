@@ -82,8 +82,12 @@ def tables(report: Report) -> list[Table]:
     found.append(_operating_points(report.rows))
     if any(row.accuracy for row in report.rows):
         found.append(_accuracies(report.rows))
-    for scenario, rows in groupby(report.breakdown, lambda row: row.scenario):
-        found.append(_figures(f"{scenario}_by_mask", f"{scenario} by mask", "group", list(rows), "hidden"))
+    for (scenario, by_column), rows in groupby(report.breakdown, lambda row: (row.scenario, "=" in row.group)):
+        if by_column:  # of a protocol table: `session=2`
+            title = f"{scenario} by the columns of the protocol"
+            found.append(_figures(f"{scenario}_by_column", title, "group", list(rows), "lines"))
+        else:
+            found.append(_figures(f"{scenario}_by_mask", f"{scenario} by mask", "group", list(rows), "hidden"))
     if any(row.drift for row in report.rows):
         found.append(_drift(report.rows))
     return found

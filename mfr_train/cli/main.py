@@ -63,8 +63,9 @@ def eval_(settings: EvalSettings) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
     Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the scores, and ROC and DET plots. With
-    --pairs it compares the pairs of a list, and prints the accuracy over its folds.
+    the error rates at a threshold fixed on unmasked faces. Writes report.json, the tables as CSV and LaTeX, the scores,
+    and plots: DET, ROC and histograms of the scores. With --pairs it compares the pairs of a list, and prints the
+    accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:

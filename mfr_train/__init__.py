@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .evaluation.metrics import Figures, figures
     from .evaluation.report import Report
     from .networks.model import Model, load_model
+    from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
     from .training.train_settings import TrainSettings
@@ -31,6 +32,7 @@ __all__ = [
     "Measurement",
     "MixedDataset",
     "Model",
+    "Preprocessing",
     "Report",
     "Run",
     "ShardDataset",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = attributes(
         "Measurement": "evaluation.measurement",
         "MixedDataset": "data.shard_dataset",
         "Model": "networks.model",
+        "Preprocessing": "networks.preprocessing",
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",

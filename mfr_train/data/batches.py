@@ -26,7 +26,7 @@ import maskgen
 from maskgen import Row
 from maskgen.errors import UsageError
 
-from ..networks.resnet import resized
+from ..networks.resizing import resized
 from .decoders import PREFETCHED_PIECES, Decoder, decoded
 
 Ints = npt.NDArray[np.int64]

@@ -20,7 +20,7 @@ from mfr_train.data import feature_cache
 from mfr_train.evaluation import metrics, outputs
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
-from mfr_train.networks import backbone, resnet
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
 
 SIDE = 6
@@ -28,7 +28,7 @@ SIDE = 6
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 

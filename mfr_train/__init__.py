@@ -11,11 +11,13 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
     from .evaluation.evaluate import evaluate
     from .evaluation.measurement import Measurement
     from .evaluation.metrics import Figures, figures
+    from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .networks.model import Model, load_model
     from .networks.preprocessing import Preprocessing
@@ -36,12 +38,17 @@ __all__ = [
     "Report",
     "Run",
     "ShardDataset",
+    "SystemComparison",
     "TrainSettings",
     "UsageError",
     "__version__",
+    "compare",
     "evaluate",
     "figures",
     "load_model",
+    "plot_det",
+    "plot_roc",
+    "plot_scores",
     "train",
 ]
 
@@ -58,11 +65,16 @@ __getattr__, __dir__ = attributes(
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",
+        "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
+        "plot_det": "evaluation.plotting",
+        "plot_roc": "evaluation.plotting",
+        "plot_scores": "evaluation.plotting",
         "train": "training.run",
     },
 )

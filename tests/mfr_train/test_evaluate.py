@@ -204,7 +204,11 @@ def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
     report = evaluate(settings)
     facts = json.loads((report.out / "report.json").read_text())
     assert facts["settings"]["bootstrap"] == 100
-    assert facts["model"] == {"name": "pixels", "fingerprint": report.fingerprint}
+    assert facts["model"] == {
+        "name": "pixels",
+        "fingerprint": report.fingerprint,
+        "preprocessing": {"flip-sum": False},
+    }
     for row, found in zip(report.rows, facts["scenarios"], strict=True):
         assert found["figures"]["fmr100"]["fnmr"] == row.figures.fmr100.fnmr
         assert found["figures"]["eer"]["eer"] == row.figures.eer.eer

@@ -111,7 +111,7 @@ def test_a_build_killed_again_and_again_at_random_moments_ends_in_the_same_bytes
     assert process.wait(300) == 0
     process.communicate()
     usual = time.monotonic() - began
-    while kills < (4 if times == 1 else 25 * times):
+    while kills < (2 if times == 1 else 25 * times):
         out = tmp_path / f"{number}"
         engine = chance.choice((("--engine=serial",), ("--engine=serial",), ("--workers=2",)))
         process = start(tree, out, *engine, shape=shape)

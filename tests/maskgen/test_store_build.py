@@ -25,9 +25,16 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.once import once
-from tests.support.processes import reaped, start
+from tests.support.processes import SMALL_PREDICTOR, reaped, start
 
-SHAPE: dict[str, Any] = {"size": 64, "shard_size": 5, "test_identities": 0.4, "format": "both", "limit": 18}
+SHAPE: dict[str, Any] = {
+    "size": 64,
+    "shard_size": 5,
+    "test_identities": 0.4,
+    "format": "both",
+    "limit": 18,
+    "predictor": SMALL_PREDICTOR,
+}
 """Three people of the fixture `tree`: 18 photographs, of which 3 are rejected."""
 
 

@@ -28,6 +28,7 @@ from mfr_train.networks.run_files import record_of
 from mfr_train.training.train import train
 from tests.support.data_sets import make
 from tests.support.hostile import Change, change_row, forge
+from tests.support.narrow import use_narrow_networks
 
 SCENARIOS = ("U-U", "U-M", "M-M")
 
@@ -44,7 +45,7 @@ def data(undamaged: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(undamaged, tmp_path / "smfd"))
 
 
-pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn", "narrow")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights that sees 32 x 32 pixels."""
     path = tmp_path_factory.mktemp("network") / "random.safetensors"
     facts = {"architecture": "resnet18", "input_size": "32"}
-    safetensors.torch.save_file(Network("resnet18").trunk.state_dict(), path, facts)
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        network = Network("resnet18")
+    safetensors.torch.save_file(network.trunk.state_dict(), path, facts)
     return path
 
 

@@ -129,6 +129,7 @@ def test_a_photograph_that_stops_killing_is_a_row(
     assert REJECT not in rejects(tmp_path / "smfd").values()
 
 
+@pytest.mark.slow
 def test_workers_that_all_die_and_do_not_come_back_leave_their_shards_made(
     src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: dict[str, str]
 ) -> None:

@@ -244,6 +244,7 @@ def test_pandas_reads_plan_and_rejects(built: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_whole_build_runs_without_torch(tree: Path, tmp_path: Path) -> None:
     program = """
 import json, sys

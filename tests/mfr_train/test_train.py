@@ -283,6 +283,7 @@ def stores(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.
     }
 
 
+@pytest.mark.slow
 def test_formats_and_stores_train_to_the_same_curve(short: Tiny, stores: dict[str, Path], tmp_path: Path) -> None:
     """Formats: to the last digit, in both stages. Stores: nearly, since the pictures of a rendered set went through
     JPEG once more than those drawn from a recipe; 5 % is more than that and less than what other photographs give."""

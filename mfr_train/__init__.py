@@ -11,6 +11,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
     from .evaluation.evaluate import evaluate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .networks.model import Model, load_model
+    from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
     from .training.train_settings import TrainSettings
@@ -32,12 +34,15 @@ __all__ = [
     "Measurement",
     "MixedDataset",
     "Model",
+    "Preprocessing",
     "Report",
     "Run",
     "ShardDataset",
+    "SystemComparison",
     "TrainSettings",
     "UsageError",
     "__version__",
+    "compare",
     "evaluate",
     "figures",
     "load_model",
@@ -56,11 +61,14 @@ __getattr__, __dir__ = attributes(
         "Measurement": "evaluation.measurement",
         "MixedDataset": "data.shard_dataset",
         "Model": "networks.model",
+        "Preprocessing": "networks.preprocessing",
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",
+        "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",

@@ -32,9 +32,8 @@ _FIGURES = (
 
 def tables(found: SystemComparison) -> list[Table]:
     """For each scenario the figures of every system, and their differences from the first one."""
-    return [
-        made for scenario in found.scenarios for made in (_figures(found, scenario.name), _steps(found, scenario.name))
-    ]
+    names = [scenario.name for scenario in found.scenarios]
+    return [table for name in names for table in (_figures(found, name), _steps(found, name))]
 
 
 def _figures(found: SystemComparison, scenario: str) -> Table:
@@ -48,7 +47,7 @@ def _figures(found: SystemComparison, scenario: str) -> Table:
 
 
 def _steps(found: SystemComparison, scenario: str) -> Table:
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in found.systems[1:]:
         steps = {each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, name)}
         chosen = (steps[column.name] for column in _FIGURES)

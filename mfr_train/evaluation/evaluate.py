@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from .. import figure, hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
 from ..keywords import AnyPath, settings_from
 from ..networks import model as models
+from ..networks import preprocessing
 from ..networks.model import Model
+from ..networks.preprocessing import InputOptions, described
 from ..notebook import progress_bar
 from . import curves, folds, inputs, limits, metrics, outputs, plots, score_files
 from .bootstrap import MIN_SUBJECTS
@@ -37,7 +39,7 @@ Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
 
 
-class EvalOptions(TypedDict, total=False):
+class EvalOptions(InputOptions, total=False):
     """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
     data: AnyPath
@@ -120,7 +122,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
-    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
+    given = preprocessing.of(settings)
+    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     material = _material(settings, wanted, model, planned, progress)
     if model.unfinished:
@@ -142,6 +145,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             breakdown,
             material.notes,
             material.pairs.counts if material.pairs else None,
+            described(model.preprocessing),
         )
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)

@@ -14,6 +14,7 @@ from maskgen.errors import MaskgenError, UsageError, shown
 from maskgen.storage import files
 
 from ..keywords import AnyPath, settings_from
+from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
 from . import metrics
 from .eval_settings import EvalSettings
@@ -46,6 +47,7 @@ class Report:
         breakdown: Their parts by variant, shape and coverage of the mask.
         notes: Sentences about what limits these figures.
         pairs: With `pairs`, how many pairs the list has and how many failed.
+        preprocessing: How pictures were given to the network: the fields of `Preprocessing`, as far as they are known.
 
     Example:
         >>> report = Report.load("runs/eval/dlib-smfd")  # doctest: +SKIP
@@ -65,6 +67,7 @@ class Report:
     breakdown: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pairs: PairCounts | None = None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: AnyPath) -> Report:
@@ -147,7 +150,7 @@ class Report:
         """The content of report.json; an infinite threshold is None."""
         return {
             "settings": declared.jsonable(self.settings),
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": {"name": self.model, "fingerprint": self.fingerprint, "preprocessing": self.preprocessing},
             "data": {
                 "name": self.data,
                 "subjects": self.subjects,
@@ -214,7 +217,14 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         [row_from_facts(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
         _pairs(facts["pairs"]) if "pairs" in facts else None,
+        _preprocessing(model.get("preprocessing", {})),
     )
+
+
+def _preprocessing(facts: dict[str, Any]) -> dict[str, Any]:
+    made = settings_from(Preprocessing, None, {name.replace("-", "_"): value for name, value in facts.items()})
+    declared.check(made)
+    return described(made)
 
 
 def _pairs(facts: dict[str, Any]) -> PairCounts:

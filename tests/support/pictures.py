@@ -19,5 +19,5 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Figure, "savefig", _save)
 
 
-def _save(figure: Any, path: Path, **options: Any) -> None:
-    path.write_bytes(PNG)
+def _save(figure: Any, path: str | Path, **options: Any) -> None:
+    Path(path).write_bytes(PNG)

@@ -27,15 +27,14 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's RGB values in 0..255: what torchvision's own weights expect."""
 
 
-def get_model(architecture: str) -> nn.Module:
+def get_model(architecture: str) -> Any:
     """torchvision's network with random weights.
 
     torchvision is imported here: it takes twice the time of PyTorch, and processes that only decode do without.
     """
     from torchvision import models
 
-    network: nn.Module = models.get_model(architecture, weights=None)
-    return network
+    return models.get_model(architecture, weights=None)
 
 
 class Network(nn.Module):

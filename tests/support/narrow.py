@@ -30,7 +30,8 @@ class NarrowResNet18(ResNet):  # type: ignore[misc]  # torchvision has no types
 
 
 def _narrow_model(name: str) -> nn.Module:
-    return NarrowResNet18() if name == "resnet18" else torchvision_model(name)
+    network: nn.Module = NarrowResNet18() if name == "resnet18" else torchvision_model(name)
+    return network
 
 
 def use_narrow_networks(patch: pytest.MonkeyPatch) -> None:

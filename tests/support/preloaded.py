@@ -8,12 +8,12 @@ import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.processes import ROOT
 
-CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 """A process of Python that has loaded the modules below and done nothing else is forked for each program."""
 
 CONTEXT.set_forkserver_preload(

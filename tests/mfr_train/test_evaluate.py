@@ -54,7 +54,7 @@ def people(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def settings(people: Path, tmp_path: Path) -> EvalSettings:
+def settings(people: Path, tmp_path: Path, undrawn: object) -> EvalSettings:
     return EvalSettings(data=str(people), out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100)
 
 
@@ -200,7 +200,8 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
         assert abs(one.figures.fmr100.fnmr - other.figures.fmr100.fnmr) <= other.figures.bounds["fmr100"]
 
 
-def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
+def test_the_report_is_json_with_every_figure(settings: EvalSettings, undrawn: pytest.MonkeyPatch) -> None:
+    undrawn.undo()
     report = evaluate(settings)
     facts = json.loads((report.out / "report.json").read_text())
     assert facts["settings"]["bootstrap"] == 100

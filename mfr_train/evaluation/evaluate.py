@@ -12,6 +12,7 @@ from typing import TypedDict, Unpack
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
+from maskgen.storage import files
 
 from .. import hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES
@@ -19,10 +20,10 @@ from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import folds, inputs, metrics, outputs, plots
+from . import folds, given_embeddings, inputs, metrics, outputs, plots
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
-from .inputs import Material
+from .material import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
 from .report import Report, Row
@@ -30,6 +31,13 @@ from .scenarios import MASKED, Pairing
 
 Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
+
+
+NOT_WITH_EMBEDDINGS = (
+    *("run", "model", "protocol", "data", "split", "on_damage"),
+    *("face", "detector", "detector_model", "predictor"),
+)
+"""Settings that say which pictures are embedded, and how."""
 
 
 class EvalOptions(TypedDict, total=False):
@@ -40,6 +48,7 @@ class EvalOptions(TypedDict, total=False):
     run: AnyPath | None
     model: str | None
     protocol: AnyPath | None
+    embeddings: AnyPath | None
     pairs: AnyPath | None
     split: str
     seed: int
@@ -109,22 +118,28 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     _check_search(settings)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
-    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
-    material = _material(settings, wanted, model, planned, progress)
-    if model.unfinished:
-        material.notes.insert(0, model.unfinished)
-    out = settings.out or EVALUATIONS / _folder_name(model, material)
+    if settings.embeddings is not None:
+        _check_alone(settings)
+        material = given_embeddings.from_embeddings(settings.embeddings, settings, wanted)
+        name, fingerprint = settings.embeddings.stem, files.sha256(settings.embeddings)
+    else:
+        model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
+        material = _material(settings, wanted, model, planned, progress)
+        name, fingerprint = model.name, model.fingerprint
+        if model.unfinished:
+            material.notes.insert(0, model.unfinished)
+    out = settings.out or EVALUATIONS / _folder_name(name, fingerprint, material)
     with outputs.replacing(out) as folder:
         rows, curves, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
         report = Report(
             settings,
-            model.name,
-            model.fingerprint,
+            name,
+            fingerprint,
             material.name,
             out,
-            material.subject_count,
+            len(material.names),
             len(material.labels),
             material.failures,
             rows,
@@ -143,11 +158,19 @@ def _ignore(pictures: int) -> None:
     pass
 
 
-def _folder_name(model: Model, material: Material) -> str:
+def _check_alone(settings: EvalSettings) -> None:
+    """Raises `UsageError` for settings of data sets, models and pictures beside --embeddings, which needs none."""
+    by_default = EvalSettings()
+    for name in NOT_WITH_EMBEDDINGS:
+        if getattr(settings, name) != getattr(by_default, name):
+            raise UsageError(f"--{name.replace('_', '-')} is not used with --embeddings; leave one of them out.")
+
+
+def _folder_name(name: str, fingerprint: str, material: Material) -> str:
     """MODEL-DATA-HASH, with a hash of the weights and of the data: names alone are not unique."""
     data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
-    digest = hashlib.sha256(f"{model.fingerprint} {material.fingerprint}".encode()).hexdigest()
-    return f"{model.name}-{data}-{digest[:8]}"
+    digest = hashlib.sha256(f"{fingerprint} {material.fingerprint}".encode()).hexdigest()
+    return f"{name}-{data}-{digest[:8]}"
 
 
 def _material(
@@ -168,7 +191,7 @@ def _scenarios(
         comparison, left, right = material.comparison(pairing)
         try:
             found = measure(
-                comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
+                comparison, len(material.names), settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
             )
         except MaskgenError as error:
             if scenario in wanted:
@@ -194,7 +217,9 @@ def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccurac
     if listed is None or listed.folds is None or found.scores is None:
         return None
     genuine, impostor = (side.values for side in found.scores)
-    of_genuine, of_impostor = listed.folds[listed.genuine], listed.folds[~listed.genuine]
+    compared = material.pairings[scenario].in_list
+    kinds, numbers = listed.genuine[compared], listed.folds[compared]
+    of_genuine, of_impostor = numbers[kinds], numbers[~kinds]
     try:
         return folds.accuracy(genuine, impostor, of_genuine, of_impostor, listed.fold_count)
     except MaskgenError as error:
@@ -218,9 +243,7 @@ def _part(
     settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
 ) -> Measured:
     comparison, _, _ = material.comparison(pairing)
-    return measure(
-        comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
-    )
+    return measure(comparison, len(material.names), settings.bootstrap, settings.seed, thresholds, settings.exact_pairs)
 
 
 def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,81 +17,38 @@ from maskgen.errors import MaskgenError, Rejected, UsageError
 from maskgen.imaging.decode import decode
 from maskgen.storage import files
 
-from ..data.feature_cache import embed_rows, missing, row_index
+from ..data.feature_cache import embed_chosen, missing, row_index
 from ..defaults import DAMAGED_ROW, SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import listed_pairs, scores
+from . import listed_pairs
 from .bootstrap import MIN_SUBJECTS
 from .listed_pairs import ListedPairs
+from .material import Embedded, Material
 from .pair_list import read_pairs
 from .scenarios import (
     MASKED,
     RANDOM,
     UNMASKED,
-    Choice,
     Indices,
     Pairing,
     Photographs,
     Protocol,
     groups,
     measured,
-    names_in,
     only_listed,
     pairing,
+    pictures_in,
     protocol_pairing,
     read_protocol,
     restricted,
+    variants_worn,
 )
-from .scores import Comparison, Side
 
 if TYPE_CHECKING:
     from .eval_settings import EvalSettings
 
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Material:
-    """Photographs (N,) with their subjects int (N,), below `subject_count`, and labels for people to read.
-
-    `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
-    `embeddings` holds, by the name of a picture, that picture of every photograph, float32 (N, d). `failures` counts
-    the photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data
-    set or table. `pairs` are those of a list, if only they are compared.
-    """
-
-    name: str
-    fingerprint: str
-    labels: tuple[str, ...]
-    subjects: Indices
-    subject_count: int
-    pairings: dict[str, Pairing]
-    parts: dict[tuple[str, str], Pairing]
-    embeddings: dict[str, Floats]
-    failures: dict[str, int]
-    notes: list[str] = field(default_factory=list)
-    pairs: ListedPairs | None = None
-
-    def comparison(self, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
-        """The pairing as embeddings, with the choices in the order of its sides."""
-        reference, left, order = self._side(pairing.reference)
-        if pairing.symmetric:
-            return Comparison(reference, reference, True), left, left
-        probe, right, other = self._side(pairing.probe)
-        listed = None
-        if pairing.listed is not None:  # argsort inverts an order
-            listed = np.argsort(order)[pairing.listed[0]], np.argsort(other)[pairing.listed[1]]
-        return Comparison(reference, probe, False, listed), left, right
-
-    def _side(self, choice: Choice) -> tuple[Side, Choice, Indices]:
-        parts = {str(name): choice.names == name for name in np.unique(choice.names)}
-        found = [(mask, self.embeddings[name]) for name, mask in parts.items()]
-        embeddings = np.empty((len(choice.rows), found[0][1].shape[1] if found else 0), np.float32)
-        for mask, values in found:
-            embeddings[mask] = values[choice.rows[mask]]
-        side, order = scores.side(embeddings, self.subjects[choice.rows], choice.rows)
-        return side, Choice(choice.rows[order], choice.names[order]), order
 
 
 def from_dataset(
@@ -111,10 +67,10 @@ def from_dataset(
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
     index = row_index(dataset, split)
     listed: ListedPairs | None = None
-    used: Indices | slice = slice(None)
+    used = np.arange(len(index))
     fingerprint = dataset.content
     if settings.pairs is not None:
-        listed = listed_pairs.find(read_pairs(settings.pairs), dataset, split, index.keys)
+        listed = listed_pairs.find(read_pairs(settings.pairs), listed_pairs.catalogue(dataset, split, index.keys))
         used = listed.rows
         fingerprint += f" {files.sha256(settings.pairs)}"
     identities, subjects = np.unique(index.identities[used], return_inverse=True)
@@ -132,14 +88,16 @@ def from_dataset(
     pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
         (scenario, group): compared(scenario, masks)
-        for group, masks in (groups(photographs).items() if settings.breakdown else ())
+        for group, masks in (groups(variants_worn(photographs)).items() if settings.breakdown else ())
         for scenario in wanted
         if any(MASKED[scenario])
     }
-    names = names_in([*pairings.values(), *parts.values()])
-    planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
-    features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
-    notes = listed.notes if listed else _singles(np.bincount(subjects))
+    pictures = pictures_in([*pairings.values(), *parts.values()])
+    chosen = {name: used[rows] for name, rows in pictures.items()}  # nothing else is embedded
+    planned(missing(dataset, model.backbone, split, chosen, settings.cache))
+    features = embed_chosen(dataset, model.backbone, split, chosen, settings.cache, settings.workers, progress)
+    embedded = {name: Embedded(pictures[name], model.project(found)) for name, found in features}
+    notes = listed.notes if listed else singles(np.bincount(subjects))
     notes += _seen([str(name) for name in identities], model)
     if len(identities) < MIN_SUBJECTS:
         notes.append(f"{len(identities)} subjects are too few for intervals, which need {MIN_SUBJECTS}.")
@@ -148,10 +106,10 @@ def from_dataset(
         fingerprint,
         tuple(str(key) for key in photographs.keys),
         subjects,
-        len(identities),
+        tuple(str(name) for name in identities),
         pairings,
         parts,
-        {name: model.project(features[name][used]) for name in names},
+        embedded,
         listed.failures if listed else _failures(dataset, split),
         notes + damage.told(dataset),
         listed,
@@ -184,10 +142,10 @@ def from_protocol(
         files.sha256(path),
         protocol.labels,
         protocol.subjects,
-        len(protocol.names),
+        protocol.names,
         pairings,
         {},
-        dict.fromkeys((UNMASKED, RANDOM), embeddings),
+        dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings)),
         failures,
         notes + _seen(protocol.names, model),
     )
@@ -250,9 +208,12 @@ def _seen(names: Sequence[str], model: Model) -> list[str]:
     return [f"{known}: if they are the same people, this measures what was memorised in training."]
 
 
-def _singles(counts: Indices) -> list[str]:
+def singles(counts: Indices) -> list[str]:
+    """A note about subjects with one photograph, by the number of photographs of each."""
     single = int((counts == 1).sum())
     if not single:
         return []
-    have = "identity has" if single == 1 else "identities have"
-    return [f"{single} of {len(counts)} {have} only one photograph, which is compared in impostor pairs alone."]
+    have = "has" if single == 1 else "have"
+    return [
+        f"{single} of {len(counts)} identities {have} only one photograph, which is compared in impostor pairs alone."
+    ]

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from maskgen.errors import MaskgenError, shown_lines
 
 from .bootstrap import plain
-from .inputs import Material
 from .listed_pairs import FailedPair
+from .material import Material
 from .measure import Measured
 from .pair_list import PairCounts
 from .report import RATES, REPORT, Report, Row

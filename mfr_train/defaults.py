@@ -14,6 +14,19 @@ MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 4096
 
 BACKBONES = (*RESNETS, *TRAINED)
 
+CLASSIFIERS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}
+"""The losses of stage 1 and their margins: those of the papers; see `training.classifiers`."""
+
+AUGMENTATIONS = ("flip", "crop", "color")
+"""Random changes of the pictures of stage 1; see `data.augment`."""
+
+LINEAR, EUM = "linear", "eum"
+HEADS = (LINEAR, EUM)
+"""What stage 2 trains; see `training.heads`."""
+
+LOSSES = {"triplet+mse": 0.2, "triplet": 0.2, "srt": 2.0}
+"""The losses of stage 2 and their margins; see `training.losses`."""
+
 DISTANCES = ("squared", "euclidean", "cosine")
 """Distances of the triplet loss; see `losses.distance`."""
 

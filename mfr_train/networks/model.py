@@ -22,13 +22,16 @@ from maskgen.imaging.decode import decode
 from maskgen.imaging.pixels import pixels_of
 
 from .. import hardware
-from ..defaults import BACKBONES, DLIB
+from ..defaults import BACKBONES, DLIB, EUM, HEADS, LINEAR
 from ..keywords import AnyPath
 from .backbone import Backbone, Floats, Image
 from .backbones import load_backbone
 from .run_files import BACKBONE, EMBEDDING, ONNX_BACKBONE, identities_of, is_run, newest_run, record_of
 
 MODELS = "give --model dlib, the backbone.safetensors of a run, or an ONNX face network"
+
+EUM_SLOPE = np.float32(0.2)
+"""Of LeakyReLU between the layers of EUM, where its input is negative."""
 
 BLOCK = 65_536
 """Features that are projected together: bounds memory."""
@@ -47,6 +50,8 @@ class Model:
         backbone: The frozen network.
         weight: W of the projection that stage 2 trained, float32 (d, D). None: a feature is the embedding.
         bias: Its b, float32 (d,).
+        unmasking: W and b of each layer of EUM, float32 (D, D) and (D,), with LeakyReLU between: they are applied to
+            the features of masked pictures only. Empty: there is no EUM.
         identities: The people that it is known to have been trained on.
         unfinished: What the model is so far, if its run is not finished; else empty.
     """
@@ -55,6 +60,7 @@ class Model:
     backbone: Backbone
     weight: Floats | None = None
     bias: Floats | None = None
+    unmasking: tuple[tuple[Floats, Floats], ...] = ()
     identities: frozenset[str] = frozenset()
     unfinished: str = ""
 
@@ -69,14 +75,27 @@ class Model:
         digest = hashlib.sha256(self.backbone.fingerprint.encode())
         if self.weight is not None and self.bias is not None:
             digest.update(self.weight.tobytes() + self.bias.tobytes())
+        for weight, bias in self.unmasking:
+            digest.update(weight.tobytes() + bias.tobytes())
         return digest.hexdigest()
+
+    def _unmasked(self, features: Floats) -> Floats:
+        for number, (weight, bias) in enumerate(self.unmasking):
+            features = np.where(features > 0, features, EUM_SLOPE * features) if number else features
+            features = features @ weight.T + bias
+        return features
 
     def __repr__(self) -> str:
         size = self.backbone.input_size
         sees = f"{size} x {size} pixels" if size else "aligned faces"
         return f"<Model {self.name!r}: {self.backbone.name} on {sees}, embeddings of length {self.dim}>"
 
-    def embed(self, images: Sequence[Picture] | Picture, landmarks: npt.ArrayLike | None = None) -> Floats:
+    def embed(
+        self,
+        images: Sequence[Picture] | Picture,
+        landmarks: npt.ArrayLike | None = None,
+        masked: bool | Sequence[bool] | npt.NDArray[np.bool_] = False,
+    ) -> Floats:
         """Turns pictures of faces into embeddings.
 
         Pictures should be framed as those it was trained on: as `maskgen build` stores them. The cosine similarity of
@@ -86,6 +105,7 @@ class Model:
             images: N pictures, or one: arrays uint8 (h, w, 3) RGB of any size, paths of image files, or Pillow images.
             landmarks: The 68 landmarks of each face, (N, 68, 2) in pixels. Only networks that align faces (dlib, ONNX)
                 use them; for these they are found in the pictures by default.
+            masked: Which pictures show a mask, bool (N,), or whether all do. Only a model with EUM uses it.
 
         Returns:
             Embeddings of length 1, float32 (N, d).
@@ -107,25 +127,29 @@ class Model:
         else:
             points = np.zeros((len(pictures), 68, 2), np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            found = self.project(self.backbone.features(pictures, points))
+            found = self.project(self.backbone.features(pictures, points), masked)
         if not np.isfinite(found).all():
             raise MaskgenError(f"the embeddings of model {self.name} are no finite numbers; give another model.")
         return found
 
-    def project(self, features: Floats) -> Floats:
-        """Projects features of the backbone: e = (W l + b) / ||W l + b||.
+    def project(self, features: Floats, masked: bool | Sequence[bool] | npt.NDArray[np.bool_] = False) -> Floats:
+        """Projects features of the backbone: e = (W l + b) / ||W l + b||, or applies EUM to those of masked pictures.
 
         Args:
             features: What the backbone gave, float32 (N, D).
+            masked: Which of the pictures show a mask, bool (N,), or whether all do. Only EUM uses it.
 
         Returns:
             Embeddings of length 1, float32 (N, d). A feature of length zero stays zero.
         """
         result = np.empty((len(features), self.dim), np.float32)
+        which = np.broadcast_to(np.asarray(masked, bool), len(features))
         for start in range(0, len(features), BLOCK):
             block = np.asarray(features[start : start + BLOCK], np.float32)
             if self.weight is not None and self.bias is not None:
                 block = block @ self.weight.T + self.bias
+            elif self.unmasking and which[start : start + BLOCK].any():
+                block = np.where(which[start : start + BLOCK, None], self._unmasked(block), block)
             length = np.linalg.norm(block, axis=1, keepdims=True)
             result[start : start + BLOCK] = block / np.where(length > 0, length, 1)
         return result
@@ -241,18 +265,35 @@ def load_run(path: Path, device: str = "cpu") -> Model:
         tensors = load_file(path / EMBEDDING)
         with safetensors.safe_open(path / EMBEDDING, "numpy") as file:
             facts = file.metadata() or {}
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
-            weight, bias = tensors["weight"].astype(np.float32), tensors["bias"].astype(np.float32)
-        if weight.ndim != 2 or not len(weight) or bias.shape != (len(weight),):
-            raise ValueError
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError
+        layers = _layers(tensors, facts.get("head", LINEAR))
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OSError):
         raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
     own = next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
         raise UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
     backbone = load_backbone(str(own) if own else DLIB, device)
-    if facts.get("fingerprint") not in backbone.fingerprints or weight.shape[1] != backbone.dim:
+    if facts.get("fingerprint") not in backbone.fingerprints or layers[0][0].shape[1] != backbone.dim:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
-    return Model(name, backbone, weight, bias, identities)
+    if facts.get("head") == EUM:
+        return Model(name, backbone, unmasking=layers, identities=identities)
+    return Model(name, backbone, *layers[0], identities=identities)
+
+
+def _layers(tensors: dict[str, Floats], head: str) -> tuple[tuple[Floats, Floats], ...]:
+    """W and b of each layer in a file of stage 2. Raises `ValueError` or `KeyError` for what no run writes."""
+    if head not in HEADS:
+        raise ValueError
+    names = [f"{number}." for number in range(len(tensors) // 2)] if head == EUM else [""]
+    layers = []
+    for name in names:
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+            weight, bias = (tensors[name + part].astype(np.float32) for part in ("weight", "bias"))
+        square = head != EUM or weight.shape == (len(bias), len(bias))
+        if weight.ndim != 2 or not len(weight) or bias.shape != (len(weight),) or not square:
+            raise ValueError
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError
+        layers.append((weight, bias))
+    if not layers or len({weight.shape for weight, _ in layers}) > 1:
+        raise ValueError
+    return tuple(layers)

@@ -4,7 +4,7 @@ RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
-RUN/embedding.safetensors   W and b of stage 2
+RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
 RUN/identities.json         the people it was trained on
 """
 
@@ -30,6 +30,7 @@ from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
 from ..notebook import progress_bar
 from . import checkpoint, classify, curve, distributed, embed, triplets
+from .heads import tensors_of
 from .plots import plot_curves
 from .run_folder import claimed
 from .train_settings import TrainSettings, compared, filled, not_none
@@ -85,10 +86,10 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
     facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}
-    layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
-    about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content}
+    head = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
+    about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content, "head": full.head}
     with checkpoint.disk_errors(folder / run_files.EMBEDDING):
-        checkpoint.write_tensors(folder / run_files.EMBEDDING, dict(layer.state_dict()), about)
+        checkpoint.write_tensors(folder / run_files.EMBEDDING, tensors_of(head), about)
 
 
 def _backbone(full: TrainSettings, folder: Path) -> Backbone:

@@ -1,0 +1,220 @@
+"""`mfr compare`: two or more systems on the same pairs, with differences over the same draws of subjects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from maskgen import settings as declared
+from maskgen.errors import MaskgenError, UsageError
+
+from ..defaults import RUNS, SCENARIOS
+from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.evaluate import evaluate
+from ..evaluation.metrics import FixedThreshold
+from ..evaluation.report import REPORT, Report
+from ..keywords import AnyPath, settings_from
+from ..networks.run_files import is_run
+from . import paired
+from .compare_settings import CompareSettings
+from .paired import Difference, Drawn
+from .score_files import ScoredPairs, common, read_scores
+
+COMPARISONS = RUNS / "compare"
+
+SIGNIFICANT = 0.05
+"""A conclusion needs a corrected p-value below this."""
+
+
+class CompareOptions(TypedDict, total=False):
+    """The fields of `CompareSettings` as keywords; text or any path-like object is a path."""
+
+    figure: str
+    data: AnyPath
+    protocol: AnyPath | None
+    pairs: AnyPath | None
+    seed: int
+    bootstrap: int
+    out: AnyPath | None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario of a comparison: the pairs that every system scored, and the figures of each on them.
+
+    Attributes:
+        name: `U-U`, `U-M` or `M-M`.
+        pairs: The pairs and scores of each system.
+        left_out: How many pairs of each system are not among them, because another system did not score them.
+        found: The figures of each system with their resamples.
+    """
+
+    name: str
+    pairs: list[ScoredPairs]
+    left_out: list[int]
+    found: list[Drawn]
+
+
+@dataclass(frozen=True, repr=False)
+class SystemComparison:
+    """Several systems on the same pairs.
+
+    Attributes:
+        systems: The names of the systems. Every other one is compared with the first.
+        figure: The figure that the conclusions are drawn from.
+        scenarios: The figures of each system, by scenario.
+        differences: Each figure of each system minus that of the first one.
+        conclusions: One sentence for each system and scenario: better, worse, or cannot be told.
+        out: The folder that holds the results.
+        notes: Sentences about what limits the comparison.
+    """
+
+    systems: list[str]
+    figure: str
+    scenarios: list[Scenario]
+    differences: list[Difference]
+    conclusions: list[str]
+    out: Path
+    notes: list[str]
+
+
+def compare(
+    *systems: AnyPath | Report, settings: CompareSettings | None = None, **options: Unpack[CompareOptions]
+) -> SystemComparison:
+    """Compares systems on the pairs that all of them scored, each with the first one.
+
+    The subjects are resampled once for all systems, so that what makes a draw of people hard or easy cancels out of
+    the differences.
+
+    Args:
+        *systems: Reports of `evaluate`, folders of evaluations, run folders, or models such as `dlib`. A run or model
+            is measured first.
+        settings: The settings, or the same by name as `options`.
+        **options: The fields of `CompareSettings`.
+
+    Returns:
+        The figures, differences and conclusions, which are also written to its folder, `out`.
+
+    Raises:
+        UsageError: If fewer than two systems are given, or one is no report, run or model.
+        MaskgenError: If the systems share no scenario, pairs, or too few people.
+
+    Example:
+        >>> found = compare("runs/eval/tl", "runs/eval/tl-mse")  # doctest: +SKIP
+        >>> print(*found.conclusions, sep="\\n")  # doctest: +SKIP
+        U-M: tl-mse is better than tl: FMR100 is 2.10 points lower [0.80, 3.30], p = 0.004.
+    """
+    chosen = settings_from(CompareSettings, settings, options)
+    declared.check(chosen)
+    if len(systems) < 2:
+        raise UsageError("a comparison needs two systems or more; give folders of evaluations, runs, or models.")
+    reports = [_report(system, chosen) for system in systems]
+    names = _names(reports)
+    shared = [name for name in SCENARIOS if all(name in report for report in reports)]
+    if not shared:
+        there = "; ".join(
+            f"{name}: {', '.join(row.scenario for row in r.rows)}" for name, r in zip(names, reports, strict=True)
+        )
+        raise MaskgenError(f"the systems share no scenario ({there}); measure them on the same ones.")
+    scenarios = [_scenario(name, reports, chosen) for name in shared]
+    found = [each for scenario in scenarios for each in paired.differences(scenario.name, names, scenario.found)]
+    found = _corrected(found, chosen.figure)
+    conclusions = [_conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
+    out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
+    return SystemComparison(names, chosen.figure, scenarios, found, conclusions, out, _notes(reports, names, scenarios))
+
+
+def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:
+    if isinstance(system, Report):
+        return system
+    path = Path(system)
+    if (path / REPORT).is_file() or path.suffix == ".json":
+        return Report.load(path)
+    if path.is_dir() and not is_run(path):
+        raise UsageError(f"{path} is neither an evaluation nor a run: it holds no {REPORT}; give another folder.")
+    measured = {"run": path} if path.is_dir() else {"model": str(system)}
+    return evaluate(
+        EvalSettings(
+            data=settings.data,
+            protocol=settings.protocol,
+            pairs=settings.pairs,
+            seed=settings.seed,
+            breakdown=False,
+            **measured,
+        )
+    )
+
+
+def _names(reports: Sequence[Report]) -> list[str]:
+    """A name for each system: that of its model, with its folder if two models have one name."""
+    models = [report.model for report in reports]
+    names = [
+        model if models.count(model) == 1 else f"{model} ({report.out})"
+        for model, report in zip(models, reports, strict=True)
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is given twice; compare it with another system.")
+    return names
+
+
+def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -> Scenario:
+    every = [read_scores(report, name) for report in reports]
+    pairs = common(every)
+    if not len(pairs[0].scores):
+        raise MaskgenError(
+            f"the systems have no pair of {name} in common; measure them on the same data, with the same --seed."
+        )
+    thresholds: list[list[FixedThreshold]] = [list(report[name].drift) for report in reports]
+    if len({tuple(each.name for each in fixed) for fixed in thresholds}) > 1:
+        thresholds = [[] for _ in reports]
+    try:
+        found = paired.drawn(pairs, settings.bootstrap, settings.seed, thresholds)
+    except MaskgenError as error:
+        raise MaskgenError(f"{name}: {error}") from None
+    return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)
+
+
+def _corrected(found: Sequence[Difference], figure: str) -> list[Difference]:
+    adjusted = paired.holm({f"{i}": each.p for i, each in enumerate(found) if each.figure == figure})
+    return [replace(each, adjusted_p=adjusted.get(f"{i}")) for i, each in enumerate(found)]
+
+
+def _conclusion(difference: Difference, first: str) -> str:
+    """The sentence on one system and scenario."""
+    assert difference.adjusted_p is not None
+    higher = difference.value > 0
+    unit, scale = ("", 1.0) if difference.figure in paired.HIGHER_IS_BETTER else (" points", 100.0)
+    low, high = sorted((abs(scale * difference.low), abs(scale * difference.high)))
+    p = f"p = {difference.adjusted_p:.2g}"
+    name = difference.figure.upper()
+    if difference.adjusted_p >= SIGNIFICANT:
+        ends = f"[{scale * difference.low:+.3g}, {scale * difference.high:+.3g}]"
+        return (
+            f"{difference.scenario}: whether {difference.system} or {first} is better cannot be told: {name} differs "
+            f"by {scale * difference.value:+.3g}{unit} {ends}, {p}."
+        )
+    better = higher == (difference.figure in paired.HIGHER_IS_BETTER)
+    return (
+        f"{difference.scenario}: {difference.system} is {'better' if better else 'worse'} than {first}: {name} is "
+        f"{abs(scale * difference.value):.3g}{unit} {'higher' if higher else 'lower'} [{low:.3g}, {high:.3g}], {p}."
+    )
+
+
+def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario]) -> list[str]:
+    notes = []
+    if len({report.data for report in reports}) > 1:
+        notes.append(f"The evaluations name different data: {', '.join(sorted({r.data for r in reports}))}.")
+    for scenario in scenarios:
+        for name, count in zip(names, scenario.left_out, strict=True):
+            if count:
+                notes.append(f"{scenario.name}: {count:,} pairs of {name} are left out; another system lacks them.")
+    return notes
+
+
+def _folder_name(names: Sequence[str], reports: Sequence[Report], settings: CompareSettings) -> str:
+    told = "\n".join([*names, *(str(report.out.resolve()) for report in reports), repr(declared.jsonable(settings))])
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -1,0 +1,148 @@
+"""Paired statistics: the figures of several systems over the same draws of subjects, and their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.errors import MaskgenError
+
+from ..evaluation import bootstrap, metrics
+from ..evaluation.metrics import Counts, FixedThreshold
+from .score_files import Floats, ScoredPairs
+
+LOWER_IS_BETTER = ("fmr100", "fmr10", "eer", "nearest_fmr100")
+HIGHER_IS_BETTER = ("auc",)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of one system: `values` by name, and `draws` float64 (R,), the same in each resample."""
+
+    values: dict[str, float]
+    draws: dict[str, Floats]
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """The 95 % interval of a figure."""
+        return _ends(self.draws[name])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much a figure of one system exceeds that of the first one.
+
+    Attributes:
+        scenario: `U-U`, `U-M` or `M-M`.
+        system: The system that is compared with the first one.
+        figure: The name of the figure, such as `fmr100`.
+        value: The figure of the system minus that of the first one.
+        low: The lower end of the 95 % interval over subjects.
+        high: The upper end.
+        p: The two-sided p-value of no difference: twice the smaller share of resamples on either side of zero.
+        adjusted_p: The p-value corrected by Holm's method for all systems and scenarios. None for a figure that no
+            conclusion is drawn from.
+    """
+
+    scenario: str
+    system: str
+    figure: str
+    value: float
+    low: float
+    high: float
+    p: float
+    adjusted_p: float | None = None
+
+
+def drawn(
+    systems: Sequence[ScoredPairs], resamples: int, seed: int, thresholds: Sequence[Sequence[FixedThreshold]]
+) -> list[Drawn]:
+    """The figures of each system on the same pairs, with the same resamples of the subjects.
+
+    `thresholds` are those that each system fixed on U-U; there may be none. Raises `MaskgenError` for too few subjects
+    or if there are no genuine or no impostor pairs.
+    """
+    pairs = systems[0]
+    codes = np.unique(np.array(pairs.subjects, object).astype(str), return_inverse=True)[1]
+    one, other = codes[pairs.first], codes[pairs.second]
+    used, places = np.unique(np.concatenate([one, other]), return_inverse=True)
+    if len(used) < bootstrap.MIN_SUBJECTS:
+        raise MaskgenError(
+            f"the pairs that all systems scored show {len(used)} people; a comparison needs at least "
+            f"{bootstrap.MIN_SUBJECTS}."
+        )
+    units = bootstrap.units(len(used))
+    left, right = units[places[: len(one)]], units[places[len(one) :]]
+    return [
+        _drawn(system, left, right, int(units[-1]) + 1, resamples, seed, fixed)
+        for system, fixed in zip(systems, thresholds, strict=True)
+    ]
+
+
+def _drawn(
+    system: ScoredPairs,
+    left: bootstrap.Indices,
+    right: bootstrap.Indices,
+    unit_count: int,
+    resamples: int,
+    seed: int,
+    fixed: Sequence[FixedThreshold],
+) -> Drawn:
+    counts = counts_of(system)
+    table = bootstrap.empty_table(counts, unit_count, [each.threshold for each in fixed])
+    genuine = system.genuine
+    bins = bootstrap.bin_of(table, system.scores)
+    bootstrap.fill(table.genuine, left[genuine], bins[genuine])
+    rows = bootstrap.pair_index(left[~genuine], right[~genuine], unit_count)
+    bootstrap.fill(table.impostor, rows, bins[~genuine])
+    values = bootstrap.plain(metrics.figures_of(counts))
+    values |= {each.name: metrics.fnmr_at_threshold(counts, each.threshold) for each in fixed}
+    draws = [found for _, found in bootstrap.replicates(table, counts, resamples, seed, fixed)]
+    if not draws:
+        raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
+    return Drawn(values, {name: np.array([found[name] for found in draws]) for name in values})
+
+
+def counts_of(system: ScoredPairs) -> Counts:
+    """The scores of a system as counts of genuine and impostor pairs."""
+    return metrics.from_scores(system.scores[system.genuine], system.scores[~system.genuine])
+
+
+def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> list[Difference]:
+    """Every figure of every system after the first one, minus that of the first, over the same draws."""
+    first = found[0]
+    made = []
+    for name, system in zip(names[1:], found[1:], strict=True):
+        for figure in first.values:
+            steps = system.draws[figure] - first.draws[figure]
+            value = system.values[figure] - first.values[figure]
+            made.append(Difference(scenario, name, figure, value, *_ends(steps), p_value(steps)))
+    return made
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2])
+    return float(low), float(high)
+
+
+def p_value(steps: npt.ArrayLike) -> float:
+    """The two-sided p-value of no difference from differences in resamples (R,).
+
+    Twice the smaller share on either side of zero, zero itself on both, with one added to each count so that it is
+    never 0 (Davison and Hinkley, 1997, section 4.2).
+    """
+    values = np.asarray(steps, np.float64)
+    least = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
+    return min(1.0, 2 * (least + 1) / (len(values) + 1))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values corrected for their number (Holm, 1979): the chance of any wrong conclusion stays below the level."""
+    adjusted: dict[str, float] = {}
+    running = 0.0
+    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        running = max(running, min(1.0, (len(p_values) - place) * p))
+        adjusted[name] = running
+    return {name: adjusted[name] for name in p_values}

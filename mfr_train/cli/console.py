@@ -9,9 +9,9 @@ from maskgen.cli.table import table
 from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
 
-from ..evaluation import outputs
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
+from ..evaluation.report_text import report_text
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
 from ..training import curve
 from ..training.train import train
@@ -63,4 +63,4 @@ def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
     report = evaluate(settings)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
-    return f"{outputs.table(report)}\n\n" + shown(f"{report.out} holds {written}")
+    return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")

@@ -12,6 +12,7 @@ from maskgen.errors import UsageError, installing
 
 from ..evaluation.eval_settings import EvalSettings
 from ..training.train_settings import TrainSettings
+from .protocol import protocol
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
@@ -81,6 +82,9 @@ def eval_(settings: EvalSettings) -> None:
     from .console import eval_with_progress
 
     say(eval_with_progress(settings))
+
+
+mfr.add_command(protocol)
 
 
 def _check_installed() -> None:

@@ -33,7 +33,10 @@ class EvalSettings:
         metavar="dlib|FILE",
     )
     protocol: Path | None = setting(
-        None, help="Table of pictures to compare instead of --data (subject,role,masked,path).", metavar="CSV"
+        None,
+        help="Table of pictures to compare instead of --data (subject,role,masked,path, and columns to break down by); "
+        "`mfr protocol` makes it.",
+        metavar="CSV",
     )
     embeddings: Path | None = setting(
         None,
@@ -55,7 +58,11 @@ class EvalSettings:
         low=0,
         high=1_000_000,
     )
-    breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
+    breakdown: bool = setting(
+        True,
+        help="Also measure each mask variant, shape and coverage by itself, and each value of the further columns of "
+        "--protocol.",
+    )
     exact_pairs: int = setting(
         EXACT_PAIRS,
         help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+import numpy as np
+
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
@@ -21,6 +23,7 @@ from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
 from . import folds, given_embeddings, inputs, metrics, outputs, plots
+from .bootstrap import MIN_SUBJECTS
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .material import Material
@@ -243,7 +246,9 @@ def _part(
     settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
 ) -> Measured:
     comparison, _, _ = material.comparison(pairing)
-    return measure(comparison, len(material.names), settings.bootstrap, settings.seed, thresholds, settings.exact_pairs)
+    few = len(np.unique(comparison.probe.subjects)) < MIN_SUBJECTS  # a group of one or two people has no interval
+    resamples = 0 if few else settings.bootstrap
+    return measure(comparison, len(material.names), resamples, settings.seed, thresholds, settings.exact_pairs)
 
 
 def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:

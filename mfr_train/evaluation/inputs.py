@@ -26,6 +26,15 @@ from .bootstrap import MIN_SUBJECTS
 from .listed_pairs import ListedPairs
 from .material import Embedded, Material
 from .pair_list import read_pairs
+from .protocol_table import (
+    Protocol,
+    column_notes,
+    protocol_pairing,
+    protocol_parts,
+    read_protocol,
+    restricted,
+    single_notes,
+)
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -33,15 +42,11 @@ from .scenarios import (
     Indices,
     Pairing,
     Photographs,
-    Protocol,
     groups,
     measured,
     only_listed,
     pairing,
     pictures_in,
-    protocol_pairing,
-    read_protocol,
-    restricted,
     variants_worn,
 )
 
@@ -137,6 +142,8 @@ def from_protocol(
     found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
     notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    notes += single_notes(protocol) + (column_notes(protocol) if settings.breakdown else [])
+    notes += _seen(protocol.names, model)
     return Material(
         str(path),
         files.sha256(path),
@@ -144,10 +151,10 @@ def from_protocol(
         protocol.subjects,
         protocol.names,
         pairings,
-        {},
+        protocol_parts(protocol, wanted) if settings.breakdown else {},
         dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings)),
         failures,
-        notes + _seen(protocol.names, model),
+        notes,
     )
 
 

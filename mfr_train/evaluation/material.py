@@ -9,7 +9,7 @@ import numpy as np
 from ..networks.backbone import Floats
 from . import scores
 from .listed_pairs import ListedPairs
-from .scenarios import Choice, Indices, Pairing
+from .scenarios import Choice, Indices, Pairing, on_both_sides
 from .scores import Comparison, Side
 
 
@@ -55,7 +55,7 @@ class Material:
         if pairing.symmetric:
             return Comparison(reference, reference, True), left, left
         probe, right = self._side(pairing.probe)
-        return Comparison(reference, probe, False), left, right
+        return Comparison(reference, probe, False, None, on_both_sides(left, right)), left, right
 
     def _listed(self, pairing: Pairing, first: Indices, second: Indices) -> tuple[Comparison, Choice, Choice]:
         """Only pictures that occur in listed pairs are on the sides: others have no embedding."""

@@ -51,13 +51,15 @@ class Side:
 class Comparison:
     """Every reference against every probe; `symmetric` if both are one side and a pair has no order.
 
-    With `listed`, only the pairs at these positions int (P,) on the two sides.
+    With `listed`, only the pairs at these positions int (P,) on the two sides. `both` are the photograph numbers of
+    the pictures that are on both sides if the sides differ: a pair of two of them has no order either.
     """
 
     reference: Side
     probe: Side
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
+    both: Indices | None = None
 
     @property
     def pairs(self) -> int:
@@ -108,29 +110,32 @@ def rounded(embeddings: Embeddings) -> Embeddings:
 def genuine_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
     """The pairs of one subject, subject by subject."""
     left, right = comparison.reference, comparison.probe
+    ranks = _ranks(comparison)
     for subject in np.intersect1d(left.subjects, right.subjects):
         top, bottom = np.searchsorted(left.subjects, [subject, subject + 1])
         first, last = np.searchsorted(right.subjects, [subject, subject + 1])
         for r in _slices(int(top), int(bottom), rows):
             for c in _slices(int(first), int(last), columns):
                 keep = left.photographs[r, None] != right.photographs[None, c]
-                if comparison.symmetric:
-                    keep &= _ordered(r, c)
+                if ranks:
+                    keep &= ranks[0][r, None] < ranks[1][None, c]
                 if keep.any():
                     yield Block(r, c, keep)
 
 
 def impostor_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
-    """The pairs of two subjects. Only blocks on the diagonal of the sorted subjects need a mask."""
+    """The pairs of two subjects. Blocks need a mask if a subject is on both sides, or pairs that count elsewhere."""
     left, right = comparison.reference, comparison.probe
+    ranks = _ranks(comparison)
     for r in _slices(0, len(left), rows):
         for c in _slices(r.start if comparison.symmetric else 0, len(right), columns):
             keep: Mask | None = None
             ours, theirs = left.subjects[r], right.subjects[c]
             if ours[0] <= theirs[-1] and theirs[0] <= ours[-1]:
                 keep = ours[:, None] != theirs[None, :]
-            if comparison.symmetric and c.start < r.stop:
-                keep = _ordered(r, c) if keep is None else keep & _ordered(r, c)
+            if ranks and ranks[0][r].max() >= ranks[1][c].min():
+                once = ranks[0][r, None] < ranks[1][None, c]
+                keep = once if keep is None else keep & once
             if keep is None or keep.any():
                 yield Block(r, c, keep)
 
@@ -212,5 +217,19 @@ def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
         yield slice(first, min(first + step, stop))
 
 
-def _ordered(rows: slice, columns: slice) -> Mask:
-    return np.arange(rows.start, rows.stop)[:, None] < np.arange(columns.start, columns.stop)[None, :]
+def _ranks(comparison: Comparison) -> tuple[Indices, Indices] | None:
+    """Ranks int (N,) of the pictures of each side, by which an unordered pair counts once; None if every pair counts.
+
+    A pair counts if the rank of its reference is below that of its probe. Of the pairs (i, j) and (j, i) of pictures
+    on both sides that is one; a picture on one side only has a rank below, or above, all others.
+    """
+    left, right = comparison.reference, comparison.probe
+    if comparison.symmetric:
+        return np.arange(len(left)), np.arange(len(right))
+    if comparison.both is None or not len(comparison.both):
+        return None
+    first, last = -1, np.iinfo(np.intp).max
+    return (
+        np.where(np.isin(left.photographs, comparison.both), left.photographs, first),
+        np.where(np.isin(right.photographs, comparison.both), right.photographs, last),
+    )

@@ -115,8 +115,8 @@ def networks() -> None:
 
 
 def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
-    from mfr_train.evaluation.outputs import table
     from mfr_train.evaluation.report import Report
+    from mfr_train.evaluation.report_text import report_text
 
     path = tmp_path / "report.json"
     path.write_text(REPORT)
@@ -125,7 +125,7 @@ def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
         report = Report.load(path)
         assert "<script" not in report._repr_html_()
         assert repr(report).isprintable()
-        assert table(report).replace("\n", "").isprintable()
+        assert report_text(report).replace("\n", "").isprintable()
         json.dumps(report.as_json(), allow_nan=False)
 
     assert attempts(path, cases(path.read_bytes(), "report.json"), read)

@@ -17,9 +17,10 @@ import pytest
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data import feature_cache
-from mfr_train.evaluation import metrics, outputs
+from mfr_train.evaluation import metrics, outputs, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks import backbone, resnet
 from mfr_train.networks import model as models
 
@@ -90,7 +91,7 @@ def test_failures_are_the_rejects_of_the_split(settings: EvalSettings, rejects: 
     expected = sorted(reason for source, reason in rejects(people).items() if split[source] == "test")
     report = evaluate(replace(settings, bootstrap=0, breakdown=False))
     assert sorted(report.failures) == expected
-    assert f"{len(expected)} failures" in outputs.table(report)
+    assert f"{len(expected)} failures" in report_text(report)
 
 
 def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -> None:
@@ -134,7 +135,7 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
     exact = evaluate(settings)
     binned = evaluate(replace(settings, exact_pairs=0))
     assert not list(binned.out.glob("*.parquet"))
-    assert "was counted in bins" in outputs.table(binned)
+    assert "was counted in bins" in report_text(binned)
     for one, other in zip(exact.rows + exact.breakdown, binned.rows + binned.breakdown, strict=True):
         assert (one.scenario, one.group, other.binned) == (other.scenario, other.group, True)
         assert abs(one.figures.eer.eer - other.figures.eer.eer) <= other.figures.bounds["eer"]
@@ -168,7 +169,7 @@ def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> 
 
 def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None:
     report = evaluate(replace(settings, breakdown=False))
-    text = outputs.table(report)
+    text = report_text(report)
     assert "fewer than 30 expected errors" in text
     row = report.rows[0]
     assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
@@ -181,7 +182,7 @@ def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None
     [(99_999, "99999"), (100_000, "100k"), (999_500, "1M"), (1_234_567, "1.23M"), (99_960_000, "100M")],
 )
 def test_counts_have_five_characters_at_most(count: int, text: str) -> None:
-    assert outputs._short(count) == text
+    assert table_formats.short(count) == text
 
 
 def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
@@ -193,7 +194,7 @@ def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
     )  # fmt: skip
     few = {"fmr100": 1.0, "fmr10": 1.0, "eer": 1.0}
     wide = [replace(row, figures=figures, few=few) for row in report]
-    lines = outputs.table(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
+    lines = report_text(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
     tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
     assert any(line.startswith("round_medium   100.00*") for line in tables)
     assert max(map(len, tables)) == 80
@@ -304,6 +305,72 @@ def test_a_protocol_without_masked_references_leaves_mm_out(
     assert any("no pictures for M-M" in note for note in report.notes)
     with pytest.raises(UsageError, match="no pictures for M-M"):
         evaluate(replace(chosen, scenario="M-M"))
+
+
+def test_further_columns_of_a_protocol_are_broken_down_with_intervals(
+    settings: EvalSettings, people: Path, tmp_path: Path
+) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    group = dict(zip(sorted({row["subject"] for row in rows}), "xxxy", strict=True))
+    days = dict(zip(sorted({row["path"][:9] for row in rows if row["role"] == "probe"}), "23" * 99, strict=False))
+    for row in rows:
+        row |= {"group": group[row["subject"]], "day": days.get(row["path"][:9], "1")}
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    report = evaluate(replace(settings, protocol=table, scenario="U-M"))
+    assert sorted(row.group for row in report.breakdown) == ["day=2", "day=3", "group=x"]
+    assert any(note.startswith("U-M group=y is not measured: ") for note in report.notes), "one person, no impostors"
+    whole = pq.read_table(report.out / "U-M.parquet").to_pylist()
+    by_path = {row["path"]: row for row in rows}
+    for found in report.breakdown:
+        column, value = found.group.split("=")
+        sides: tuple[list[float], list[float]] = ([], [])
+        for pair in whole:
+            values = [by_path[pair[side]][column] for side in ("reference", "probe")]
+            if (set(values) == {value}) if column == "group" else (values[1] == value):
+                sides[not pair["genuine"]].append(pair["score"])
+        assert found.figures == metrics.figures_of(metrics.from_scores(*sides))
+        assert found.intervals is not None
+        low, high = found.intervals.intervals["gmean"]
+        assert low < found.figures.gmean < high
+    printed = report_text(report).splitlines()
+    start = printed.index("U-M by the columns of the protocol:")
+    assert [line.split()[0] for line in printed[start + 2 : start + 11 : 3]] == [row.group for row in report.breakdown]
+    assert all(line.startswith("  95 % from") for line in printed[start + 3 : start + 12 : 3])
+    assert evaluate(replace(settings, protocol=table, scenario="U-M", breakdown=False)).breakdown == []
+
+
+def test_a_group_of_one_or_two_people_has_no_interval(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    header, *lines = table.read_text().splitlines()
+    names = sorted({line.split(",")[0] for line in lines})
+    pair = dict(zip(names, "ppqq", strict=True))
+    table.write_text("\n".join([f"{header},pair", *(f"{line},{pair[line.split(',')[0]]}" for line in lines)]))
+    report = evaluate(replace(settings, protocol=table, scenario="U-U"))
+    assert [(row.group, row.intervals) for row in report.breakdown] == [("pair=p", None), ("pair=q", None)]
+    assert report["U-U"].intervals is not None
+
+
+def test_pictures_in_both_roles_are_compared_once(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    header, *lines = table.read_text().splitlines()
+    once = {line.replace("reference", "probe") for line in lines}
+    both = sorted({*once, *(line.replace("probe", "reference") for line in once)})
+    table.write_text("\n".join([header, *both]))
+    counts = np.unique([line.split(",")[0] for line in once if ",0," in line], return_counts=True)[1]
+    genuine, pictures = int((counts * (counts - 1) // 2).sum()), int(counts.sum())
+    every = pictures * (pictures - 1) // 2
+    for exact_pairs in (10_000, 0):
+        report = evaluate(replace(settings, protocol=table, bootstrap=0, exact_pairs=exact_pairs))
+        found = {row.scenario: (row.figures.genuine, row.figures.impostor) for row in report.rows}
+        assert found["U-U"] == found["M-M"] == (genuine, every - genuine)
+    # In U-M a masked picture is another file than the unmasked one of its take, and all of them are compared.
+    assert sum(found["U-M"]) == pictures * pictures
 
 
 def test_detectors_find_the_faces_of_a_protocol(
@@ -471,7 +538,7 @@ def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Pa
         "3 of 4 identities have names that the model was trained on: if they are the same people, this measures what "
         "was memorised in training.",
     ]
-    assert all(note in outputs.table(report) for note in report.notes)
+    assert all(note in report_text(report) for note in report.notes)
     assert json.loads((report.out / "report.json").read_bytes())["notes"] == report.notes
 
 

@@ -30,7 +30,7 @@ from maskgen.pipeline.plan import make_plan
 from mfr_train.data.feature_cache import embed_rows, row_index
 from mfr_train.defaults import DLIB
 from mfr_train.evaluation import bootstrap
-from mfr_train.evaluation.inputs import Material
+from mfr_train.evaluation.material import Material
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scenarios import Photographs, pairing
 from mfr_train.networks.backbone import Backbone, Floats

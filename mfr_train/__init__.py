@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import evaluate
     from .evaluation.measurement import Measurement
     from .evaluation.metrics import Figures, figures
+    from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .networks.model import Model, load_model
     from .training.curve import LearningCurve
@@ -40,6 +41,9 @@ __all__ = [
     "evaluate",
     "figures",
     "load_model",
+    "plot_det",
+    "plot_roc",
+    "plot_scores",
     "train",
 ]
 
@@ -60,6 +64,9 @@ __getattr__, __dir__ = attributes(
         "evaluate": "evaluation.evaluate",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
+        "plot_det": "evaluation.plotting",
+        "plot_roc": "evaluation.plotting",
+        "plot_scores": "evaluation.plotting",
         "train": "training.run",
     },
 )

@@ -37,8 +37,16 @@ NEGATIVES = ("any", "masked", "unmasked")
 SCENARIOS = ("U-U", "U-M", "M-M")
 """What an evaluation compares, reference with probe: U is unmasked, M is masked."""
 
+COSINE, EUCLIDEAN, HALF = "cosine", "euclidean", "half"
+SCORES = (COSINE, EUCLIDEAN, HALF)
+"""Scores of two embeddings; see `similarity.scored`."""
+
 EXACT_PAIRS = 10_000_000
 """Up to this many pairs, every score is kept: with their positions and the sorting, about 1 GiB."""
+
+AUTO, NONE = "auto", "none"
+KEPT_SCORES = (AUTO, "all", NONE)
+"""Which scores an evaluation writes."""
 
 MIN_RESAMPLES = 100
 """The fewest resamples for an interval: with fewer, the two or three outermost ones decide its ends."""

@@ -62,5 +62,6 @@ def _left_out(folder: Path) -> list[str]:
 def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
     report = evaluate(settings)
-    written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
+    shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
+    written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")

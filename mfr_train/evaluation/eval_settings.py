@@ -8,7 +8,19 @@ from pathlib import Path
 from maskgen.imaging import search
 from maskgen.settings import setting
 
-from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
+from ..defaults import (
+    AUTO,
+    CACHE,
+    COSINE,
+    DEVICES,
+    EXACT_PAIRS,
+    KEPT_SCORES,
+    MIN_RESAMPLES,
+    ON_DAMAGE,
+    SCENARIOS,
+    SCORES,
+    STOP,
+)  # fmt: skip
 
 ALL = "all"
 
@@ -58,9 +70,21 @@ class EvalSettings:
         low=0,
         high=1_000_000,
     )
+    fmr: str = setting(
+        "0.01,0.1",
+        help="Limits on the FMR: at each, the lowest FNMR with FMR below it, as a share, and its threshold. Those of "
+        "U-U are applied to masked faces.",
+        metavar="LIST",
+    )
+    score: str = setting(
+        COSINE,
+        help="Score of two embeddings of length 1: cosine, euclidean (their distance d as -d), or half (1 - d / 2). "
+        "Changes thresholds, means and standard deviations, but no rate.",
+        choices=SCORES,
+    )
     breakdown: bool = setting(
         True,
-        help="Also measure each mask variant, shape and coverage by itself, and each value of the further columns of "
+        help="Also measure each mask variant, shape, coverage and colour by itself, and each value of the further columns of "
         "--protocol.",
     )
     exact_pairs: int = setting(
@@ -68,8 +92,21 @@ class EvalSettings:
         help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",
         low=0,
     )
+    keep_scores: str = setting(
+        AUTO,
+        help="Which scores to write: auto writes those of up to --exact-pairs pairs as a file for each scenario; all "
+        "also writes those of more pairs, as a folder of files, with up to 8 bytes for each pair; none writes none.",
+        choices=KEPT_SCORES,
+    )
+    figures: str = setting(
+        "png,svg",
+        help="Formats of the plots.",
+        metavar="png|svg|pdf|LIST|none",
+    )
     out: Path | None = setting(
-        None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
+        None,
+        help="Folder for the report, tables, scores and plots; by default runs/eval/MODEL-DATA-HASH.",
+        metavar="DIR",
     )
     cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
     face: str = setting(

@@ -1,89 +1,94 @@
-"""The files of an evaluation: report.json, and the scores of each scenario."""
+"""The files of an evaluation: written to a folder of their own, and then put in place of those of an earlier one."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskgen.errors import MaskgenError
+from maskgen.storage import files
 
+from ..figure import FORMATS
+from .curve_files import CURVES, HISTOGRAMS
 from .listed_pairs import FailedPair
-from .material import Material
-from .measure import Measured
+from .plots import DET, HISTOGRAM, ROC
 from .report import REPORT, Report
-from .scenarios import MASKED, Choice
+from .scenarios import MASKED
+from .table_formats import as_latex, csv_files
+from .tables import Table, tables
 
-ROC, DET, FAILED_PAIRS = "roc.png", "det.png", "failed_pairs.csv"
+FAILED_PAIRS, LATEX, TABLES = "failed_pairs.csv", "tables.tex", "tables"
+
+_OURS = (
+    *(FAILED_PAIRS, LATEX, CURVES, HISTOGRAMS, REPORT),
+    *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM) for ending in FORMATS),
+    *(f"{scenario}.parquet" for scenario in MASKED),
+)
+"""The files of an evaluation by name; those in folders are listed in its report."""
+
+_LISTED = re.compile(rf"{TABLES}/[A-Za-z0-9_-]+\.csv|({'|'.join(MASKED)})/\d{{5,}}\.parquet")
 
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
     """A folder inside `out` to write into; at the end its files replace those of an earlier evaluation.
 
-    If the block ends in an error, the earlier files stay.
+    If the block ends in an error, the earlier files stay. Files of others stay in any case.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:
             folder = Path(name)
             yield folder
-            for old in (REPORT, ROC, DET, FAILED_PAIRS, *(f"{scenario}.parquet" for scenario in MASKED)):
+            new = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+            for path in new:
+                (out / path.parent).mkdir(exist_ok=True)
+            for old in _earlier(out):
                 (out / old).unlink(missing_ok=True)
-            for path in folder.iterdir():
-                path.replace(out / path.name)
+            for path in sorted(new, key=lambda path: path.name == REPORT):  # last: it says which files there are
+                (folder / path).replace(out / path)
+            for inner in (TABLES, *MASKED):
+                with suppress(OSError):  # not there, or not empty
+                    (out / inner).rmdir()
     except OSError as error:
         raise MaskgenError(f"cannot write to {out} ({error.strerror or error}); give another --out.") from None
 
 
-def write_scores(path: Path, material: Material, found: Measured, left: Choice, right: Choice) -> None:
-    """Every pair and its score as a Parquet table; nothing if the scores were too many to keep.
-
-    Columns: reference and probe (keys, or paths of the protocol table), reference_picture and probe_picture (names),
-    genuine (bool), score (float64).
-    """
-    if found.scores is None:
-        return
-    genuine, impostor = found.scores
-    reference = np.concatenate([genuine.reference, impostor.reference])
-    probe = np.concatenate([genuine.probe, impostor.probe])
-    labels = pa.array(material.labels)
-    table = pa.table(
-        {
-            "reference": pa.DictionaryArray.from_arrays(left.rows[reference].astype(np.int32), labels),
-            "reference_picture": _named(left.names, reference),
-            "probe": pa.DictionaryArray.from_arrays(right.rows[probe].astype(np.int32), labels),
-            "probe_picture": _named(right.names, probe),
-            "genuine": np.arange(len(reference)) < len(genuine.values),
-            "score": np.concatenate([genuine.values, impostor.values]),
-        }
-    )
+def _earlier(out: Path) -> list[str]:
+    """The files of an earlier evaluation in a folder, if they are there."""
     try:
-        pq.write_table(table, path, compression="zstd")
-    except OSError as error:
-        raise MaskgenError(f"cannot write {path} ({error}); make room or give another --out.") from None
-
-
-def _named(names: Any, positions: Any) -> pa.DictionaryArray:
-    values, codes = np.unique(names, return_inverse=True)
-    return pa.DictionaryArray.from_arrays(codes[positions].astype(np.int32), pa.array([str(name) for name in values]))
+        listed = files.parse_json((out / REPORT).read_bytes())["files"]
+        inner = [name for name in listed if isinstance(name, str) and _LISTED.fullmatch(name)]
+    except (OSError, ValueError, LookupError, TypeError):
+        inner = []
+    return [*_OURS, *(name for name in inner if not (out / name).parent.is_symlink())]
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Writes report.json into a folder: settings, model, data, and every figure with its interval."""
+    """Writes the tables of a report, and report.json with the names of all files in the folder: call it last."""
     try:
-        text = json.dumps(report.as_json(), indent=1, allow_nan=False)
+        _write_tables(tables(report), folder)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        facts = {**report.as_json(), "files": [*names, REPORT]}
+        text = json.dumps(facts, indent=1, allow_nan=False)
         (folder / REPORT).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MaskgenError(f"cannot write {report.out / REPORT} ({error.strerror}); give another --out.") from None
+
+
+def _write_tables(found: Sequence[Table], folder: Path) -> None:
+    """Writes tables/NAME.csv for each table, and tables.tex with all of them."""
+    (folder / TABLES).mkdir()
+    for name, text in {
+        **{f"{TABLES}/{name}": text for name, text in csv_files(found).items()},
+        LATEX: as_latex(found),
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_failed_pairs(failed: Sequence[FailedPair], folder: Path) -> None:

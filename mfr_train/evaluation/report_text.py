@@ -44,6 +44,15 @@ def _limits(report: Report) -> Iterator[str]:
     """Sentences about figures with few errors and about what was counted in bins."""
     if any(row.few for row in report):
         yield "* fewer than 30 expected errors behind this figure: take it as a hint."
+    short = {limit for row in report.rows for limit in row.limits if not row.resolved(limit)}
+    for limit in sorted(short, reverse=True):
+        yield f"n/a: an FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs."
+    for row in report.rows:
+        if row.lost_genuine:
+            yield (
+                f"{row.scenario}: FNMR+lost counts {row.lost_genuine:,} genuine pairs whose photographs could not be "
+                "used as non-matches."
+            )
     for row in report.rows:
         if row.binned:
             said = ", ".join(f"{name} {value:.1e}" for name, value in row.figures.bounds.items())

@@ -16,13 +16,16 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import COSINE
+from .similarity import scored
+
 Floats = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 BINS = 2**20
-"""Of the grid over the scores -1 to 1: a bin is 1.9e-6 wide, and its edges are exact in binary."""
+"""Of the grid over the cosines -1 to 1: a bin is 1.9e-6 wide, and its edges are exact in binary."""
 
 ROWS, COLUMNS = 1024, 4096
 """Pictures in a block: 32 MiB of scores, whatever the number of pairs."""
@@ -52,7 +55,8 @@ class Comparison:
     """Every reference against every probe; `symmetric` if both are one side and a pair has no order.
 
     With `listed`, only the pairs at these positions int (P,) on the two sides. `both` are the photograph numbers of
-    the pictures that are on both sides if the sides differ: a pair of two of them has no order either.
+    the pictures that are on both sides if the sides differ: a pair of two of them has no order either. `score` is the
+    kind of score.
     """
 
     reference: Side
@@ -60,6 +64,7 @@ class Comparison:
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
     both: Indices | None = None
+    score: str = COSINE
 
     @property
     def pairs(self) -> int:
@@ -147,6 +152,15 @@ def exact(comparison: Comparison) -> tuple[Scores, Scores]:
     return _scores(comparison, genuine_blocks(comparison)), _scores(comparison, impostor_blocks(comparison))
 
 
+def streamed(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[Scores]:
+    """The scores of each block."""
+    for block in blocks:
+        products = _products(comparison, block)
+        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
+        row, column = np.nonzero(keep)
+        yield Scores(scored(comparison.score, products[keep]), row + block.rows.start, column + block.columns.start)
+
+
 Tally = Callable[[Block, npt.NDArray[np.intp]], None]
 """Called with each block and the bin of each of its pairs, int (rows, columns); pairs not kept are in bin BINS."""
 
@@ -167,9 +181,9 @@ def histogram(comparison: Comparison, blocks: Iterator[Block], tally: Tally | No
     return counts[:BINS]
 
 
-def grid() -> Floats:
-    """The edges of the bins, float64 (BINS + 1,): -1 to 1."""
-    return np.arange(BINS + 1) / (BINS / 2) - 1
+def grid(score: str = COSINE) -> Floats:
+    """The edges of the bins as scores of a kind, float64 (BINS + 1,), strictly increasing: cosines from -1 to 1."""
+    return scored(score, np.arange(BINS + 1) / (BINS / 2) - 1)
 
 
 def _products(comparison: Comparison, block: Block, scale: float = 1) -> Floats:
@@ -190,15 +204,9 @@ def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[B
 
 
 def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
-    values, rows, columns = [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-    for block in blocks:
-        products = _products(comparison, block)
-        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
-        row, column = np.nonzero(keep)
-        values.append(products[keep])
-        rows.append(row + block.rows.start)
-        columns.append(column + block.columns.start)
-    return Scores(np.concatenate(values), np.concatenate(rows), np.concatenate(columns))
+    nothing = Scores(np.empty(0), np.empty(0, np.intp), np.empty(0, np.intp))
+    parts = [nothing, *streamed(comparison, blocks)]
+    return Scores(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> tuple[Scores, Scores]:
@@ -207,6 +215,7 @@ def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> t
     for part in _slices(0, len(rows), COLUMNS):
         one, other = left.embeddings[rows[part]], right.embeddings[columns[part]]
         values[part] = np.einsum("ij,ij->i", one.astype(np.float64), other.astype(np.float64))
+    values = scored(comparison.score, values)
     same = left.subjects[rows] == right.subjects[columns]
     genuine, impostor = (Scores(values[keep], rows[keep], columns[keep]) for keep in (same, ~same))
     return genuine, impostor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from .measurement import Measurement
 from .tables import Cell, Column, Table
@@ -47,12 +48,24 @@ def as_csv(table: Table) -> str:
     for row in table.rows:
         cells: list[str] = []
         for column, cell in zip(table.columns, row, strict=True):
-            cells.append(_plain(cell))
+            cells.append(_plain(column, cell))
             if column in measured:
-                cells += map(_plain, _interval(cell) or (None, None))
+                cells += (_plain(column, end) for end in _interval(cell) or (None, None))
         few = (column.name for column, cell in zip(table.columns, row, strict=True) if _is_few(column, cell))
         writer.writerow([*cells, *([" ".join(few)] if starred else [])])
     return file.getvalue()
+
+
+def csv_files(tables: Iterable[Table]) -> dict[str, str]:
+    """File names and contents of tables as CSV."""
+    found: dict[str, str] = {}
+    for table in tables:
+        number, name = 1, _simple(table.name)
+        while f"{name}.csv" in found:
+            number += 1
+            name = f"{_simple(table.name)}-{number}"
+        found[f"{name}.csv"] = as_csv(table)
+    return found
 
 
 def as_latex(tables: Sequence[Table]) -> str:
@@ -84,7 +97,7 @@ def short(count: float) -> str:
 
 def _latex(table: Table) -> Iterator[str]:
     yield from ("", "\\begin{table}", "\\centering", f"\\caption{{{latex_escaped(table.title)}}}")
-    yield f"\\label{{tab:{''.join(letter if letter.isalnum() else '-' for letter in table.name)}}}"
+    yield f"\\label{{tab:{_simple(table.name)}}}"
     yield f"\\begin{{tabular}}{{{''.join('l' if column.kind == 'text' else 'r' for column in table.columns)}}}"
     yield "\\toprule"
     yield " & ".join(latex_escaped(column.label) for column in table.columns) + " \\\\"
@@ -96,7 +109,19 @@ def _latex(table: Table) -> Iterator[str]:
             cells = zip(table.columns, row, strict=True)
             ends = ((_interval(cell) and [end.strip() for end in _ends(column, cell)]) for column, cell in cells)
             yield " & ".join(f"{{\\scriptsize [{', '.join(each)}]}}" if each else "" for each in ends) + " \\\\"
-    yield from ("\\bottomrule", "\\end{tabular}", "\\end{table}")
+    yield from ("\\bottomrule", "\\end{tabular}")
+    if notes := " ".join(_notes(table)):
+        yield from ("", f"{{\\footnotesize {notes}}}")
+    yield "\\end{table}"
+
+
+def _notes(table: Table) -> Iterator[str]:
+    """What the signs of a table mean."""
+    cells = [(column, cell) for row in table.rows for column, cell in zip(table.columns, row, strict=True)]
+    if table.intervals != "hidden" and any(_interval(cell) for _, cell in cells):
+        yield "In brackets: 95 \\% intervals over subjects."
+    if any(_is_few(column, cell) for column, cell in cells):
+        yield "* fewer than 30 expected errors."
 
 
 def _latex_cell(column: Column, cell: Cell) -> str:
@@ -113,17 +138,25 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\char34{}",
+    "[": "{[}",
+    "]": "{]}",
     **{letter: f"\\{letter}" for letter in "#$%&_"},
 }
 
 
 def latex_escaped(text: str) -> str:
-    """Text that LaTeX sets as it is: no command, no comment, one line."""
-    return "".join(_LATEX.get(letter, letter if letter.isprintable() else " ") for letter in text)
+    """Text that LaTeX sets as it is: no command, no comment, no argument of the row above, one line."""
+    escaped = "".join(_LATEX.get(letter, letter if letter.isprintable() else " ") for letter in text)
+    return f"{{*}}{escaped[1:]}" if escaped.startswith("*") else escaped
 
 
-def _plain(cell: Cell) -> str:
+def _simple(name: str) -> str:
+    """A name of a table for file names and labels."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:80]
+
+
+def _plain(column: Column, cell: Cell) -> str:
     """A cell for CSV: a number so that reading it gives the same number; text that no spreadsheet takes for a formula.
 
     An apostrophe before = + - @ and control characters makes text of a formula (OWASP, CSV injection).
@@ -132,7 +165,7 @@ def _plain(cell: Cell) -> str:
         return ""
     if isinstance(cell, str):
         return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
-    return str(cell) if isinstance(cell, int) else repr(float(cell))
+    return f"{cell:.0f}" if column.kind == "count" else repr(float(cell))
 
 
 def _heads(table: Table, labels: Sequence[str], ends: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from .measurement import Measurement
+from .metrics import FMR1000
 
 if TYPE_CHECKING:
     from .report import Report, Row
@@ -58,12 +58,28 @@ FIGURES = (
 )
 """The figures of the first table. A name is an attribute of `Row` that gives a `Measurement`."""
 
+SPREAD = (
+    Column("d_prime", "d'", "number", 4),
+    Column("gstd", "GStd", "number", 4),
+    Column("istd", "IStd", "number", 4),
+    Column("fmr1000", "FMR1000 %", "percent", 2, starred=True),
+    Column("zero_fmr", "ZeroFMR %", "percent", 2, starred=True),
+    Column("nearest_fmr100", "nearest FMR100 %", "percent", 2, starred=True),
+)
+"""The figures of the second table, likewise."""
+
+UNRESOLVED = "n/a"
+"""The cell of an operating point for which there are too few impostor pairs."""
+
 _PAIRS = (Column("genuine", "Ng", "count"), Column("impostor", "Ni", "count"))
 
 
 def tables(report: Report) -> list[Table]:
     """The tables of a report in the order in which they are printed."""
     found = [_figures("scenarios", "Figures of each scenario", "scenario", report.rows, "lines")]
+    if all(row.figures.d_prime is not None for row in report.rows):
+        found.append(_spread(report.rows))
+    found.append(_operating_points(report.rows))
     if any(row.accuracy for row in report.rows):
         found.append(_accuracies(report.rows))
     for (scenario, by_column), rows in groupby(report.breakdown, lambda row: (row.scenario, "=" in row.group)):
@@ -91,6 +107,36 @@ def _figures(name: str, title: str, first: str, rows: Sequence[Row], intervals: 
     return Table(name, title, columns, tuple(cells), intervals)
 
 
+def _spread(rows: Sequence[Row]) -> Table:
+    columns = (Column("scenario", "scenario", "text"), *SPREAD)
+    cells = []
+    for row in rows:
+        found: list[Cell] = [getattr(row, column.name) for column in SPREAD]
+        if not row.resolved(FMR1000):
+            found[SPREAD.index(next(column for column in SPREAD if column.name == "fmr1000"))] = UNRESOLVED
+        cells.append((row.scenario, *found))
+    return Table("spread", "Decidability, standard deviations and further rates", columns, tuple(cells), "lines")
+
+
+def _operating_points(rows: Sequence[Row]) -> Table:
+    lost = any(row.lost_genuine for row in rows)
+    columns = (
+        Column("scenario", "scenario", "text"),
+        Column("far", "FAR below %", "percent"),
+        Column("tar", "TAR %", "percent", 2, starred=True),
+        Column("threshold", "threshold", "number", 4),
+        *([Column("fnmr_with_failures", "FNMR+lost %", "percent", 2)] if lost else []),
+    )
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        for limit in row.limits:
+            tar = row.tar(limit)
+            found: tuple[Cell, ...] = (tar, tar.threshold) if row.resolved(limit) else (UNRESOLVED, None)
+            counted = [float(row.with_failures(limit)) if row.resolved(limit) else UNRESOLVED] if lost else []
+            cells.append((row.scenario, limit, *found, *counted))
+    return Table("tar_at_far", "TAR at FAR: 1 - FNMR where the FMR is below a limit", columns, tuple(cells), "columns")
+
+
 def _accuracies(rows: Sequence[Row]) -> Table:
     columns = (
         Column("scenario", "scenario", "text"),
@@ -110,15 +156,15 @@ def _accuracies(rows: Sequence[Row]) -> Table:
 
 
 def _drift(rows: Sequence[Row]) -> Table:
+    lowest = min(fixed.limit for row in rows for fixed in row.drift)
     columns = (
         Column("scenario", "scenario", "text"),
         Column("uu_fmr", "U-U FMR %", "percent"),
-        Column("fnmr", "FNMR %", "percent", 2),
-        Column("fmr", "FMR %", "percent", 3),
+        Column("fnmr", "FNMR %", "percent", 2, starred=True),
+        Column("fmr", "FMR %", "percent", 3 if lowest >= FMR1000 else 5),
     )
     cells = []
     for row in rows:
         for fixed, point in row.drift.items():
-            ends = row.intervals.intervals.get(fixed.name) if row.intervals else None
-            cells.append((row.scenario, fixed.limit, Measurement(point.fnmr, ends, point.threshold), point.fmr))
+            cells.append((row.scenario, fixed.limit, row.at_uu(fixed.limit), point.fmr))
     return Table("fixed_thresholds", "At thresholds fixed on U-U, by their FMR there", columns, tuple(cells), "columns")

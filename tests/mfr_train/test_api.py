@@ -221,7 +221,7 @@ def test_a_report_as_a_tidy_table(report: mfr_train.Report) -> None:
     assert whole.loc[("U-M", "fnmr_at_uu_fmr100"), "value"] == point.fnmr
     assert whole.loc[("U-M", "fmr_at_uu_fmr100"), "value"] == point.fmr
     assert np.isnan(whole.loc[("U-M", "auc"), "threshold"])
-    assert len(frame) == sum(7 + 2 * len(row.drift) for row in report)
+    assert len(frame) == sum(14 + 2 * len(row.drift) for row in report)
 
 
 def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> None:

@@ -193,7 +193,8 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
             values = [value.eer for value in values]
         elif "fmr" in name:
             values = [value.fnmr for value in values]
-        assert abs(values[0] - values[1]) <= bound + 1e-12, name
+        if np.isfinite(bound):  # d' has no bound if bins are wide against the spread
+            assert abs(values[0] - values[1]) <= bound * (1 + 1e-9) + 1e-12, name
 
 
 def test_a_bin_for_each_score_is_exact() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maskgen.errors import UsageError
 from mfr_train.evaluation import bootstrap, measure, metrics, protocol_table, scores
-from mfr_train.evaluation.inputs import Material
+from mfr_train.evaluation.material import Material
 from mfr_train.evaluation.protocol_columns import breakdowns
 from mfr_train.evaluation.protocol_table import Protocol, protocol_pairing, protocol_parts, read_protocol
 from mfr_train.evaluation.scenarios import MASKED, RANDOM, UNMASKED, Pairing, pair_counts

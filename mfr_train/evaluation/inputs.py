@@ -21,7 +21,7 @@ from ..data.feature_cache import embed_chosen, missing, row_index
 from ..defaults import DAMAGED_ROW, SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import listed_pairs
+from . import listed_pairs, mask_colors
 from .bootstrap import MIN_SUBJECTS
 from .listed_pairs import ListedPairs
 from .material import Embedded, Material
@@ -42,6 +42,7 @@ from .scenarios import (
     Indices,
     Pairing,
     Photographs,
+    colors_of,
     groups,
     measured,
     only_listed,
@@ -84,16 +85,23 @@ def from_dataset(
             f"the {split} split of {dataset} has one identity, {identities[0]}, and so no impostor pairs; "
             "build it from more identities or with a larger --test-identities."
         )
-    photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used])
+    printed = dataset.info["settings"].get("style") == "texture"  # which hides the colour of the mask
+    shown = None if printed else mask_colors.color_names(index.colors[used])
+    photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used], shown)
 
-    def compared(scenario: str, masks: Sequence[str] | None = None) -> Pairing:
-        found = pairing(scenario, photographs, settings.seed, masks)
+    def compared(scenario: str, masks: Sequence[str] | None = None, color: str | None = None) -> Pairing:
+        found = pairing(scenario, photographs, settings.seed, masks, color)
         return only_listed(found, listed.first, listed.second) if listed else found
 
     pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
         (scenario, group): compared(scenario, masks)
         for group, masks in (groups(variants_worn(photographs)).items() if settings.breakdown else ())
+        for scenario in wanted
+        if any(MASKED[scenario])
+    } | {
+        (scenario, f"color_{color}"): compared(scenario, color=color)
+        for color in (colors_of(photographs) if settings.breakdown else ())
         for scenario in wanted
         if any(MASKED[scenario])
     }

@@ -339,7 +339,7 @@ def decidability(gmean: float, imean: float, gstd: float, istd: float) -> float:
     distance, spread = abs(gmean - imean), math.sqrt((gstd**2 + istd**2) / 2)
     if spread:
         return distance / spread
-    return math.inf if distance else 0.0
+    return 0.0 if math.isclose(gmean, imean, rel_tol=1e-12, abs_tol=1e-12) else math.inf
 
 
 def middles(counts: Counts) -> Floats:

@@ -60,24 +60,35 @@ class Photographs:
     """The test photographs of a data set: `keys` (N,), `subjects` int (N,), and the masks each one has.
 
     `variants` are the names of the masked pictures. With `--variants random` that is `masked` alone, and `drawn`
-    (N,) names the variant that it shows; otherwise `drawn` holds empty strings.
+    (N,) names the variant that it shows; otherwise `drawn` holds empty strings. `colors` (N, number of variants) names
+    the colour of each mask, None if there are no colours to tell apart.
     """
 
     keys: Names
     subjects: Indices
     variants: tuple[str, ...]
     drawn: Names
+    colors: Names | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
-def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Pairing:
+def pairing(
+    scenario: str,
+    photographs: Photographs,
+    seed: int,
+    masks: Sequence[str] | None = None,
+    color: str | None = None,
+) -> Pairing:
     """The pictures of a scenario. The mask of each photograph is drawn once by a hash of the seed and its key, as the
-    paper draws one mask for each; `masks` restricts the draw to some variants."""
+    paper draws one mask for each; `masks` restricts the draw to some variants, and `color` what was drawn to masks of
+    that colour."""
     everyone = np.arange(len(photographs))
     plain = Choice(everyone, np.full(len(photographs), UNMASKED))
     worn = masked_choice(photographs, seed, masks)
+    if color is not None:
+        worn = _of_color(photographs, worn, color)
     reference, probe = (worn if masked else plain for masked in MASKED[scenario])
     return Pairing(reference, probe, symmetric=reference is probe)
 
@@ -137,6 +148,22 @@ def groups(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if members:
             found[part] = members
     return found
+
+
+def colors_of(photographs: Photographs) -> list[str]:
+    """The names of the colours of masks, sorted; none if all are the same."""
+    found = [] if photographs.colors is None else [str(name) for name in np.unique(photographs.colors)]
+    return found if len(found) > 1 else []
+
+
+def _of_color(photographs: Photographs, choice: Choice, color: str) -> Choice:
+    """The pictures of a choice of masked ones whose mask has a colour."""
+    if photographs.colors is None:
+        return Choice(choice.rows[:0], choice.names[:0])
+    places = {name: place for place, name in enumerate(photographs.variants)}
+    columns = np.array([places[str(name)] for name in choice.names], np.intp)
+    kept = photographs.colors[choice.rows, columns] == color
+    return Choice(choice.rows[kept], choice.names[kept])
 
 
 def on_both_sides(reference: Choice, probe: Choice) -> Indices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from maskgen import VARIANTS
@@ -61,6 +63,27 @@ def test_random_variants_are_broken_down_by_what_was_drawn() -> None:
     assert found.reference.rows.tolist() == [0, 1, 2, 3]
     assert found.probe.rows.tolist() == [0, 3]
     assert found.probe.names.tolist() == ["masked", "masked"]
+
+
+def test_a_colour_restricts_what_was_drawn() -> None:
+    colors = np.where(np.arange(600)[:, None] % 3 == 0, "black", "white").repeat(6, 1)
+    colors[:, VARIANTS.index("wide_low")] = "red"
+    people = replace(PEOPLE, colors=colors)
+    assert scenarios.colors_of(people) == ["black", "red", "white"]
+    drawn = pairing("U-M", people, 0).probe
+    red, black = (pairing("U-M", people, 0, color=name) for name in ("red", "black"))
+    np.testing.assert_array_equal(red.probe.rows, drawn.rows[drawn.names == "wide_low"])
+    np.testing.assert_array_equal(black.probe.rows, np.flatnonzero((drawn.names != "wide_low") & (drawn.rows % 3 == 0)))
+    assert red.reference.rows.tolist() == list(range(600))
+    both = pairing("M-M", people, 0, color="red")
+    assert both.symmetric
+    np.testing.assert_array_equal(both.reference.rows, red.probe.rows)
+
+
+def test_masks_of_one_colour_or_none_have_no_colours_to_compare() -> None:
+    assert scenarios.colors_of(PEOPLE) == []
+    assert scenarios.colors_of(replace(PEOPLE, colors=np.full((600, 6), "dark"))) == []
+    assert len(pairing("U-M", PEOPLE, 0, color="dark").probe.rows) == 0
 
 
 def test_u_u_is_measured_along_and_only_the_pictures_that_are_compared_are_embedded() -> None:

@@ -142,7 +142,7 @@ def measured(
     photographs = Photographs(faces.keys[test], subjects, variants, np.full(int(test.sum()), ""))
     material = Material(
         "", "", tuple(photographs.keys), subjects, tuple(names), {}, {},
-        {name: Embedded(np.arange(len(subjects)), model.project(found[test])) for name, found in faces.features.items()},
+        {name: Embedded(np.arange(len(subjects)), model.project(of[test])) for name, of in faces.features.items()},
         {},
     )  # fmt: skip
     found: Found = {}

@@ -84,8 +84,8 @@ class EvalSettings:
     )
     breakdown: bool = setting(
         True,
-        help="Also measure each mask variant, shape, coverage and colour by itself, and each value of the further columns "
-        "of --protocol.",
+        help="Also measure each mask variant, shape, coverage and colour by itself, and each value of the further "
+        "columns of --protocol.",
     )
     exact_pairs: int = setting(
         EXACT_PAIRS,

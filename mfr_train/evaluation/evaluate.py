@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,19 @@ from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks.model import Model
 from ..notebook import progress_bar
-from . import curves, folds, given_embeddings, inputs, limits, metrics, outputs, plots, score_files
+from . import (
+    curves,
+    failures,
+    folds,
+    given_embeddings,
+    inputs,
+    limits,
+    metrics,
+    outputs,
+    plots,
+    provenance,
+    score_files,
+)
 from .bootstrap import MIN_SUBJECTS
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
@@ -43,6 +56,10 @@ NOT_WITH_EMBEDDINGS = (
     *("face", "detector", "detector_model", "predictor"),
 )
 """Settings that say which pictures are embedded, and how."""
+
+
+NAMED_BY_HASH = ("data", "run", "model", "protocol", "pairs", "embeddings", "out")
+"""Settings that are paths of what is measured, which is known by its content, and of the report."""
 
 
 class EvalOptions(TypedDict, total=False):
@@ -129,6 +146,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
+    made = provenance.date()
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     if settings.embeddings is not None:
         _check_alone(settings)
@@ -140,7 +158,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         name, fingerprint = model.name, model.fingerprint
         if model.unfinished:
             material.notes.insert(0, model.unfinished)
-    out = settings.out or EVALUATIONS / _folder_name(name, fingerprint, material)
+    out = settings.out or EVALUATIONS / _folder_name(settings, name, fingerprint, material)
     with outputs.replacing(out) as folder:
         rows, plotted, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
@@ -152,12 +170,16 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             out,
             len(material.names),
             len(material.labels),
-            material.failures,
+            failures.by_reason(material.failed),
             rows,
             breakdown,
             material.notes,
             material.pairs.counts if material.pairs else None,
+            failures.by_variant(material.failed),
+            made,
+            provenance.versions(),
         )
+        failures.write(material.failed, folder)
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
         lines = {each.limit: each.threshold for each in thresholds}
@@ -178,11 +200,18 @@ def _check_alone(settings: EvalSettings) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is not used with --embeddings; leave one of them out.")
 
 
-def _folder_name(name: str, fingerprint: str, material: Material) -> str:
-    """MODEL-DATA-HASH, with a hash of the weights and of the data: names alone are not unique."""
+def _folder_name(settings: EvalSettings, name: str, fingerprint: str, material: Material) -> str:
+    """MODEL-DATA-HASH, with the scenario and the split between them if they are not the default.
+
+    The hash is of the weights, the data and every setting that changes the result: names alone are not unique.
+    """
     data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
-    digest = hashlib.sha256(f"{fingerprint} {material.fingerprint}".encode()).hexdigest()
-    return f"{name}-{data}-{digest[:8]}"
+    parts = [name, "embeddings" if settings.embeddings is not None else data]
+    parts += [settings.scenario] * (settings.scenario != ALL) + [settings.split] * (settings.split != "test")
+    values = declared.jsonable(settings, run_only=False)
+    chosen = {option: value for option, value in values.items() if option not in NAMED_BY_HASH}
+    text = f"{fingerprint} {material.fingerprint} {json.dumps(chosen, sort_keys=True)}"
+    return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
 def _material(
@@ -202,6 +231,8 @@ def _scenarios(
     plotted: Plotted = {}
     for scenario, pairing in material.pairings.items():
         try:
+            if nothing := failures.what_happened(scenario, pairing, material.failed):
+                raise MaskgenError(nothing)
             comparison, left, right = _compared(settings, material, pairing)
             found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
         except MaskgenError as error:

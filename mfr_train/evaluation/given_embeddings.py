@@ -89,7 +89,7 @@ def from_embeddings(path: Path, settings: EvalSettings, wanted: Sequence[str]) -
         pairings,
         parts,
         {name: _embedded(table, pictures, number) for number, name in enumerate(pictures.known)},
-        listed.failures if listed else {},
+        listed.failures if listed else (),
         notes,
         listed,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 import maskgen
 from maskgen.dataset import damage
@@ -18,11 +17,13 @@ from maskgen.imaging.decode import decode
 from maskgen.storage import files
 
 from ..data.feature_cache import embed_chosen, missing, row_index
-from ..defaults import DAMAGED_ROW, SKIP
+from ..defaults import SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import listed_pairs, mask_colors
+from . import failures, listed_pairs, mask_colors
+from . import planned as planned_photographs
 from .bootstrap import MIN_SUBJECTS
+from .failures import Failure
 from .listed_pairs import ListedPairs
 from .material import Embedded, Material
 from .pair_list import read_pairs
@@ -40,12 +41,14 @@ from .scenarios import (
     RANDOM,
     UNMASKED,
     Indices,
+    Names,
     Pairing,
     Photographs,
     colors_of,
     groups,
     measured,
     only_listed,
+    pair_counts,
     pairing,
     pictures_in,
     variants_worn,
@@ -69,6 +72,9 @@ def from_dataset(
     if settings.on_damage == SKIP:
         dataset = damage.without_broken_rows(dataset, (split,))
     if not dataset.count(split):
+        if rejects := dataset.info["counts"].get(split, {}).get("rejects"):
+            why = ", ".join(f"{count} {reason}" for reason, count in sorted(rejects.items()))
+            raise MaskgenError(f"every photograph in {split} of {dataset} was rejected ({why}); build it from others.")
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
     index = row_index(dataset, split)
@@ -89,9 +95,21 @@ def from_dataset(
     shown = None if printed else mask_colors.color_names(index.colors[used])
     photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used], shown)
 
+    failed = listed.failures if listed else _failures(dataset, split, index.keys)
+    whole = failures.with_failed(photographs, identities.tolist(), failed)
+
     def compared(scenario: str, masks: Sequence[str] | None = None, color: str | None = None) -> Pairing:
         found = pairing(scenario, photographs, settings.seed, masks, color)
-        return only_listed(found, listed.first, listed.second) if listed else found
+        if listed:
+            found = only_listed(found, listed.first, listed.second)
+        if color is not None:  # failed photographs have none
+            return found
+        lost = (
+            failures.lost_of_list(listed.lost, scenario, masks)
+            if listed
+            else failures.lost_genuine(scenario, found, photographs, whole, settings.seed, masks)
+        )
+        return replace(found, lost_genuine=lost)
 
     pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
@@ -123,7 +141,7 @@ def from_dataset(
         pairings,
         parts,
         embedded,
-        listed.failures if listed else _failures(dataset, split),
+        failed,
         notes + damage.told(dataset),
         listed,
     )
@@ -145,11 +163,16 @@ def from_protocol(
         if not os.path.isfile(picture):
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
-    features, usable, failures = _protocol_features(whole, model, settings, progress)
+    features, reasons = _protocol_features(whole, model, settings, progress)
+    usable = np.array([not reason for reason in reasons])
     protocol, embeddings = restricted(whole, usable), model.project(features[usable])
-    found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
-    pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
-    notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    pairings = _with_lost(_protocol_pairings(protocol, measured(wanted)), protocol, whole)
+    parts = protocol_parts(protocol, wanted) if settings.breakdown else {}
+    every = protocol_parts(whole, wanted)
+    parts = {
+        name: replace(part, lost_genuine=_lost(part, protocol, every[name], whole)) for name, part in parts.items()
+    }
+    notes = [f"{path} has no pictures for {scenario}." for scenario in measured(wanted) if scenario not in pairings]
     notes += single_notes(protocol) + (column_notes(protocol) if settings.breakdown else [])
     notes += _seen(protocol.names, model)
     return Material(
@@ -159,17 +182,41 @@ def from_protocol(
         protocol.subjects,
         protocol.names,
         pairings,
-        protocol_parts(protocol, wanted) if settings.breakdown else {},
+        parts,
         dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings)),
-        failures,
+        _protocol_failures(whole, reasons),
         notes,
     )
 
 
+def _protocol_pairings(protocol: Protocol, scenarios: Sequence[str]) -> dict[str, Pairing]:
+    found = {scenario: protocol_pairing(scenario, protocol) for scenario in scenarios}
+    return {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
+
+
+def _with_lost(found: dict[str, Pairing], protocol: Protocol, whole: Protocol) -> dict[str, Pairing]:
+    every = _protocol_pairings(whole, [*found])
+    return {name: replace(part, lost_genuine=_lost(part, protocol, every[name], whole)) for name, part in found.items()}
+
+
+def _lost(found: Pairing, protocol: Protocol, every: Pairing, whole: Protocol) -> int:
+    """The genuine pairs of the whole table that those of the usable pictures lack."""
+    return pair_counts(every, whole.subjects)[0] - pair_counts(found, protocol.subjects)[0]
+
+
+def _protocol_failures(whole: Protocol, reasons: Sequence[str]) -> list[Failure]:
+    return [
+        Failure(whole.labels[row], whole.names[whole.subjects[row]], reasons[row], role=role, masked=masked)
+        for (role, masked), rows in whole.sides.items()
+        for row in rows.tolist()
+        if reasons[row]
+    ]
+
+
 def _protocol_features(
     protocol: Protocol, model: Model, settings: EvalSettings, progress: Progress
-) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
-    """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
+) -> tuple[Floats, list[str]]:
+    """Features float32 (N, D), and why each picture is not usable (N,), '' if it is."""
     landmarker = (
         maskgen.Landmarker(
             settings.predictor,
@@ -181,37 +228,34 @@ def _protocol_features(
         else None
     )
     features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
-    usable = np.zeros(len(features), bool)
-    failures: Counter[str] = Counter()
+    reasons = [""] * len(features)
     for start in range(0, len(protocol.paths), CHUNK):
         rows, images, landmarks = [], [], []
         for row, path in enumerate(protocol.paths[start : start + CHUNK], start):
             try:
                 image = decode(path.read_bytes())
             except Rejected as rejected:
-                failures[rejected.reason] += 1
+                reasons[row] = rejected.reason
                 continue
             except OSError as error:
                 raise UsageError(f"cannot read {path} of the protocol table: {error.strerror}; check it.") from None
             [face] = landmarker.find_all([image], [None]) if landmarker else [None]
             if isinstance(face, Rejected):
-                failures[face.reason] += 1
+                reasons[row] = face.reason
                 continue
             rows.append(row)
             images.append(image)
             landmarks.append(face.landmarks if face else np.zeros((68, 2), np.float32))
         if rows:
-            usable[rows] = True
             features[rows] = model.backbone.features(images, np.stack(landmarks))
         progress(min(CHUNK, len(protocol.paths) - start))
-    return features, usable, dict(sorted(failures.items()))
+    return features, reasons
 
 
-def _failures(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
-    """The rejected photographs of the split by reason, and the rows that are left out since they are broken."""
-    rejects = {str(reason): int(count) for reason, count in dataset.info["counts"][split]["rejects"].items()}
-    left_out = {DAMAGED_ROW: rows} if (rows := sum(map(len, dataset.left_out.values()))) else {}
-    return dict(sorted((rejects | left_out).items()))
+def _failures(dataset: maskgen.Dataset, split: str, keys: Names) -> list[Failure]:
+    """The rejected photographs of the split, and the rows that are left out since they are broken."""
+    found = planned_photographs.unusable(dataset, split, keys)
+    return [Failure(each.source, each.identity, why, each.key, variant=each.variant) for each, why in found]
 
 
 def _seen(names: Sequence[str], model: Model) -> list[str]:

@@ -15,6 +15,7 @@ from maskgen.errors import UsageError
 
 from ..defaults import DAMAGED_ROW
 from . import folds, planned
+from .failures import Failure
 from .pair_list import Name, Pair, PairCounts, PairList
 from .planned import Planned
 from .scenarios import Indices, Names
@@ -38,8 +39,9 @@ class ListedPairs:
 
     `rows` int (N,) are the rows of the split that occur in them, ascending. `first` and `second` int (P,) are the
     photographs of each pair as positions in `rows`, `genuine` bool (P,) its kind, `folds` int (P,) its fold of the
-    `fold_count` of the list, counted from 0; None if the list is too short for folds. `failures` counts photographs,
-    not pairs.
+    `fold_count` of the list, counted from 0; None if the list is too short for folds. `failures` are the
+    photographs of the list that cannot be used. `lost` are the variants of both photographs of each genuine pair that
+    failed ones prevented: pairs of photographs that the split does not have are not among them.
     """
 
     rows: Indices
@@ -49,9 +51,10 @@ class ListedPairs:
     folds: Indices | None
     fold_count: int
     failed: tuple[FailedPair, ...]
-    failures: dict[str, int]
+    failures: tuple[Failure, ...]
     counts: PairCounts
     notes: list[str]
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ def find(listed: PairList, among: Catalogue) -> ListedPairs:
     reasons: dict[Name, str] = {}
     compared: list[tuple[int, int, int, bool]] = []
     failed: list[FailedPair] = []
+    photographs: dict[Name, Failure] = {}
+    lost: list[tuple[str, str]] = []
     for number, pair in enumerate(listed.pairs):
         places = [_place(listed, pair, name, known, among) for name in (pair.first, pair.second)]
         _check_identities(listed, pair, places, among)
@@ -97,6 +102,12 @@ def find(listed: PairList, among: Catalogue) -> ListedPairs:
         ]
         if bad := [(name, why) for name, why in zip((pair.first, pair.second), found, strict=True) if why]:
             failed.append(FailedPair(pair, *bad[0]))
+            for (name, why), place in zip(zip((pair.first, pair.second), found, strict=True), places, strict=True):
+                if why:
+                    photographs[name] = _failure(name, place, why)
+            if pair.genuine and not {ABSENT, OTHER_SPLIT}.intersection(found):
+                first_place, second_place = (place for place in places if place)
+                lost.append((first_place.variant, second_place.variant))
         else:
             first, second = (among.rows[place.key] for place in places if place)
             compared.append((number, first, second, pair.genuine))
@@ -128,9 +139,10 @@ def find(listed: PairList, among: Catalogue) -> ListedPairs:
         None if assigned is None else assigned[numbers],
         0 if assigned is None else int(assigned.max()) + 1,
         tuple(failed),
-        dict(sorted(Counter(filter(None, reasons.values())).items())),
+        tuple(photographs.values()),
         counts,
         notes,
+        tuple(lost),
     )
 
 
@@ -197,6 +209,12 @@ def _check_identities(listed: PairList, pair: Pair, places: Sequence[Planned | N
             f"line {pair.line} of {listed.path} is {kind} pair, but its photographs are of {who} in {among.name}; "
             "correct it."
         )
+
+
+def _failure(name: Name, place: Planned | None, reason: str) -> Failure:
+    if place is None:
+        return Failure(str(name), name.person, reason)
+    return Failure(place.source, place.identity, reason, place.key, variant=place.variant)
 
 
 def _reason(place: Planned | None, among: Catalogue) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..networks.backbone import Floats
 from . import scores
+from .failures import Failure
 from .listed_pairs import ListedPairs
 from .scenarios import Choice, Indices, Pairing, on_both_sides
 from .scores import Comparison, Side
@@ -30,8 +32,8 @@ class Material:
     """Photographs (N,) with their subjects int (N,), positions in `names`, and labels for people to read.
 
     `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
-    `pictures` holds, by the name of a picture, its embeddings of the photographs that need it. `failures` counts the
-    photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data set or
+    `pictures` holds, by the name of a picture, its embeddings of the photographs that need it. `failed` are the
+    photographs that could not be used; they are not among the N. `fingerprint` is a hash of the data set or
     table. `pairs` are those of a list, if only they are compared.
     """
 
@@ -43,7 +45,7 @@ class Material:
     pairings: dict[str, Pairing]
     parts: dict[tuple[str, str], Pairing]
     pictures: dict[str, Embedded]
-    failures: dict[str, int]
+    failed: Sequence[Failure] = ()
     notes: list[str] = field(default_factory=list)
     pairs: ListedPairs | None = None
 

@@ -38,7 +38,7 @@ def photographs(dataset: Dataset) -> list[Planned]:
     if settings.get("draws"):
         drawn = [row["variant"] or "" for row in _rows(dataset, PLAN, ("variant",), optional=True)]
     else:
-        drawn = [variant_of(int(settings["seed"]), row["source"]) for row in rows]
+        drawn = [_variant(dataset, row["source"]) for row in rows]
     return [Planned(**row, variant=variant) for row, variant in zip(rows, drawn, strict=True)]
 
 
@@ -48,10 +48,23 @@ def rejects(dataset: Dataset) -> dict[str, str]:
 
 
 def unusable(dataset: Dataset, split: str, keys: Names) -> list[tuple[Planned, str]]:
-    """The photographs of a split that are not among its rows, whose keys are given, with the reason of each."""
-    there, reasons = set(keys.tolist()), rejects(dataset)
-    lost = [each for each in photographs(dataset) if each.split == split and each.key not in there]
+    """The photographs of a split that are not among its rows, whose keys are given, with the reason of each.
+
+    The plan is read only if it is needed: for damaged rows, or for masks that were drawn elsewhere.
+    """
+    found = _rows(dataset, REJECTS, ("key", "source", "identity", "split", "reason"))
+    reasons = {row["key"]: row.pop("reason") for row in found}
+    settings = dataset.info["settings"]
+    if dataset.left_out or (dataset.variants == (RANDOM,) and settings.get("draws")):
+        there = set(keys.tolist())
+        lost = [each for each in photographs(dataset) if each.split == split and each.key not in there]
+    else:
+        lost = [Planned(**row, variant=_variant(dataset, row["source"])) for row in found if row["split"] == split]
     return [(each, reasons.get(each.key, DAMAGED_ROW)) for each in lost]
+
+
+def _variant(dataset: Dataset, source: str) -> str:
+    return variant_of(int(dataset.info["settings"]["seed"]), source) if dataset.variants == (RANDOM,) else ""
 
 
 def _rows(dataset: Dataset, file: str, columns: Sequence[str], optional: bool = False) -> list[dict[str, str]]:

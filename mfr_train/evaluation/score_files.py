@@ -36,7 +36,7 @@ def write(path: Path, material: Material, found: Measured, left: Choice, right: 
     """Writes the scores that were kept as one table; nothing if they were too many to keep.
 
     Columns: reference and probe (keys, or paths of the protocol table), reference_picture and probe_picture (names),
-    genuine (bool), score (float64).
+    reference_subject and probe_subject, genuine (bool), score (float64).
     """
     if found.scores is None:
         return
@@ -122,6 +122,7 @@ def _columns(material: Material, left: Choice, right: Choice) -> Columns:
     for name, side in (("reference", left), ("probe", right)):
         columns[name] = labels, side.rows
         columns[f"{name}_picture"] = np.unique(side.names, return_inverse=True)
+        columns[f"{name}_subject"] = np.array(material.names), material.subjects[side.rows]
     return columns
 
 

@@ -96,7 +96,7 @@ def material(found: Protocol, pairings: dict[str, Pairing]) -> Material:
     """The pictures of a table with embeddings that differ."""
     embeddings = np.random.default_rng(0).normal(size=(len(found.labels), 5)).astype(np.float32)
     pictures = dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings))
-    return Material("table", "", found.labels, found.subjects, found.names, pairings, {}, pictures, failures={})
+    return Material("table", "", found.labels, found.subjects, found.names, pairings, {}, pictures)
 
 
 ROLES = st.sampled_from(["reference", "probe", "both"])

@@ -92,7 +92,7 @@ def lost_genuine(
 
 
 def lost_of_list(pairs: Iterable[tuple[str, str]], scenario: str, masks: Sequence[str] | None = None) -> int:
-    """How many genuine pairs of a list a scenario lost: `pairs` has the variants of each failed one, '' for any mask."""
+    """How many genuine pairs of a list a scenario lost: `pairs` has the variants of each failed one, '' for any."""
     return sum(
         all(
             not masked or masks is None or not variant or variant in masks

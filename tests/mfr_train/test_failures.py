@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -81,7 +80,7 @@ def _without_failures(settings: EvalSettings) -> Path:
             path = source / row.source
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(row.jpeg("unmasked"))
-    maskgen.build(source, out=out, size=64, test_identities=1)
+    maskgen.build(src=source, out=out, size=64, test_identities=1)
     return out
 
 
@@ -115,7 +114,8 @@ def test_lost_pairs_of_drawn_masks_are_those_of_the_mask_that_would_have_been_dr
     for group in groups:
         worn = {name for name, variant in masks.items() if variant == group or group in variant.split("_")}
         assert found["U-M", group] == sum(probe in worn for _, probe in pairs)
-        assert found["M-M", group] == sum({one, other} <= worn for one, other in pairs) / 2
+        if ("M-M", group) in found:  # a group without genuine pairs is not measured
+            assert found["M-M", group] == sum({one, other} <= worn for one, other in pairs) / 2
     failed = read(report)
     assert {row["photograph"]: row["variant"] for row in failed} == {
         name: variant for name, variant in masks.items() if name not in usable
@@ -175,7 +175,7 @@ def test_lost_pairs_of_a_protocol_are_those_of_each_side(
     assert lost(report) == {("U-U", ""): 2, ("U-M", ""): 5, ("M-M", ""): 4}
     assert [tuple(row.values()) for row in read(report)] == [
         ("dee-0001_01.jpg-unmasked.jpg", "dee", "reference", "0", "", "not_an_image"),
-        ("dee-0005_01.jpg-wide_low.jpg", "dee", "probe", "1", "", "empty_file"),
+        ("dee-0005_01.jpg-wide_low.jpg", "dee", "probe", "1", "", "empty"),
     ]
 
 
@@ -194,15 +194,7 @@ def test_a_split_of_which_every_photograph_was_rejected_is_said(settings: EvalSe
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_bytes(b"text\n")
     data = str(tmp_path / "set")
-    with_one = tmp_path / "source/eva"
-    shutil.copytree(Path(settings.data), tmp_path / "copy")
-    facts = json.loads((tmp_path / "copy/dataset.json").read_bytes())
-    assert facts["counts"]["test"]["rows"] == 27
-    assert not with_one.exists()
-    try:
-        maskgen.build(tmp_path / "source", out=data, size=64, test_identities=1)
-    except MaskgenError:
-        pytest.skip("a build without a usable photograph is refused")
+    maskgen.build(src=tmp_path / "source", out=data, size=64, test_identities=1)
     with pytest.raises(MaskgenError, match=r"every photograph in test of .* was rejected \(3 not_an_image\)"):
         evaluate(replace(settings, data=data))
 

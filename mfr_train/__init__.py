@@ -11,6 +11,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
     from .evaluation.evaluate import evaluate
@@ -35,9 +36,11 @@ __all__ = [
     "Report",
     "Run",
     "ShardDataset",
+    "SystemComparison",
     "TrainSettings",
     "UsageError",
     "__version__",
+    "compare",
     "evaluate",
     "figures",
     "load_model",
@@ -59,8 +62,10 @@ __getattr__, __dir__ = attributes(
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",
+        "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",

@@ -9,6 +9,9 @@ from maskgen.cli.table import table
 from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
 
+from ..comparison import comparison_files
+from ..comparison.compare import compare
+from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.report_text import report_text
@@ -65,3 +68,10 @@ def eval_with_progress(settings: EvalSettings) -> str:
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")
+
+
+def compared(systems: tuple[str, ...], settings: CompareSettings) -> str:
+    """Compares systems, and returns the tables, the conclusions and the folder of the results."""
+    found = compare(*systems, settings=settings)
+    written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
+    return shown_lines([*comparison_files.text(found), "", f"{found.out} holds {written}"])

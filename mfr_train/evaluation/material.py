@@ -57,7 +57,7 @@ class Material:
         if pairing.symmetric:
             return Comparison(reference, reference, True), left, left
         probe, right = self._side(pairing.probe)
-        return Comparison(reference, probe, False, None, on_both_sides(left, right)), left, right
+        return Comparison(reference, probe, False, both=on_both_sides(left, right)), left, right
 
     def _listed(self, pairing: Pairing, first: Indices, second: Indices) -> tuple[Comparison, Choice, Choice]:
         """Only pictures that occur in listed pairs are on the sides: others have no embedding."""

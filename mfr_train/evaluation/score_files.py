@@ -22,7 +22,10 @@ from .scenarios import Choice, Indices
 from .scores import Comparison, Scores
 
 GROUP, SHARD = 2**20, 2**24
-"""Pairs of a row group, at least, and of a file of a folder: about 100 MB. A block may add four million."""
+"""Pairs of a row group, about, and of a file of a folder: about 90 MB."""
+
+ROWS = GROUP // scores.COLUMNS
+"""Rows of a block, so that it has as many pairs as a row group."""
 
 BYTES = 8
 """Bytes of a pair in a folder, at most: 4 of the score, and positions of the two pictures, which compress well."""
@@ -98,11 +101,11 @@ def size(count: float) -> str:
 
 
 def _groups(comparison: Comparison) -> Iterator[tuple[Scores, bool]]:
-    """The scores, genuine ones first, in parts of about `GROUP` to four times as many, and whether they are genuine."""
+    """The scores, genuine ones first, in parts of `GROUP` to twice as many, and whether they are genuine."""
     for genuine, blocks in ((True, scores.genuine_blocks), (False, scores.impostor_blocks)):
         kept: list[Scores] = []
         count = 0
-        for pairs in scores.streamed(comparison, blocks(comparison)):
+        for pairs in scores.streamed(comparison, blocks(comparison, ROWS)):
             kept.append(pairs)
             count += len(pairs.values)
             if count >= GROUP:

@@ -63,8 +63,8 @@ class Comparison:
     probe: Side
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
-    both: Indices | None = None
     score: str = COSINE
+    both: Indices | None = None
 
     @property
     def pairs(self) -> int:

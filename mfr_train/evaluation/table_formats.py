@@ -32,14 +32,14 @@ def as_text(table: Table) -> list[str]:
 
 
 def as_csv(table: Table) -> str:
-    """A table as CSV (RFC 4180, but with line feeds): shares and numbers in full precision, no percent and no stars.
+    """A table as CSV (RFC 4180): shares and numbers in full precision, no percent and no stars.
 
     After a column of measurements come its 95 % interval, NAME_low and NAME_high. The last column, few_errors, names
     the columns whose figure has fewer than 30 expected errors behind it.
     """
     measured = [column for column in table.columns if _is_measured(table, column)]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)
     heads = []
     for column in table.columns:
         heads += [column.name, *((f"{column.name}_low", f"{column.name}_high") if column in measured else ())]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,14 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
+import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data import feature_cache
-from mfr_train.evaluation import metrics, outputs, table_formats
+from mfr_train.evaluation import metrics, outputs, score_files, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks import backbone, resnet
 from mfr_train.networks import model as models
+
+CURVE_FILES = ("curves.csv", "histogram.csv")
 
 SIDE = 6
 
@@ -165,9 +170,123 @@ def test_the_same_settings_give_the_same_report(
 
 
 def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> None:
-    out = evaluate(replace(settings, bootstrap=0)).out
-    evaluate(replace(settings, bootstrap=0, scenario="U-U"))
-    assert sorted(path.name for path in out.iterdir()) == ["U-U.parquet", "det.png", "report.json", "roc.png"]
+    out = evaluate(replace(settings, bootstrap=0, exact_pairs=0, keep_scores="all", figures="png,pdf")).out
+    theirs = ["U-M/00000.csv", "U-M/00007.parquet", "notes.txt", "tables/mine.csv"]
+    for name in theirs:
+        (out / name).write_text("of somebody else")
+    evaluate(replace(settings, bootstrap=0, scenario="U-U", figures="svg"))
+    ours = ["U-U.parquet", *CURVE_FILES, "det.svg", "histogram.svg", "report.json", "roc.svg", "tables.tex"]
+    there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert [name for name in there if name in theirs] == theirs
+    assert [name for name in there if "/" not in name and name not in theirs] == sorted(ours)
+    assert {"tables/scenarios.csv"} <= set(there)
+    assert not any("by_mask" in name or name.startswith(("U-U/", "M-M/")) for name in there)
+    assert json.loads((out / "report.json").read_text())["files"] == sorted(set(there) - set(theirs), key=_last)
+
+
+def _last(name: str) -> tuple[bool, str]:
+    return name == "report.json", name
+
+
+def test_a_report_that_lists_files_of_others_deletes_none(settings: EvalSettings, tmp_path: Path) -> None:
+    (settings.out / "tables").mkdir(parents=True)
+    (tmp_path / "victim.csv").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/00000.parquet").write_text("x")
+    (settings.out / "U-M").symlink_to(tmp_path / "elsewhere")
+    listed = ["../victim.csv", str(tmp_path / "victim.csv"), "tables/../../victim.csv", "U-M/00000.parquet", 7, None]
+    (settings.out / "report.json").write_text(json.dumps({"files": listed}))
+    evaluate(replace(settings, bootstrap=0, scenario="U-U", breakdown=False, figures="none"))
+    assert (tmp_path / "victim.csv").is_file()
+    assert (tmp_path / "elsewhere/00000.parquet").is_file()
+
+
+def test_the_scores_of_large_sets_are_files_of_a_folder(
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(score_files, "GROUP", 50)
+    monkeypatch.setattr(score_files, "ROWS", 4)
+    monkeypatch.setattr(score_files, "SHARD", 100)
+    settings = replace(settings, bootstrap=0, breakdown=False, figures="none")
+    exact = evaluate(replace(settings, out=tmp_path / "exact")).out
+    binned = evaluate(replace(settings, out=tmp_path / "binned", exact_pairs=0)).out
+    report = evaluate(replace(settings, out=tmp_path / "all", exact_pairs=0, keep_scores="all"))
+    nothing = evaluate(replace(settings, out=tmp_path / "none", keep_scores="none")).out
+    for out in (binned, nothing):
+        assert not list(out.rglob("*.parquet"))
+    names = ["reference", "reference_picture", "probe", "probe_picture", "genuine"]
+    for scenario in ("U-U", "U-M", "M-M"):
+        files = sorted((report.out / scenario).iterdir())
+        assert [path.name for path in files] == [f"{number:05}.parquet" for number in range(len(files))]
+        parts = [pq.read_table(path).to_pylist() for path in files]
+        assert len(parts) > 1
+        assert max(map(len, parts)) < 100 + 2 * 50
+        written = {tuple(str(row[name]) for name in names): row["score"] for part in parts for row in part}
+        whole = pq.read_table(exact / f"{scenario}.parquet").to_pylist()
+        assert len(written) == len(whole) == sum(map(len, parts))
+        for row in whole:
+            assert written[tuple(str(row[name]) for name in names)] == np.float32(row["score"])
+        kinds = [row["genuine"] for part in parts for row in part]
+        assert kinds == sorted(kinds, reverse=True)
+        assert any(note.startswith(f"{scenario}/ holds {len(whole):,} scores in ") for note in report.notes)
+
+
+def test_scores_that_do_not_fit_the_disk_are_one_sentence(
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, bootstrap=0, breakdown=False, figures="none", exact_pairs=0, keep_scores="all")
+    usage = shutil.disk_usage("/")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+        with pytest.raises(MaskgenError, match=r"scores of U-U can take .* kB, and 100 bytes are free; give another"):
+            evaluate(settings)
+    assert not list(settings.out.iterdir())
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(MaskgenError, match=r"cannot write .*U-U \(No space left on device\); make room"):
+        evaluate(settings)
+    assert not list(settings.out.iterdir())
+
+
+def test_a_report_is_drawn_from_its_files_or_its_scores(settings: EvalSettings, tmp_path: Path) -> None:
+    report = evaluate(replace(settings, breakdown=False, bootstrap=100))
+    drawn = mfr_train.plot_det(report)
+    drawn.savefig(tmp_path / "again.svg", metadata={"Date": None})
+    lines = {line.get_label(): line.get_data() for line in drawn.axes[0].get_lines()}
+    assert len(drawn.axes[0].collections) == 3, "each scenario has its band"
+    for name in CURVE_FILES:
+        (report.out / name).unlink()
+    for line in mfr_train.plot_det(report).axes[0].get_lines():
+        if line.get_label() in ("U-U", "U-M", "M-M"):
+            np.testing.assert_array_equal(line.get_data(), lines[line.get_label()])
+    assert len(mfr_train.plot_scores(report, "U-M").axes) == 1
+    [axes] = mfr_train.plot_roc({"here": report, "there": ([0.5, 0.75], [0.25])}, "M-M").axes
+    assert {line.get_label() for line in axes.get_lines()} >= {"here, M-M", "there"}
+    with pytest.raises(UsageError, match="nothing to draw of X-X"):
+        mfr_train.plot_roc(report, "X-X")
+    (report.out / "U-M.parquet").write_text("no scores")
+    with pytest.raises(MaskgenError, match="has neither curves nor the scores of U-M; measure again"):
+        mfr_train.plot_scores(report)
+
+
+def test_tables_are_also_written_from_python(settings: EvalSettings, tmp_path: Path) -> None:
+    report = evaluate(replace(settings, bootstrap=100, figures="none"))
+    made = report.to_csv(tmp_path / "new/tables")
+    assert {path.name: path.read_bytes() for path in made} == {
+        path.name: path.read_bytes() for path in (report.out / "tables").iterdir()
+    }
+    assert report.to_latex() == (report.out / "tables.tex").read_text(encoding="utf-8")
+    with (report.out / "tables/scenarios.csv").open(newline="") as file:
+        for line, row in zip(csv.DictReader(file), report.rows, strict=True):
+            assert float(line["eer"]) == row.eer.value
+            assert (float(line["eer_low"]), float(line["eer_high"])) == row.eer.interval
+            assert ("fmr100" in line["few_errors"].split()) == row.fmr100.few_errors
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MaskgenError, match="give another folder"):
+        report.to_csv(tmp_path / "file")
 
 
 def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None:
@@ -490,7 +609,11 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
 ) -> None:
     settings = replace(settings, bootstrap=0, breakdown=False)
     out = evaluate(settings).out
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def everything() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    before = everything()
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -500,7 +623,7 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
             patch.setattr(module, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 evaluate(replace(settings, seed=1, cache=settings.cache / name))
-        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        assert everything() == before
 
 
 def test_by_default_each_model_and_data_set_has_its_own_folder(

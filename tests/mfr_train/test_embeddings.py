@@ -20,11 +20,11 @@ from sklearn.metrics import roc_auc_score
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train.evaluation import outputs
 from mfr_train.evaluation.embeddings_file import read_embeddings
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report import Report
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks import backbone, resnet
 from mfr_train.networks import model as models
 
@@ -474,5 +474,5 @@ def test_other_files_are_one_sentence(settings: EvalSettings, tmp_path: Path) ->
 def test_the_table_and_the_report_say_whose_embeddings_they_are(settings: EvalSettings, write: Write) -> None:
     path = write(random_table())
     report = evaluate(replace(settings, embeddings=path))
-    assert outputs.table(report).startswith(f"vendor on {path}: 4 subjects, 12 photographs, 0 failures")
+    assert report_text(report).startswith(f"vendor on {path}: 4 subjects, 12 photographs, 0 failures")
     assert json.loads((report.out / "report.json").read_bytes())["settings"]["embeddings"] == str(path)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .networks.model import Model, load_model
+    from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
     from .training.train_settings import TrainSettings
@@ -33,6 +34,7 @@ __all__ = [
     "Measurement",
     "MixedDataset",
     "Model",
+    "Preprocessing",
     "Report",
     "Run",
     "ShardDataset",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = attributes(
         "Measurement": "evaluation.measurement",
         "MixedDataset": "data.shard_dataset",
         "Model": "networks.model",
+        "Preprocessing": "networks.preprocessing",
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",

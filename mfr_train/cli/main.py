@@ -6,6 +6,7 @@ import importlib.util
 import signal
 
 import click
+from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 from maskgen.errors import UsageError, installing
@@ -71,8 +72,9 @@ def eval_(settings: EvalSettings) -> None:
     The newest run on ./smfd, in all three scenarios, or in one:
       mfr eval
       mfr eval --scenario M-M
-    A trained network as it is:
+    A trained network as it is; an ONNX file that takes BGR:
       mfr eval --model dlib --data smfd
+      mfr eval --model vendor.onnx --colors bgr
     Real masks, from a table of pictures (subject,role,masked,path):
       mfr eval --run runs/paper --protocol mfrc21.csv
     Embeddings that another program computed:
@@ -81,7 +83,14 @@ def eval_(settings: EvalSettings) -> None:
       mfr eval --model dlib --data lfw-masked --pairs pairs.txt
     """
     _check_installed()
+    from ..networks.python_function import is_function
     from .console import eval_with_progress
+
+    source = click.get_current_context().get_parameter_source("model")
+    if source is ParameterSource.DEFAULT_MAP and settings.model and is_function(settings.model):
+        raise UsageError(
+            f"--config sets model to {settings.model!r}, which is run as code; give it on the command line."
+        )
 
     say(eval_with_progress(settings))
 

@@ -26,7 +26,7 @@ import maskgen
 from maskgen import Row
 from maskgen.errors import UsageError
 
-from ..networks.resnet import resized
+from ..networks.resizing import resized
 from .augment import augmented
 from .decoders import PREFETCHED_PIECES, Decoder, decoded
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskgen.imaging import search
-from maskgen.settings import setting
+from maskgen.settings import same_setting, setting
 
 from ..defaults import (
     AUTO,
@@ -21,6 +21,7 @@ from ..defaults import (
     SCORES,
     STOP,
 )  # fmt: skip
+from ..networks.preprocessing import Numbers, Preprocessing
 
 ALL = "all"
 
@@ -41,9 +42,18 @@ class EvalSettings:
     )
     model: str | None = setting(
         None,
-        help="Measure this model instead of a run: dlib, a weights file, or an ONNX face network.",
-        metavar="dlib|FILE",
+        help="Measure this model instead of a run: dlib, a weights file, an ONNX face network, or a Python function "
+        "(pictures, landmarks) -> embeddings.",
+        metavar="dlib|FILE|MODULE:FUNCTION",
     )
+    colors: str | None = same_setting(Preprocessing, "colors")
+    mean: Numbers | None = same_setting(Preprocessing, "mean")
+    scale: Numbers | None = same_setting(Preprocessing, "scale")
+    input_size: int | None = same_setting(Preprocessing, "input_size")
+    layout: str | None = same_setting(Preprocessing, "layout")
+    align: str | None = same_setting(Preprocessing, "align")
+    flip_sum: bool = same_setting(Preprocessing, "flip_sum")
+    output: str | None = same_setting(Preprocessing, "output")
     protocol: Path | None = setting(
         None,
         help="Table of pictures to compare instead of --data (subject,role,masked,path, and columns to break down by); "
@@ -138,4 +148,6 @@ class EvalSettings:
         high=4096,
         run_only=True,
     )
-    device: str = setting("auto", help="Where networks other than ONNX files run.", choices=DEVICES, run_only=True)
+    device: str = setting(
+        "auto", help="Where the network runs; ONNX files need onnxruntime-gpu for cuda.", choices=DEVICES, run_only=True
+    )

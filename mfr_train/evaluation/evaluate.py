@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from .. import figure, hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
 from ..keywords import AnyPath, settings_from
 from ..networks import model as models
+from ..networks import preprocessing
 from ..networks.model import Model
+from ..networks.preprocessing import InputOptions, described
 from ..notebook import progress_bar
 from . import (
     curves,
@@ -54,6 +56,7 @@ Progress = Callable[[int], object]
 NOT_WITH_EMBEDDINGS = (
     *("run", "model", "protocol", "data", "split", "on_damage"),
     *("face", "detector", "detector_model", "predictor"),
+    *InputOptions.__annotations__,
 )
 """Settings that say which pictures are embedded, and how."""
 
@@ -62,7 +65,7 @@ NAMED_BY_HASH = ("data", "run", "model", "protocol", "pairs", "embeddings", "out
 """Settings that are paths of what is measured, which is known by its content, and of the report."""
 
 
-class EvalOptions(TypedDict, total=False):
+class EvalOptions(InputOptions, total=False):
     """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
     data: AnyPath
@@ -146,16 +149,18 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
-    made = provenance.date()
+    given, made = preprocessing.of(settings), provenance.date()
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     if settings.embeddings is not None:
         _check_alone(settings)
         material = given_embeddings.from_embeddings(settings.embeddings, settings, wanted)
         name, fingerprint = settings.embeddings.stem, files.sha256(settings.embeddings)
+        preprocessed = {}
     else:
-        model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
+        model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
         material = _material(settings, wanted, model, planned, progress)
         name, fingerprint = model.name, model.fingerprint
+        preprocessed = described(model.preprocessing)
         if model.unfinished:
             material.notes.insert(0, model.unfinished)
     out = settings.out or EVALUATIONS / _folder_name(settings, name, fingerprint, material)
@@ -175,6 +180,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             breakdown,
             material.notes,
             material.pairs.counts if material.pairs else None,
+            preprocessed,
             failures.by_variant(material.failed),
             made,
             provenance.versions(),

@@ -14,6 +14,7 @@ from maskgen.errors import MaskgenError, UsageError, shown
 from maskgen.storage import files
 
 from ..keywords import AnyPath, settings_from
+from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
 from . import metrics
 from .eval_settings import EvalSettings
@@ -46,6 +47,7 @@ class Report:
         breakdown: Their parts by variant, shape and coverage of the mask.
         notes: Sentences about what limits these figures.
         pairs: With `pairs`, how many pairs the list has and how many failed.
+        preprocessing: How pictures were given to the network: the fields of `Preprocessing`, as far as they are known.
         failures_by_variant: The same by the variant that the photograph would have worn, where the build drew one.
         date: When it was made, in UTC (ISO 8601). SOURCE_DATE_EPOCH sets it.
         versions: The versions of maskgen, Python, NumPy and, if they were loaded, PyTorch and onnxruntime.
@@ -68,6 +70,7 @@ class Report:
     breakdown: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pairs: PairCounts | None = None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     failures_by_variant: dict[str, dict[str, int]] = field(default_factory=dict)
     date: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -154,7 +157,7 @@ class Report:
         return {
             **({"date": self.date, "versions": self.versions} if self.date else {}),
             "settings": declared.jsonable(self.settings),
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": {"name": self.model, "fingerprint": self.fingerprint, "preprocessing": self.preprocessing},
             "data": {
                 "name": self.data,
                 "subjects": self.subjects,
@@ -222,6 +225,7 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         [row_from_facts(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
         _pairs(facts["pairs"]) if "pairs" in facts else None,
+        _preprocessing(model.get("preprocessing", {})),
         {
             str(variant): {str(reason): int(count) for reason, count in reasons.items()}
             for variant, reasons in data.get("failures_by_variant", {}).items()
@@ -229,6 +233,12 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         str(facts.get("date", "")),
         {str(name): str(version) for name, version in facts.get("versions", {}).items()},
     )
+
+
+def _preprocessing(facts: dict[str, Any]) -> dict[str, Any]:
+    made = settings_from(Preprocessing, None, {name.replace("-", "_"): value for name, value in facts.items()})
+    declared.check(made)
+    return described(made)
 
 
 def _pairs(facts: dict[str, Any]) -> PairCounts:

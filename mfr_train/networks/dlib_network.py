@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
-import dlib
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,11 +15,17 @@ from maskgen.imaging.detectors import model_path
 
 from ..defaults import DLIB
 from . import dlib_weights
-from .backbone import Backbone, Floats, Image
+from .backbone import Backbone, Floats
+from .faces import Faces
+from .frozen import frozen
+from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 
 DLIB_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_CHIP = dlib_weights.INPUT_SIDE
 """Side in pixels of the aligned face that dlib's network takes."""
+
+SCALE = 256.0
+"""It takes (x - mean) / 256 of the values of a face."""
 
 
 class Block(nn.Module):
@@ -74,42 +78,39 @@ class Network(nn.Module):
             self.projection.weight.copy_(torch.from_numpy(weights.projection.T))
 
     def forward(self, faces: Tensor) -> Tensor:
-        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / 256
+        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / SCALE
         features = functional.max_pool2d(self.stem(scaled).relu_(), 3, 2)
         output: Tensor = self.projection(self.blocks(features).mean((2, 3)))
         return output
 
 
-def aligned(image: Image, landmarks: Floats) -> Image:
-    """The face, uint8 (150, 150, 3), turned upright and cut out as dlib's network was trained on, by 68 landmarks."""
-    points = [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
-    # dlib wants a detection: the rectangle plays no part in the alignment.
-    face = dlib.full_object_detection(dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1), points)
-    chip: Image = dlib.get_face_chip(image, face, size=DLIB_CHIP)
-    return chip
+@lru_cache(maxsize=4)
+def dlib_backbone(device: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone:
+    """dlib's network on `device`, loaded once in each process.
 
-
-@lru_cache(maxsize=2)
-def dlib_backbone(device: str) -> Backbone:
-    """dlib's network on `device`, loaded once in each process. Raises `MaskgenError` if its file is damaged."""
+    Raises `MaskgenError` if its file is damaged, `UsageError` if more is given than that embeddings are summed.
+    """
     path = model_path(DLIB_MODEL)
     data = path.read_bytes()
     try:
         weights = dlib_weights.parse(data)
     except ValueError:
         raise MaskgenError(f"{path} is damaged; reinstall it with: pip install face_recognition_models") from None
+    usual = Preprocessing(RGB, tuple(weights.mean.tolist()), SCALE, DLIB_CHIP, align=CHIP)
+    made = completed(given, usual, ("flip_sum",), "dlib's network")
     network = Network(weights).to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def run(images: Sequence[Image], landmarks: Floats) -> Floats:
-        chips = [aligned(np.ascontiguousarray(image), points) for image, points in zip(images, landmarks, strict=True)]
+    def run(faces: Faces) -> Floats:
         # By default cuDNN rounds the factors of a convolution to 10 bits on a GPU.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found: Floats = network(torch.from_numpy(np.stack(chips)).to(device)).float().cpu().numpy()
+            found: Floats = network(torch.from_numpy(faces).to(device)).float().cpu().numpy()
         return found
 
     digest = hashlib.sha256(data).hexdigest()
     # Before, dlib itself ran the network: an embedding trained on those features fits, since they differ by 1e-6.
-    by_dlib = hashlib.sha256(f"{DLIB} {DLIB_CHIP} {digest}".encode()).hexdigest()
-    fingerprint = hashlib.sha256(f"{DLIB} {DLIB_CHIP} torch {digest}".encode()).hexdigest()
-    return Backbone(DLIB, dlib_weights.DIM, None, fingerprint, run, former_fingerprints=(by_dlib,))
+    prints = [
+        fingerprint(hashlib.sha256(f"{DLIB} {DLIB_CHIP} {by}{digest}".encode()).hexdigest(), made, usual)
+        for by in ("torch ", "")
+    ]
+    return frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints))

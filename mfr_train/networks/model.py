@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,18 @@ from maskgen import Landmarker
 from maskgen.errors import MaskgenError, Rejected, UsageError
 from maskgen.imaging.decode import decode
 from maskgen.imaging.pixels import pixels_of
+from maskgen.settings import from_keywords
 
 from .. import hardware
 from ..defaults import BACKBONES, DLIB, EUM, HEADS, LINEAR
 from ..keywords import AnyPath
+from . import preprocessing, python_function
 from .backbone import Backbone, Floats, Image
 from .backbones import load_backbone
+from .preprocessing import NOTHING_GIVEN, InputOptions, Preprocessing
 from .run_files import BACKBONE, EMBEDDING, ONNX_BACKBONE, identities_of, is_run, newest_run, record_of
 
-MODELS = "give --model dlib, the backbone.safetensors of a run, or an ONNX face network"
+MODELS = "give --model dlib, the backbone.safetensors of a run, an ONNX face network, or module:function"
 
 EUM_SLOPE = np.float32(0.2)
 """Of LeakyReLU between the layers of EUM, where its input is negative."""
@@ -70,6 +73,11 @@ class Model:
         return self.backbone.dim if self.weight is None else len(self.weight)
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are given to its network."""
+        return self.backbone.preprocessing
+
+    @property
     def fingerprint(self) -> str:
         """Hash of every number that shapes an embedding."""
         digest = hashlib.sha256(self.backbone.fingerprint.encode())
@@ -103,8 +111,8 @@ class Model:
 
         Args:
             images: N pictures, or one: arrays uint8 (h, w, 3) RGB of any size, paths of image files, or Pillow images.
-            landmarks: The 68 landmarks of each face, (N, 68, 2) in pixels. Only networks that align faces (dlib, ONNX)
-                use them; for these they are found in the pictures by default.
+            landmarks: The 68 landmarks of each face, (N, 68, 2) in pixels. Networks that align faces (dlib, most ONNX
+                files) and functions use them; for these they are found in the pictures by default.
             masked: Which pictures show a mask, bool (N,), or whether all do. Only a model with EUM uses it.
 
         Returns:
@@ -155,19 +163,24 @@ class Model:
         return result
 
 
-def load_model(source: AnyPath | None = None, *, device: str = "auto") -> Model:
+def load_model(source: AnyPath | None = None, *, device: str = "auto", **options: Unpack[InputOptions]) -> Model:
     """Loads a model to embed pictures with.
 
     Args:
-        source: A run folder of `mfr train`; `dlib`; or a file: the backbone.safetensors of a run, torchvision weights
-            (.pth or .safetensors), or an ONNX face network. By default the newest finished run under runs/.
-        device: `auto` (the GPU if there is one), `cpu` or `cuda`. ONNX networks run on the CPU.
+        source: A run folder of `mfr train`; `dlib`; a file: the backbone.safetensors of a run, weights (.pth, .pt or
+            .safetensors) of a torchvision ResNet or of facenet-pytorch's Inception-ResNet v1, or an ONNX face network;
+            or `module:function`, a function of yours that takes pictures, uint8 (N, S, S, 3) RGB, and landmarks,
+            float32 (N, 68, 2), and returns embeddings (N, d). By default the newest finished run under runs/.
+        device: `auto` (the GPU if there is one), `cpu` or `cuda`.
+        **options: The fields of `Preprocessing`, for what a network's file does not say, such as `colors="bgr"`.
 
     Returns:
         The model, with its backbone and, for a run of stage 2, the embedding that was trained.
 
     Raises:
-        UsageError: If there is no such model, its file is damaged, or no GPU is found for `cuda`.
+        UsageError: If there is no such model, its file is damaged, an option does not apply to it, or no GPU is found
+            for `cuda`.
+        MaskgenError: If a function of yours fails.
 
     Example:
         >>> import numpy as np
@@ -177,23 +190,25 @@ def load_model(source: AnyPath | None = None, *, device: str = "auto") -> Model:
         >>> model.embed([np.zeros((64, 64, 3), np.uint8)], landmarks=np.zeros((1, 68, 2))).shape
         (1, 128)
     """
-    chosen = hardware.device(device)
+    chosen, given = hardware.device(device), preprocessing.checked(from_keywords(Preprocessing, options))
     if source is None or Path(source).is_dir():
-        return chosen_model(Path(source) if source is not None else None, None, chosen)
-    return chosen_model(None, os.fspath(source), chosen)
+        return chosen_model(Path(source) if source is not None else None, None, chosen, given)
+    return chosen_model(None, os.fspath(source), chosen, given)
 
 
-def chosen_model(run: Path | None, model: str | None, device: str) -> Model:
+def chosen_model(run: Path | None, model: str | None, device: str, given: Preprocessing = NOTHING_GIVEN) -> Model:
     """The model that the options --run and --model choose; by default the newest run under runs/.
 
-    Raises `UsageError` if there is no such run or model, or if both are given.
+    Raises `UsageError` if there is no such run or model, if both are given, or if an option does not apply.
     """
     if run is not None and model is not None:
         raise UsageError("--run and --model are both given; give one of them.")
     if model is not None:
         if model in BACKBONES and model != DLIB:
             raise UsageError(f"--model {model} has no weights of its own; give a weights file or --run.")
-        return load_network(model, device)
+        return load_network(model, device, given)
+    if names := given.given():
+        raise UsageError(f"--{names[0].replace('_', '-')} does not apply to runs; leave it out, or give --model.")
     return load_run(Path(run) if run is not None else newest_run(), device)
 
 
@@ -230,17 +245,24 @@ def face_landmarker() -> Landmarker:
     return Landmarker()
 
 
-def load_network(model: str, device: str = "cpu") -> Model:
-    """A network without a projection: dlib's, or that of a weights file. Raises `UsageError` if it is neither."""
+def load_network(model: str, device: str = "cpu", given: Preprocessing = NOTHING_GIVEN) -> Model:
+    """A network without a projection: dlib's, that of a weights file, or a function.
+
+    Raises `UsageError` if it is none of these, or an option does not apply.
+    """
     if model == DLIB:
-        return Model(DLIB, load_backbone(DLIB, device))
+        return Model(DLIB, load_backbone(DLIB, device, given=given))
     path = Path(model)
     if path.is_dir():
         raise UsageError(f"--model {model} is a folder, whose embedding would be left out; give it as --run.")
     if not path.is_file():
+        if python_function.is_function(model):
+            return Model(model.replace(":", "."), python_function.load(model, given))
         raise UsageError(f"there is no file --model {model}; {MODELS}.")
+    if path.suffix.lower() == ".onnx":
+        return Model(path.stem, load_backbone(model, device, given=given), identities=identities_of(path))
     try:
-        backbone = load_backbone(model, device)
+        backbone = load_backbone(model, device, given=given)
     except UsageError as error:
         what = str(error).partition(";")[0]  # the rest is advice for training
         raise UsageError(f"{what}; {MODELS}.") from None

@@ -24,7 +24,7 @@ from maskgen.storage import files
 from .. import hardware
 from ..data.feature_cache import embed_rows, row_index
 from ..defaults import DLIB, ONNX, RESNETS, SKIP, TRAINED
-from ..networks import run_files
+from ..networks import onnx_file, run_files
 from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
@@ -98,7 +98,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB, full.device)
     if full.backbone == ONNX:
-        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
+        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE, full.device)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -119,11 +119,11 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     return load_backbone(str(own), full.device)
 
 
-def _onnx_backbone(weights: Path, own: Path) -> Backbone:
-    backbone = load_backbone(ONNX, weights=own if own.is_file() else weights)
+def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
+    backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
     if not own.is_file():
         with checkpoint.disk_errors(own):
-            files.write(own, weights.read_bytes())
+            files.write(own, onnx_file.read(weights))
     return backbone
 
 

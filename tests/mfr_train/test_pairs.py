@@ -26,7 +26,7 @@ from mfr_train.evaluation.pair_list import Name, PairCounts, read_pairs
 from mfr_train.evaluation.report import Report
 from mfr_train.evaluation.report_text import report_text
 from mfr_train.evaluation.scores import Comparison, side
-from mfr_train.networks import backbone, resnet
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
 
 SIDE = 6
@@ -37,7 +37,7 @@ FOLDS = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nCyd\t0004\t5\nCyd\t4\tDee Lee\t1\n"
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 

@@ -149,9 +149,9 @@ def test_they_are_measured_as_the_data_set_is(
     direct = evaluate(replace(settings, data=str(people)))
     monkeypatch.setattr(models, "chosen_model", None)
     given = evaluate(replace(settings, embeddings=write(of_data_set(people), ending), out=tmp_path / "given"))
-    rows = [row for row in direct if not row.group.startswith("color_")]  # a file of embeddings has no colours
-    assert [(row.scenario, row.group) for row in given] == [(row.scenario, row.group) for row in rows]
-    for one, other in zip(given, rows, strict=True):
+    wanted = [row for row in direct if not row.group.startswith("color_")]  # a file of embeddings has no colours
+    assert [(row.scenario, row.group) for row in given] == [(row.scenario, row.group) for row in wanted]
+    for one, other in zip(given, wanted, strict=True):
         for name in ("fmr100", "fmr10", "eer", "auc", "gmean", "imean"):
             a, b = getattr(one, name), getattr(other, name)
             assert a.value == pytest.approx(b.value, abs=1e-6), (one.scenario, one.group, name)

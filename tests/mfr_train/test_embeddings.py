@@ -25,7 +25,7 @@ from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report import Report
 from mfr_train.evaluation.report_text import report_text
-from mfr_train.networks import backbone, resnet
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
 
 SIDE = 6
@@ -36,7 +36,7 @@ Write = Callable[..., Path]
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model that others are compared with: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 

@@ -20,7 +20,7 @@ from maskgen.imaging.seeding import variant_of
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report import Report
-from mfr_train.networks import backbone, resnet
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
 
 SIDE = 6
@@ -28,7 +28,7 @@ MASKED_GROUPS = [*maskgen.VARIANTS, "wide", "round", "high", "medium", "low"]
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 

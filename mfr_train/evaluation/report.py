@@ -225,7 +225,7 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         [row_from_facts(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
         _pairs(facts["pairs"]) if "pairs" in facts else None,
-        _preprocessing(model.get("preprocessing", {})),
+        _preprocessing(model["preprocessing"]) if model.get("preprocessing") else {},
         {
             str(variant): {str(reason): int(count) for reason, count in reasons.items()}
             for variant, reasons in data.get("failures_by_variant", {}).items()

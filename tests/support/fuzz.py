@@ -16,6 +16,8 @@ CASES = {
     "boxes CSV": 1000,
     "draws": 1000,
     "protocol CSV": 1000,
+    "embeddings in Parquet": 300,
+    "embeddings in npz": 750,
     "--config TOML": 1000,
     "command with --config TOML": 900,
     "dataset.json": 120,

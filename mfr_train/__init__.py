@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .networks.model import Model, load_model
+    from .networks.onnx_export import export
     from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "figures",
     "load_model",
     "plot_det",
@@ -70,6 +72,7 @@ __getattr__, __dir__ = attributes(
         "__version__": "version",
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
+        "export": "networks.onnx_export",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
         "plot_det": "evaluation.plotting",

@@ -20,6 +20,10 @@ CLASSIFIERS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}
 AUGMENTATIONS = ("flip", "crop", "color")
 """Random changes of the pictures of stage 1; see `data.augment`."""
 
+CLASSIFY, EMBED, BOTH = "classify", "embed", "all"
+STAGES = (CLASSIFY, EMBED, BOTH)
+"""What `mfr train` trains: the network, the embedding, or both. `mfr eval` measures one of the first two."""
+
 LINEAR, EUM = "linear", "eum"
 HEADS = (LINEAR, EUM)
 """What stage 2 trains; see `training.heads`."""

@@ -9,9 +9,10 @@ import click
 from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
-from maskgen.errors import UsageError, installing
+from maskgen.errors import UsageError, installing, shown
 
 from ..comparison.compare_settings import CompareSettings
+from ..defaults import CLASSIFY, EMBED
 from ..evaluation.eval_settings import EvalSettings
 from ..training.train_settings import TrainSettings
 from .protocol import protocol
@@ -72,6 +73,8 @@ def eval_(settings: EvalSettings) -> None:
     The newest run on ./smfd, in all three scenarios, or in one:
       mfr eval
       mfr eval --scenario M-M
+    The network of stage 1 of a run, without the embedding:
+      mfr eval --run runs/paper --stage classify
     A trained network as it is; an ONNX file that takes BGR:
       mfr eval --model dlib --data smfd
       mfr eval --model vendor.onnx --colors bgr
@@ -114,6 +117,30 @@ def compare(settings: CompareSettings, systems: tuple[str, ...]) -> None:
     from .console import compared
 
     say(compared(systems, settings))
+
+
+@mfr.command()
+@click.argument("model", metavar="RUN|dlib|FILE")
+@click.option("-o", "--out", required=True, metavar="FILE.onnx", help="File to write; it must not exist.")
+@click.option(
+    "--stage",
+    type=click.Choice((CLASSIFY, EMBED)),
+    help="classify leaves out what stage 2 of the run trained. By default the embedding if there is one.",
+)
+def export(model: str, out: str, stage: str | None) -> None:
+    """Write a model as one ONNX file: scaling, network and embedding.
+
+    Its input is `faces`, uint8 (N, S, S, 3) RGB, its output `embedding`, (N, d) of length 1; with EUM there is also
+    `masked_embedding`, for masked faces. The metadata say S, how faces are cut out, and what the model was trained on.
+    What onnxruntime computes from the file is compared with PyTorch first. `mfr eval --model FILE.onnx` measures it.
+
+    \b
+      mfr export runs/paper -o paper.onnx
+    """
+    _check_installed()
+    from ..networks.onnx_export import export as write
+
+    say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
 
 
 mfr.add_command(protocol)

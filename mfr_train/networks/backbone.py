@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,9 @@ class Backbone:
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: it needs the
     landmarks, by which faces are cut out and aligned). What was trained on features of a network with one of the
     `former_fingerprints` fits this one: its features are the same but for rounding. `preprocessing` is all that is
-    known about how pictures are fed to it.
+    known about how pictures are fed to it. `module` is the network in PyTorch, if it is one: faces as `run` cuts them out,
+    uint8 (N, size, size, 3) RGB, to features. With `pairs` a feature is two embeddings side by side: what the picture
+    has if its face is unmasked, and if it is masked.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Backbone:
     run: Callable[[Sequence[Image], Floats], Floats]
     former_fingerprints: tuple[str, ...] = ()
     preprocessing: Preprocessing = NOTHING_GIVEN
+    module: Any = None
+    pairs: bool = False
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

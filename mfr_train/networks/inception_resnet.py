@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .frozen import frozen
+from .module import Scaled
 from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 from .resnet import load_module
 
@@ -162,4 +164,5 @@ def inception_backbone(
             found: Floats = network(batch).float().cpu().numpy()
         return found
 
-    return frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),))
+    found = frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),))
+    return replace(found, module=Scaled(network, 127.5, 128))

@@ -29,6 +29,7 @@ from ..defaults import (
     ON_DAMAGE,
     ONNX,
     POSITIVES,
+    STAGES,
     STOP,
     TRAINED,
 )
@@ -79,7 +80,7 @@ class TrainSettings:
         None,
         help="classify trains a network with cross-entropy; embed trains a projection on a frozen network; all does "
         "both. By default all, or embed if the backbone is already trained.",
-        choices=("classify", "embed", "all"),
+        choices=STAGES,
     )
     recipe: str = setting("paper", help="Source of the settings not given.", choices=tuple(RECIPES))
     backbone: str | None = setting(None, help="Network; dlib and onnx are already trained.", choices=BACKBONES)

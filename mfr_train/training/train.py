@@ -6,6 +6,7 @@ RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
 RUN/identities.json         the people it was trained on
+RUN/README.md               the model card
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
 from ..notebook import progress_bar
-from . import checkpoint, classify, curve, distributed, embed, triplets
+from . import checkpoint, classify, curve, distributed, embed, model_card, triplets
 from .heads import tensors_of
 from .plots import plot_curves
 from .run_folder import claimed
@@ -68,6 +69,7 @@ def train(given: TrainSettings) -> Path:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
             plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PICTURE)
+            model_card.write(folder, full, dataset)
     return folder
 
 

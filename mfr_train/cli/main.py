@@ -143,6 +143,24 @@ def export(model: str, out: str, stage: str | None) -> None:
     say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
 
 
+@mfr.command()
+@click.argument("reports", nargs=-1, required=True, metavar="REPORT...")
+@click.option("--out", metavar="DIR", help="Also write the tables into this folder, as CSV and LaTeX.")
+def table(reports: tuple[str, ...], out: str | None) -> None:
+    """Put reports side by side, several seeds as mean and range.
+
+    REPORT is the folder of an evaluation. Reports whose settings and model differ only by a seed, that of the
+    evaluation or that of the training, are one line.
+
+    \b
+      mfr table runs/eval/dlib-* runs/eval/paper-* --out tables
+    """
+    _check_installed()
+    from .console import side_by_side
+
+    say(side_by_side(reports, out))
+
+
 mfr.add_command(protocol)
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .evaluation.measurement import Measurement
     from .evaluation.metrics import Figures, figures
     from .evaluation.report import Report
+    from .explaining.attention import attention
+    from .explaining.explain import explain
+    from .explaining.explain_settings import ExplainSettings
+    from .explaining.explanation import Explanation
     from .networks.model import Model, load_model
     from .training.curve import LearningCurve
     from .training.run import Run, train
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EvalSettings",
+    "ExplainSettings",
+    "Explanation",
     "Figures",
     "LearningCurve",
     "MaskgenError",
@@ -37,7 +43,9 @@ __all__ = [
     "TrainSettings",
     "UsageError",
     "__version__",
+    "attention",
     "evaluate",
+    "explain",
     "figures",
     "load_model",
     "train",
@@ -47,6 +55,8 @@ __getattr__, __dir__ = attributes(
     __name__,
     {
         "EvalSettings": "evaluation.eval_settings",
+        "ExplainSettings": "explaining.explain_settings",
+        "Explanation": "explaining.explanation",
         "Figures": "evaluation.metrics",
         "LearningCurve": "training.curve",
         "Measurement": "evaluation.measurement",
@@ -57,7 +67,9 @@ __getattr__, __dir__ = attributes(
         "ShardDataset": "data.shard_dataset",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "attention": "explaining.attention",
         "evaluate": "evaluation.evaluate",
+        "explain": "explaining.explain",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
         "train": "training.run",

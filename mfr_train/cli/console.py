@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskgen.cli.table import table
@@ -12,6 +13,9 @@ from maskgen.storage.uri import redacted
 from ..evaluation import outputs
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
+from ..explaining.explain import explain
+from ..explaining.explain_settings import ExplainSettings
+from ..explaining.explanation import faithfulness_table, share_table, versus_table
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
 from ..training import curve
 from ..training.train import train
@@ -64,3 +68,22 @@ def eval_with_progress(settings: EvalSettings) -> str:
     report = evaluate(settings)
     written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
     return f"{outputs.table(report)}\n\n" + shown(f"{report.out} holds {written}")
+
+
+def explain_with_progress(settings: ExplainSettings, models: Sequence[str]) -> str:
+    """Explains with a progress bar of maps, and returns the tables and the folder of the figures."""
+    found = explain(*models, settings=settings)
+    methods = ", ".join(f"{each.name} ({each.method})" for each in found.models)
+    lines = [
+        f"{methods} on {redacted(found.data)}: {found.subjects} subjects, {found.photographs} photographs",
+        "",
+        "Attention, as a share of the map, with 95 % intervals over subjects:",
+        *table(*share_table(found)),
+    ]
+    if len(found.models) > 1:
+        lines += ["", f"Minus that of {found.models[0].name}, in points:", *table(*versus_table(found))]
+    if found.faithfulness:
+        lines += ["", "Areas under the curves of deletion (small for a good map) and insertion (large):"]
+        lines += table(*faithfulness_table(found))
+    written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
+    return shown_lines([*lines, *(["", *found.notes] if found.notes else []), "", f"{found.out} holds {written}"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .pooled import PooledNetwork
+
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -21,7 +23,8 @@ class Backbone:
 
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: the faces
     are cut out and aligned by their landmarks). What was trained on features of a network with one of the
-    `former_fingerprints` fits this one: its features are the same but for rounding.
+    `former_fingerprints` fits this one: its features are the same but for rounding. `pooled` are its parts, if it
+    ends in pooling and a linear layer and they can be read.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Backbone:
     fingerprint: str
     run: Callable[[Sequence[Image], Floats], Floats]
     former_fingerprints: tuple[str, ...] = ()
+    pooled: PooledNetwork | None = None
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

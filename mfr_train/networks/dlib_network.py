@@ -18,10 +18,18 @@ from maskgen.imaging.detectors import model_path
 from ..defaults import DLIB
 from . import dlib_weights
 from .backbone import Backbone, Floats, Image
+from .pooled import Matrix, PooledNetwork
 
 DLIB_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_CHIP = dlib_weights.INPUT_SIDE
 """Side in pixels of the aligned face that dlib's network takes."""
+
+CHIP_PADDING = 0.25
+"""What surrounds the mean face of dlib's face chips, on each side, as a share of its size."""
+
+STRIDE, FIRST = 64.0, 50.0
+"""Of the 2 x 2 positions that are pooled. A convolution of the last block is centred on pixel 65 of the face, what is
+added to it on pixel 35 for the first position, since dlib's blocks do not pad where they halve."""
 
 
 class Block(nn.Module):
@@ -74,19 +82,35 @@ class Network(nn.Module):
             self.projection.weight.copy_(torch.from_numpy(weights.projection.T))
 
     def forward(self, faces: Tensor) -> Tensor:
-        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / 256
-        features = functional.max_pool2d(self.stem(scaled).relu_(), 3, 2)
-        output: Tensor = self.projection(self.blocks(features).mean((2, 3)))
+        output: Tensor = self.projection(self.activations(faces).mean((2, 3)))
         return output
+
+    def activations(self, faces: Tensor) -> Tensor:
+        """What is pooled, (N, 256, 2, 2)."""
+        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / 256
+        found: Tensor = self.blocks(functional.max_pool2d(self.stem(scaled).relu_(), 3, 2))
+        return found
 
 
 def aligned(image: Image, landmarks: Floats) -> Image:
     """The face, uint8 (150, 150, 3), turned upright and cut out as dlib's network was trained on, by 68 landmarks."""
-    points = [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
-    # dlib wants a detection: the rectangle plays no part in the alignment.
-    face = dlib.full_object_detection(dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1), points)
-    chip: Image = dlib.get_face_chip(image, face, size=DLIB_CHIP)
+    chip: Image = dlib.get_face_chip(np.ascontiguousarray(image), _detection(image, landmarks), size=DLIB_CHIP)
     return chip
+
+
+def alignment(image: Image, landmarks: Floats) -> Matrix:
+    """The map from pixels of a picture to pixels of the face that `aligned` cuts out, (2, 3)."""
+    details = dlib.get_face_chip_details(_detection(image, landmarks), DLIB_CHIP, CHIP_PADDING)
+    scale, middle = DLIB_CHIP / details.rect.width(), details.rect.dcenter()
+    cos, sin = scale * np.cos(details.angle), scale * np.sin(details.angle)
+    turn = np.array([(cos, sin), (-sin, cos)])
+    return np.column_stack([turn, (DLIB_CHIP - 1) / 2 - turn @ (middle.x, middle.y)])
+
+
+def _detection(image: Image, landmarks: Floats) -> dlib.full_object_detection:
+    points = [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
+    # dlib wants a rectangle too, which plays no part in the alignment.
+    return dlib.full_object_detection(dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1), points)
 
 
 @lru_cache(maxsize=2)
@@ -102,14 +126,23 @@ def dlib_backbone(device: str) -> Backbone:
 
     @torch.inference_mode()
     def run(images: Sequence[Image], landmarks: Floats) -> Floats:
-        chips = [aligned(np.ascontiguousarray(image), points) for image, points in zip(images, landmarks, strict=True)]
         # By default cuDNN rounds the factors of a convolution to 10 bits on a GPU.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found: Floats = network(torch.from_numpy(np.stack(chips)).to(device)).float().cpu().numpy()
+            found: Floats = network(torch.from_numpy(cut_out(images, landmarks)).to(device)).float().cpu().numpy()
         return found
+
+    @torch.inference_mode()
+    def activations(faces: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return network.activations(faces)
+
+    def cut_out(images: Sequence[Image], landmarks: Floats) -> Image:
+        return np.stack([aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
+
+    pooled = PooledNetwork(cut_out, alignment, activations, DLIB_CHIP, STRIDE, FIRST, device, weights.projection.T)
 
     digest = hashlib.sha256(data).hexdigest()
     # Before, dlib itself ran the network: an embedding trained on those features fits, since they differ by 1e-6.
     by_dlib = hashlib.sha256(f"{DLIB} {DLIB_CHIP} {digest}".encode()).hexdigest()
     fingerprint = hashlib.sha256(f"{DLIB} {DLIB_CHIP} torch {digest}".encode()).hexdigest()
-    return Backbone(DLIB, dlib_weights.DIM, None, fingerprint, run, former_fingerprints=(by_dlib,))
+    return Backbone(DLIB, dlib_weights.DIM, None, fingerprint, run, (by_dlib,), pooled)

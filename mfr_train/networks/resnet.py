@@ -22,9 +22,13 @@ from maskgen.errors import UsageError, short
 from ..defaults import MAX_INPUT_SIZE, MIN_INPUT_SIZE, RESNETS
 from . import run_files
 from .backbone import Backbone, Floats, Image
+from .pooled import Matrix, PooledNetwork
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's RGB values in 0..255: what torchvision's own weights expect."""
+
+STRIDE = 32
+"""Pixels from one position of the last convolution to the next. Its padding centres the first one on pixel 0."""
 
 
 class Network(nn.Module):
@@ -64,7 +68,23 @@ def resnet_backbone(network: Network, architecture: str, input_size: int, device
         found: Floats = trunk((batch.permute(0, 3, 1, 2).float() - mean) / std).float().cpu().numpy()
         return found
 
-    return Backbone(architecture, network.dim, input_size, fingerprint(network, architecture, input_size), run)
+    # The children of a torchvision ResNet run in their order. The last two are the pooling and the classifier.
+    convolutions = nn.Sequential(*list(trunk.children())[:-2])
+
+    @torch.inference_mode()
+    def activations(faces: Tensor) -> Tensor:
+        found: Tensor = convolutions((faces.permute(0, 3, 1, 2) - mean) / std)
+        return found
+
+    def cut_out(images: Sequence[Image], landmarks: Floats) -> Image:
+        return np.stack([resized(image, input_size) for image in images])
+
+    def matrix(image: Image, landmarks: Floats) -> Matrix:
+        return scaling(image, input_size)
+
+    pooled = PooledNetwork(cut_out, matrix, activations, input_size, STRIDE, 0.0, device)
+    digest = fingerprint(network, architecture, input_size)
+    return Backbone(architecture, network.dim, input_size, digest, run, pooled=pooled)
 
 
 def fingerprint(network: Network, architecture: str, input_size: int) -> str:
@@ -81,6 +101,12 @@ def resized(image: Image, size: int) -> Image:
         return image
     shrinks = min(image.shape[:2]) >= size
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def scaling(image: Image, size: int) -> Matrix:
+    """The map from pixels of a picture to those of the same `resized`, (2, 3): the edges of the pictures coincide."""
+    x, y = size / image.shape[1], size / image.shape[0]
+    return np.array([(x, 0, (x - 1) / 2), (0, y, (y - 1) / 2)])
 
 
 def weights_file(path: Path) -> Path:

@@ -43,9 +43,9 @@ def distances(image: Image, embed: Embed, patch: float, stride: float) -> Floats
             copy = image.copy()
             copy[top : top + tall, left : left + wide] = colour
             covered.append(copy)
-        found[first : first + len(covered)] = 1 - embed(covered) @ whole
-    # Rounding can make the distance of a picture to itself negative.
-    return found.clip(0).reshape(len(tops), len(lefts))
+        # |a - b|^2 / 2 of unit vectors is 1 - a b, and exactly 0 for equal ones.
+        found[first : first + len(covered)] = ((embed(covered) - whole) ** 2).sum(1) / 2
+    return found.reshape(len(tops), len(lefts))
 
 
 def spread(values: Floats, height: int, width: int, patch: float, stride: float) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -21,13 +19,13 @@ from tests.support.narrow import use_narrow_networks
 
 
 @pytest.fixture
-def convolutions() -> Iterator[nn.Module]:
+def convolutions() -> nn.Module:
     """A small random ResNet up to its last convolution, in float64."""
     with pytest.MonkeyPatch.context() as patch:
         use_narrow_networks(patch)
         torch.manual_seed(0)
         trunk = Network("resnet18").trunk
-    yield nn.Sequential(*list(trunk.children())[:-2]).eval().double()
+    return nn.Sequential(*list(trunk.children())[:-2]).eval().double()
 
 
 def by_autograd(layers: nn.Module, copies: Tensor, weight: Tensor, bias: Tensor, normalised: bool, numerator: str):

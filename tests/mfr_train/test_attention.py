@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train.evaluation.measurement import Measurement
 from mfr_train.explaining import faithfulness, occlusion, shares
 from mfr_train.explaining.attention import Attention, attention, placed, shuffled
 from mfr_train.explaining.photographs import order
@@ -176,7 +175,7 @@ def test_means_are_over_subjects_and_intervals_those_of_their_resamples() -> Non
     # Resamples hold c 0 to 3 times of 3: means 1/2, 2/3, 5/6 and 1. Their chances are 8, 12, 6 and 1 of 27.
     assert found.interval == (0.5, 1.0)
     assert shares.subject_mean(values, subjects, 0, 0).interval is None
-    assert shares.subject_mean([0.2, 0.4], ["a", "b"], 1000, 0) == Measurement(pytest.approx(0.3))
+    assert shares.subject_mean([0.2, 0.4], ["a", "b"], 1000, 0) == pytest.approx(0.3)
     assert math.isnan(shares.subject_mean([math.nan], ["a"], 1000, 0))
 
 

@@ -18,7 +18,8 @@ help: ## Show this list
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[train,demo]' --group test --group lint
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[train,onnx,demo]' --group test --group lint
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps facenet-pytorch
 	@touch $(READY)
 
 demo: $(READY) ## Set up, build a masked data set from real photographs, train, measure; ends in pictures and figures

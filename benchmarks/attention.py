@@ -22,7 +22,8 @@ from torch.nn import functional
 from maskgen.imaging.decode import decode
 from mfr_train.explaining.attention import attention
 from mfr_train.networks.model import Model, load_model
-from mfr_train.networks.resnet import Network, resized, resnet_backbone
+from mfr_train.networks.resizing import resized
+from mfr_train.networks.resnet import Network, resnet_backbone
 
 SAMPLES = 4
 COPIES = (1, 2, 4, 8, 16, 32, 64)

@@ -21,6 +21,7 @@ from maskgen import Face, Landmarker
 from maskgen.imaging.decode import decode
 from maskgen.imaging.detectors import model_path
 from mfr_train.networks import dlib_network, dlib_weights
+from mfr_train.networks.faces import chip
 
 MIN_RATIO = 4.0
 MAX_DIFFERENCE = 1e-4
@@ -41,7 +42,7 @@ def main() -> None:
         pictures = [decode(path.read_bytes()) for path in paths]
     found = zip(pictures, Landmarker().find_all(pictures, [None] * len(pictures)), strict=True)
     faces = [(picture, face.landmarks) for picture, face in found if isinstance(face, Face)]
-    chips = [dlib_network.aligned(picture, landmarks) for picture, landmarks in faces]
+    chips = [chip(picture, landmarks, dlib_network.DLIB_CHIP) for picture, landmarks in faces]
 
     path = model_path(dlib_network.DLIB_MODEL)
     reference = dlib.face_recognition_model_v1(str(path))

@@ -27,7 +27,7 @@ from mfr_train.data.feature_cache import embed_rows, row_index
 from mfr_train.defaults import DLIB
 from mfr_train.networks import backbones, resnet
 from mfr_train.networks.backbone import Backbone, Floats
-from mfr_train.training import embed, train_settings, triplets
+from mfr_train.training import embed, heads, train_settings, triplets
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def loaded(name: str, size: int) -> Backbone:
 def steps(source: embed.Pictures, backbone: Backbone, count: int, chosen: Any) -> tuple[float, list[float]]:
     """Median seconds of a step, and the losses: the loop of `train_embedding`, without curve and checkpoints."""
     settings = train_settings.filled(train_settings.TrainSettings(recipe="small", backbone=DLIB, device="cpu"))
-    layer = embed.new_layer(backbone.dim, settings.dim, 0)
+    layer = heads.new_layer(backbone.dim, settings.dim, 0)
     optimizer = torch.optim.SGD(layer.parameters(), train_settings.not_none(settings.embed_lr), settings.momentum)
     groups = triplets.group(source.labels)
     draw: Callable[[int], triplets.Triplets] = lambda step: triplets.draw(  # noqa: E731

@@ -60,6 +60,7 @@ Training <training>
 What stage 2 gains <training-results>
 Your own training loop <your-loop>
 Evaluation <evaluation>
+Protocols <protocols>
 Tutorial <tutorial>
 Scale <scale>
 Performance <performance>

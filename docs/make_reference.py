@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -27,9 +28,18 @@ def reference() -> str:
     ]
     for group in (maskgen_command, mfr_command):
         parts += ["", f"## {group.name}", "", _help(group, str(group.name))]
-        for name, command in group.commands.items():
-            parts += ["", f"### {group.name} {name}", "", _help(command, f"{group.name} {name}")]
+        for path, command in commands(group):
+            parts += ["", f"### {path}", "", _help(command, path)]
     return "\n".join(parts) + "\n"
+
+
+def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command of a group as it is typed, and those of the groups in it, such as `mfr protocol make`."""
+    for name, command in group.commands.items():
+        typed = f"{path or group.name} {name}"
+        yield typed, command
+        if isinstance(command, click.Group):
+            yield from commands(command, typed)
 
 
 def _help(command: click.Command, path: str) -> str:

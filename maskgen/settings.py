@@ -51,6 +51,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def same_setting(kind: type[Any], name: str) -> Any:
+    """Declares a setting that another settings dataclass declares too."""
+    there = kind.__dataclass_fields__[name]
+    return dataclasses.field(default=there.default, metadata=there.metadata)
+
+
 def option_name(field: dataclasses.Field[Any]) -> str:
     """The name of a setting on the command line and in a TOML file: `shard-size` for `shard_size`."""
     return field.name.replace("_", "-")
@@ -139,9 +145,11 @@ def jsonable(settings: Any, *, run_only: bool = True) -> dict[str, Any]:
 
 def _declared(field: dataclasses.Field[Any], value: Any) -> Any:
     """A value as its declared type: 1 becomes 1.0 for a float, and a number of numpy becomes one of Python."""
-    if isinstance(value, numbers.Real) and str(field.type).startswith("float"):
-        return float(value)
-    return int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral) and not str(field.type).startswith("float"):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def is_repeated(kind: Any) -> bool:

@@ -11,17 +11,20 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
     from .evaluation.evaluate import evaluate
     from .evaluation.measurement import Measurement
     from .evaluation.metrics import Figures, figures
+    from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
     from .explaining.attention import attention
     from .explaining.explain import explain
     from .explaining.explain_settings import ExplainSettings
     from .explaining.explanation import Explanation
     from .networks.model import Model, load_model
+    from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
     from .training.train_settings import TrainSettings
@@ -37,17 +40,23 @@ __all__ = [
     "Measurement",
     "MixedDataset",
     "Model",
+    "Preprocessing",
     "Report",
     "Run",
     "ShardDataset",
+    "SystemComparison",
     "TrainSettings",
     "UsageError",
     "__version__",
     "attention",
+    "compare",
     "evaluate",
     "explain",
     "figures",
     "load_model",
+    "plot_det",
+    "plot_roc",
+    "plot_scores",
     "train",
 ]
 
@@ -62,16 +71,22 @@ __getattr__, __dir__ = attributes(
         "Measurement": "evaluation.measurement",
         "MixedDataset": "data.shard_dataset",
         "Model": "networks.model",
+        "Preprocessing": "networks.preprocessing",
         "Report": "evaluation.report",
         "Run": "training.run",
         "ShardDataset": "data.shard_dataset",
+        "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
         "attention": "explaining.attention",
+        "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "explain": "explaining.explain",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
+        "plot_det": "evaluation.plotting",
+        "plot_roc": "evaluation.plotting",
+        "plot_scores": "evaluation.plotting",
         "train": "training.run",
     },
 )

@@ -14,6 +14,19 @@ MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 4096
 
 BACKBONES = (*RESNETS, *TRAINED)
 
+CLASSIFIERS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}
+"""The losses of stage 1 and their margins: those of the papers; see `training.classifiers`."""
+
+AUGMENTATIONS = ("flip", "crop", "color")
+"""Random changes of the pictures of stage 1; see `data.augment`."""
+
+LINEAR, EUM = "linear", "eum"
+HEADS = (LINEAR, EUM)
+"""What stage 2 trains; see `training.heads`."""
+
+LOSSES = {"triplet+mse": 0.2, "triplet": 0.2, "srt": 2.0}
+"""The losses of stage 2 and their margins; see `training.losses`."""
+
 DISTANCES = ("squared", "euclidean", "cosine")
 """Distances of the triplet loss; see `losses.distance`."""
 
@@ -24,8 +37,16 @@ NEGATIVES = ("any", "masked", "unmasked")
 SCENARIOS = ("U-U", "U-M", "M-M")
 """What an evaluation compares, reference with probe: U is unmasked, M is masked."""
 
+COSINE, EUCLIDEAN, HALF = "cosine", "euclidean", "half"
+SCORES = (COSINE, EUCLIDEAN, HALF)
+"""Scores of two embeddings; see `similarity.scored`."""
+
 EXACT_PAIRS = 10_000_000
 """Up to this many pairs, every score is kept: with their positions and the sorting, about 1 GiB."""
+
+AUTO, NONE = "auto", "none"
+KEPT_SCORES = (AUTO, "all", NONE)
+"""Which scores an evaluation writes."""
 
 MIN_RESAMPLES = 100
 """The fewest resamples for an interval: with fewer, the two or three outermost ones decide its ends."""

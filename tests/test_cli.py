@@ -21,6 +21,7 @@ from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.cli.options import CommandGroup
 from maskgen.settings import read_toml
 from mfr_train.cli.main import mfr as mfr_command
+from mfr_train.cli.protocol import protocol as protocol_command
 from tests.support.processes import STOPPED
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,7 @@ HELP = [
     ("mfr",),
     *(("maskgen", name) for name in maskgen_command.commands),
     *(("mfr", name) for name in mfr_command.commands),
+    *(("mfr", "protocol", name) for name in protocol_command.commands),
 ]
 
 

@@ -18,9 +18,14 @@ PLACES = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (
 right: the template of ArcFace's published code (Deng et al., 2019)."""
 
 
-def aligned(image: Image, landmarks: npt.ArrayLike) -> Image:
-    """The face, uint8 (112, 112, 3), rotated, scaled and moved so that its five points come nearest to `PLACES`."""
-    return cv2.warpAffine(image, similarity(five_points(landmarks), PLACES), (SIDE, SIDE))
+def aligned(image: Image, landmarks: npt.ArrayLike, size: int = SIDE) -> Image:
+    """The face, uint8 (size, size, 3), rotated, scaled and moved so that its five points come nearest to `places`."""
+    return cv2.warpAffine(image, similarity(five_points(landmarks), places(size)), (size, size))
+
+
+def places(size: int = SIDE) -> Points:
+    """`PLACES` in a picture of `size` pixels that shows the same part of the face."""
+    return (PLACES + 0.5) * (size / SIDE) - 0.5
 
 
 def five_points(landmarks: npt.ArrayLike) -> Points:

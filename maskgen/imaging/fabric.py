@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +42,14 @@ def shading(look: str, variation: int) -> Map:
     shade = draw(u, v, draws).reshape(SIDE, FINER, SIDE, FINER).mean(axis=(1, 3))
     shade *= 1 + _grain(f"{look} {variation}")
     made = np.clip(np.rint(shade * NEUTRAL), 0, 255).astype(np.uint8)
+    made.setflags(write=False)
+    return made
+
+
+@lru_cache(maxsize=64)
+def plain(variation: int, height: int, width: int) -> Map:
+    """The map of a variation of `plain` as large as a picture, up to 512 x 512, that is printed on it."""
+    made = cv2.resize(shading("plain", variation), (width, height), interpolation=cv2.INTER_LINEAR)
     made.setflags(write=False)
     return made
 

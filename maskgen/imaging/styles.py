@@ -58,7 +58,8 @@ class Style:
         strap = STRAPS[drawn[2] % len(STRAPS)]
         if self.name == "texture":
             picture = self.textures[int.from_bytes(drawn[8:], "big") % len(self.textures)].level(width)
-            return cloth.Cloth(fabric.shading("plain", drawn[1] % fabric.VARIATIONS), color, picture, False, strap)
+            shade = fabric.plain(drawn[1] % fabric.VARIATIONS, *picture.shape[1:])
+            return cloth.Cloth(shade, color, picture, False, strap)
         look = fabric.LOOKS[int.from_bytes(drawn[4:8], "big") % len(fabric.LOOKS)]
         shade = fabric.shading(look, drawn[1] % fabric.VARIATIONS)
         return cloth.Cloth(shade, color, None, bool(drawn[3] & 1), color if look == "cloth" else strap)

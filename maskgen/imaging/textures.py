@@ -53,18 +53,22 @@ class Texture:
 
     @cached_property
     def levels(self) -> tuple[Bytes, ...]:
-        """Its pixels, RGBA with colours multiplied by alpha, and copies of half the size each, down to 32 pixels."""
+        """Its pixels (4, height, width), and copies of half the size each, down to 32 pixels.
+
+        They are red, green and blue, each multiplied by alpha, and 255 - alpha.
+        """
         with PillowImage.open(io.BytesIO(self.png), formats=("PNG",)) as picture:
             level = cv2.cvtColor(np.asarray(picture.convert("RGBA")), cv2.COLOR_RGBA2mRGBA)
+        level[:, :, 3] = 255 - level[:, :, 3]
         levels = [level]
         while min(level.shape[:2]) >= 64:
             level = cv2.resize(level, (level.shape[1] // 2, level.shape[0] // 2), interpolation=cv2.INTER_AREA)
             levels.append(level)
-        return tuple(levels)
+        return tuple(np.ascontiguousarray(np.moveaxis(level, 2, 0)) for level in levels)
 
     def level(self, width: float) -> Bytes:
         """The copy to print on a mask so many pixels wide: finer ones would flicker, coarser ones blur."""
-        return min(self.levels, key=lambda level: abs(level.shape[1] / max(width, 1) - 1.2))
+        return min(self.levels, key=lambda level: abs(level.shape[2] / max(width, 1) - 1.2))
 
     def __getstate__(self) -> dict[str, bytes]:
         return {"png": self.png}

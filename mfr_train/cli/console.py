@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from maskgen.cli.table import table
 from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
 
-from ..evaluation import outputs
+from ..comparison import comparison_files
+from ..comparison.compare import compare
+from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
+from ..evaluation.report_text import report_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
@@ -66,11 +68,19 @@ def _left_out(folder: Path) -> list[str]:
 def eval_with_progress(settings: EvalSettings) -> str:
     """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
     report = evaluate(settings)
-    written = ", ".join(sorted(path.name for path in report.out.iterdir() if path.is_file()))
-    return f"{outputs.table(report)}\n\n" + shown(f"{report.out} holds {written}")
+    shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
+    written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
+    return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")
 
 
-def explain_with_progress(settings: ExplainSettings, models: Sequence[str]) -> str:
+def compared(systems: tuple[str, ...], settings: CompareSettings) -> str:
+    """Compares systems, and returns the tables, the conclusions and the folder of the results."""
+    found = compare(*systems, settings=settings)
+    written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
+    return shown_lines([*comparison_files.text(found), "", f"{found.out} holds {written}"])
+
+
+def explain_with_progress(models: tuple[str, ...], settings: ExplainSettings) -> str:
     """Explains with a progress bar of maps, and returns the tables and the folder of the figures."""
     found = explain(*models, settings=settings)
     methods = ", ".join(f"{each.name} ({each.method})" for each in found.models)

@@ -6,13 +6,16 @@ import importlib.util
 import signal
 
 import click
+from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 from maskgen.errors import UsageError, installing
 
+from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..explaining.explain_settings import ExplainSettings
 from ..training.train_settings import TrainSettings
+from .protocol import protocol
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
@@ -62,24 +65,54 @@ def eval_(settings: EvalSettings) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
     Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the scores, and ROC and DET plots. With
-    --pairs it compares the pairs of a list, and prints the accuracy over its folds.
+    the error rates at a threshold fixed on unmasked faces. Writes report.json, the tables as CSV and LaTeX, the scores,
+    and plots: DET, ROC and histograms of the scores. With --pairs it compares the pairs of a list, and prints the
+    accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:
       mfr eval
       mfr eval --scenario M-M
-    A trained network as it is:
+    A trained network as it is; an ONNX file that takes BGR:
       mfr eval --model dlib --data smfd
+      mfr eval --model vendor.onnx --colors bgr
     Real masks, from a table of pictures (subject,role,masked,path):
       mfr eval --run runs/paper --protocol mfrc21.csv
     The pairs of LFW, on a data set built with --test-identities 1:
       mfr eval --model dlib --data lfw-masked --pairs pairs.txt
     """
     _check_installed()
+    from ..networks.python_function import is_function
     from .console import eval_with_progress
 
+    source = click.get_current_context().get_parameter_source("model")
+    if source is ParameterSource.DEFAULT_MAP and settings.model and is_function(settings.model):
+        raise UsageError(
+            f"--config sets model to {settings.model!r}, which is run as code; give it on the command line."
+        )
+
     say(eval_with_progress(settings))
+
+
+@mfr.command()
+@click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...")
+@options_from(CompareSettings)
+def compare(settings: CompareSettings, systems: tuple[str, ...]) -> None:
+    """Compare systems on the same pairs, each with the first one.
+
+    SYSTEM is the folder of an evaluation, a run folder, or a model such as dlib; runs and models are measured first.
+    Prints the figures of each, their differences with 95 % intervals over the same draws of subjects, and whether each
+    is better or worse than the first, or cannot be told from it. The p-values are corrected for the number of
+    conclusions. Writes the tables, DET curves and comparison.json.
+
+    \b
+      mfr compare runs/eval/tl runs/eval/tl-mse
+      mfr compare dlib runs/paper --data smfd --figure eer
+    """
+    _check_installed()
+    from .console import compared
+
+    say(compared(systems, settings))
 
 
 @mfr.command()
@@ -104,7 +137,10 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
     _check_installed()
     from .console import explain_with_progress
 
-    say(explain_with_progress(settings, models))
+    say(explain_with_progress(models, settings))
+
+
+mfr.add_command(protocol)
 
 
 def _check_installed() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
@@ -16,12 +17,13 @@ from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.metrics import FixedThreshold
 from ..evaluation.report import REPORT, Report
+from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
 from ..networks.run_files import is_run
-from . import paired
+from . import comparison_files, paired
 from .compare_settings import CompareSettings
 from .paired import Difference, Drawn
-from .score_files import ScoredPairs, common, read_scores
+from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
 
@@ -38,6 +40,7 @@ class CompareOptions(TypedDict, total=False):
     pairs: AnyPath | None
     seed: int
     bootstrap: int
+    figures: str
     out: AnyPath | None
 
 
@@ -64,7 +67,8 @@ class SystemComparison:
 
     Attributes:
         systems: The names of the systems. Every other one is compared with the first.
-        figure: The figure that the conclusions are drawn from.
+        reports: The folders of their evaluations.
+        settings: The settings of the comparison.
         scenarios: The figures of each system, by scenario.
         differences: Each figure of each system minus that of the first one.
         conclusions: One sentence for each system and scenario: better, worse, or cannot be told.
@@ -73,12 +77,40 @@ class SystemComparison:
     """
 
     systems: list[str]
-    figure: str
+    reports: list[str]
+    settings: CompareSettings
     scenarios: list[Scenario]
     differences: list[Difference]
     conclusions: list[str]
     out: Path
     notes: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of comparison.json."""
+        return {
+            "settings": declared.jsonable(self.settings),
+            "systems": [
+                {"name": name, "report": report} for name, report in zip(self.systems, self.reports, strict=True)
+            ],
+            "scenarios": {
+                each.name: {
+                    "genuine": int(each.pairs[0].genuine.sum()),
+                    "impostor": int((~each.pairs[0].genuine).sum()),
+                    "pairs_left_out": dict(zip(self.systems, each.left_out, strict=True)),
+                    "figures": {
+                        name: {figure: [value, *system.interval(figure)] for figure, value in system.values.items()}
+                        for name, system in zip(self.systems, each.found, strict=True)
+                    },
+                }
+                for each in self.scenarios
+            },
+            "differences": [dataclasses.asdict(each) for each in self.differences],
+            "conclusions": self.conclusions,
+            "notes": self.notes,
+        }
+
+    def __repr__(self) -> str:
+        return f"<SystemComparison of {', '.join(self.systems)}: {' '.join(self.conclusions)}>"
 
 
 def compare(
@@ -124,7 +156,18 @@ def compare(
     found = _corrected(found, chosen.figure)
     conclusions = [_conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
     out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
-    return SystemComparison(names, chosen.figure, scenarios, found, conclusions, out, _notes(reports, names, scenarios))
+    made = SystemComparison(
+        names,
+        [str(report.out) for report in reports],
+        chosen,
+        scenarios,
+        found,
+        conclusions,
+        out,
+        _notes(reports, names, scenarios),
+    )
+    comparison_files.write(made, chosen_formats(chosen.figures))
+    return made
 
 
 def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:

@@ -34,4 +34,5 @@ class CompareSettings:
         low=MIN_RESAMPLES,
         high=1_000_000,
     )
+    figures: str = setting("png,svg", help="Formats of the DET curves: png, svg, pdf, or none.", metavar="LIST")
     out: Path | None = setting(None, help="Folder for the results; by default runs/compare/HASH.", metavar="DIR")

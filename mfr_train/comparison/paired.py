@@ -12,7 +12,7 @@ from maskgen.errors import MaskgenError
 
 from ..evaluation import bootstrap, metrics
 from ..evaluation.metrics import Counts, FixedThreshold
-from .score_files import Floats, ScoredPairs
+from .scored_pairs import Floats, ScoredPairs
 
 LOWER_IS_BETTER = ("fmr100", "fmr10", "eer", "nearest_fmr100")
 HIGHER_IS_BETTER = ("auc",)

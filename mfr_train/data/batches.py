@@ -26,7 +26,8 @@ import maskgen
 from maskgen import Row
 from maskgen.errors import UsageError
 
-from ..networks.resnet import resized
+from ..networks.resizing import resized
+from .augment import augmented
 from .decoders import PREFETCHED_PIECES, Decoder, decoded
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +41,8 @@ MAX_LANES = 64
 class Feed:
     """The source of batches. `batch` counts photographs over all processes, `size` is the side of the pictures.
 
-    Each photograph is drawn once an epoch: masked with probability `masked_share`, then as one of `variants`.
+    Each photograph is drawn once an epoch: masked with probability `masked_share`, then as one of `variants`. It is
+    changed by each of `augment`.
     """
 
     data: str
@@ -51,6 +53,7 @@ class Feed:
     seed: int
     buffer: int
     split: str = "train"
+    augment: tuple[str, ...] = ()
 
     @property
     def lanes(self) -> int:
@@ -125,6 +128,8 @@ class _Stream(Decoder):
         feed = self.feed
         each = feed.batch // feed.lanes
         streams = [lane_rows(feed, lane, self.start * each, self.shards) for lane in lanes]
+        length = sum(shard.rows for shard in self.shards) // feed.lanes
+        taken = self.start * each  # of each lane
         shape = (each * len(lanes), feed.size, feed.size, 3)
         # The system clears memory when it is first touched, which takes a third of the time of decoding into it. So a
         # worker reuses a ring of buffers: those that are prefetched, and the one that is being copied.
@@ -136,6 +141,10 @@ class _Stream(Decoder):
             for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
                 pixels[number] = resized(row.image(name), feed.size)
                 labels[number] = row.label
+                if feed.augment:
+                    epoch = (taken + number % each) // length
+                    pixels[number] = augmented(pixels[number], feed.augment, feed.seed, epoch, row.key)
+            taken += each
             yield images, labels
 
 

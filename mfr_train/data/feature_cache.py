@@ -48,23 +48,33 @@ class RowIndex:
     """The rows of a split in the order of their features: keys (N,), labels int32 (N,), identities (N,).
 
     `variants` names the variant of the picture `masked` in a data set of random variants; elsewhere it holds empty
-    strings.
+    strings. `colors` uint8 (N, number of variants, 3) are the RGB colours of the masks.
     """
 
     keys: npt.NDArray[np.str_]
     labels: npt.NDArray[np.int32]
     identities: npt.NDArray[np.str_]
     variants: npt.NDArray[np.str_]
+    colors: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
 def row_index(dataset: Dataset, split: str) -> RowIndex:
-    """Reads keys, labels and identities of a split; no picture is read from Parquet shards."""
-    rows = [(row.key, row.label, row.identity, row.variant or "") for row in dataset.rows(split, images=())]
-    keys, labels, identities, variants = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return RowIndex(np.array(keys, str), np.array(labels, np.int32), np.array(identities, str), np.array(variants, str))
+    """Reads keys, labels, identities and colours of a split; no picture is read from Parquet shards."""
+    rows = [
+        (row.key, row.label, row.identity, row.variant or "", [row.colors[name] for name in dataset.variants])
+        for row in dataset.rows(split, images=())
+    ]
+    keys, labels, identities, variants, colors = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    return RowIndex(
+        np.array(keys, str),
+        np.array(labels, np.int32),
+        np.array(identities, str),
+        np.array(variants, str),
+        np.array(colors, np.uint8).reshape(len(rows), len(dataset.variants), 3),
+    )
 
 
 def embed_rows(

@@ -17,7 +17,7 @@ from torch.utils.data import get_worker_info
 from maskgen import Dataset, Row
 
 from ..networks.backbone import CHUNK
-from ..networks.resnet import resized
+from ..networks.resizing import resized
 from .decoders import Decoder, decoded
 
 Ints = npt.NDArray[np.int64]

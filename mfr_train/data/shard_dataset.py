@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 import maskgen
 from maskgen.errors import UsageError
 
-from ..networks.resnet import resized
+from ..networks.resizing import resized
 from .batches import MAX_LANES, Feed, lane_rows
 
 Sample = dict[str, Any]

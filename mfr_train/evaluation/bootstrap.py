@@ -11,8 +11,9 @@ a figure in any resample.
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from . import metrics
+from . import limits, metrics
 from .metrics import Counts, FixedThreshold, Floats
 
 UNITS = 500
@@ -34,10 +35,16 @@ MIN_SUBJECTS = 3
 
 LEVEL = 0.95
 
+UNBOUNDED = ("gmean", "imean", "gstd", "istd", "d_prime")
+"""Figures of a resample that come from the mean and the spread of the scores in each bin, and not from its edges."""
+
 _SLICE, RESAMPLES = 4096, 1024
 """Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
 
 Indices = npt.NDArray[np.intp]
+
+Watch = Callable[[Counts], None]
+"""Called with the counts of each resample."""
 
 
 @dataclass(frozen=True)
@@ -111,30 +118,50 @@ def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.
 
 
 def intervals(
-    table: Table, counts: Counts, count: int, seed: int, thresholds: Sequence[FixedThreshold] = ()
+    table: Table,
+    counts: Counts,
+    count: int,
+    seed: int,
+    thresholds: Sequence[FixedThreshold] = (),
+    fmr: Sequence[float] = metrics.LIMITS,
+    watch: Watch | None = None,
 ) -> Intervals:
-    """Intervals of all figures from `count` resamples, and of the FNMR at fixed `thresholds`, by their names.
+    """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
 
-    `counts` are all scores, as the table was made for: a bin stands for their mean in it.
+    `counts` are all scores, as the table was made for: a bin stands for their mean in it. ZeroFMR has no interval, nor
+    has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest impostor score, which no
+    resample can exceed.
     """
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
     used = 0
-    for figures, values in replicates(table, counts, count, seed, thresholds):
+    impostor = counts.impostor.sum()
+    left_out = {limits.name(limit) for limit in fmr if not limits.resolved(limit, impostor)} - {"fmr100", "fmr10"}
+    left_out |= {"zero_fmr"} | (set() if limits.resolved(metrics.FMR1000, impostor) else {"fmr1000"})
+    for figures, values in replicates(table, counts, count, seed, thresholds, fmr, watch):
         used += 1
         for name, value in values.items():
-            found.setdefault(name, array("d")).append(value)
-        for name in ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc"):
-            bound[name] = max(bound.get(name, 0.0), figures.bounds[name])
+            if name not in left_out:
+                found.setdefault(name, array("d")).append(value)
+        for name, value in figures.bounds.items():
+            if name in found and name not in UNBOUNDED:
+                bound[name] = max(bound.get(name, 0.0), value)
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    ends = {name: np.quantile(values, tails) for name, values in found.items()}
+    # Scores without spread have an infinite d': between infinities there is no interval.
+    ends = {name: np.quantile(values, tails) for name, values in found.items() if np.isfinite(values).all()}
     return Intervals({name: (float(low), float(high)) for name, (low, high) in ends.items()}, bound, used)
 
 
 def replicates(
-    table: Table, counts: Counts, count: int, seed: int, thresholds: Sequence[FixedThreshold] = ()
+    table: Table,
+    counts: Counts,
+    count: int,
+    seed: int,
+    thresholds: Sequence[FixedThreshold] = (),
+    fmr: Sequence[float] = metrics.LIMITS,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[metrics.Figures, dict[str, float]]]:
-    """The figures of each resample, and the same by name with the FNMR at fixed `thresholds`.
+    """The figures of each resample, and the same by name with both rates at fixed `thresholds`.
 
     Tables of the same pairs and seed have the same resamples in the same order, so that two systems can be compared
     draw by draw. A resample without genuine or without impostor scores is left out.
@@ -144,25 +171,27 @@ def replicates(
         for weights in resample(len(table.genuine), count, seed)
         for drawn in zip(*_weighted(weights, table), strict=True)
     )
-    middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
-    centres = [_means(table, middles, side) for side in (counts.genuine, counts.impostor)]
+    middles = metrics.middles(counts)
+    moments = [_Moments.of(table, middles, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
     for g, i in drawings:
         drawn = Counts(table.edges[:-1], g, i, tops)
         try:
-            figures = metrics.figures_of(drawn)
+            figures = metrics.figures_of(drawn, fmr)
         except MaskgenError:
             continue  # with few subjects a resample can hold one of them only
+        if watch:
+            watch(drawn)
         values = plain(figures)
-        values["gmean"], values["imean"] = float(centres[0] @ g / g.sum()), float(centres[1] @ i / i.sum())
-        for fixed in thresholds:
-            values[fixed.name] = metrics.fnmr_at_threshold(drawn, fixed.threshold)
-        yield figures, values
+        (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
+        values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
+        values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
+        yield figures, values | at_thresholds(drawn, thresholds)
 
 
 def plain(figures: metrics.Figures) -> dict[str, float]:
-    """The figures as one number each, by name."""
-    return {
+    """The figures as one number each, by name; those that an old report lacks are left out."""
+    values = {
         "fmr100": figures.fmr100.fnmr,
         "fmr10": figures.fmr10.fnmr,
         "nearest_fmr100": figures.nearest_fmr100.fnmr,
@@ -170,7 +199,23 @@ def plain(figures: metrics.Figures) -> dict[str, float]:
         "auc": figures.auc,
         "gmean": figures.gmean,
         "imean": figures.imean,
+        "fmr1000": figures.fmr1000.fnmr if figures.fmr1000 else None,
+        "zero_fmr": figures.zero_fmr.fnmr if figures.zero_fmr else None,
+        "gstd": figures.gstd,
+        "istd": figures.istd,
+        "d_prime": figures.d_prime,
     }
+    points = {limits.name(limit): point.fnmr for limit, point in figures.points.items()}
+    return {name: value for name, value in values.items() if value is not None} | points
+
+
+def at_thresholds(counts: Counts, thresholds: Sequence[FixedThreshold]) -> dict[str, float]:
+    """FNMR and FMR at fixed thresholds, by their names."""
+    found = {}
+    for fixed in thresholds:
+        found[fixed.name] = metrics.fnmr_at_threshold(counts, fixed.threshold)
+        found[fixed.fmr_name] = metrics.fmr_at_threshold(counts, fixed.threshold)
+    return found
 
 
 def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Floats]:
@@ -212,9 +257,27 @@ def _quantiles(weights: Floats, shares: Floats) -> Indices:
     return np.minimum(np.searchsorted(running, shares * running[-1], side="right"), len(weights) - 1)
 
 
-def _means(table: Table, scores: Floats, weights: Floats) -> Floats:
-    """The mean score in each bin, (K,); 0 in empty ones."""
-    place = bin_of(table, scores)
-    size = len(table.edges) - 1
-    total = np.bincount(place, weights, minlength=size)
-    return np.bincount(place, weights * scores, minlength=size) / np.where(total > 0, total, 1)
+@dataclass(frozen=True)
+class _Moments:
+    """The scores of a class in each bin, float64 (K,): their mean, and their mean squared distance from `centre`."""
+
+    mean: Floats
+    square: Floats
+    centre: float
+
+    @classmethod
+    def of(cls, table: Table, scores: Floats, weights: Floats) -> _Moments:
+        place = bin_of(table, scores)
+        size = len(table.edges) - 1
+        total = np.bincount(place, weights, minlength=size)
+        total[total == 0] = 1
+        centre = float(scores @ weights / weights.sum())
+        squares = np.bincount(place, weights * (scores - centre) ** 2, minlength=size)
+        return cls(np.bincount(place, weights * scores, minlength=size) / total, squares / total, centre)
+
+    def weighed(self, counts: Floats) -> tuple[float, float]:
+        """The mean and the standard deviation of a resample that has so many scores in each bin."""
+        total = counts.sum()
+        mean = float(self.mean @ counts / total)
+        variance = float(self.square @ counts / total) - (mean - self.centre) ** 2
+        return mean, math.sqrt(max(variance, 0))

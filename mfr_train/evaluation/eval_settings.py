@@ -6,9 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskgen.imaging import search
-from maskgen.settings import setting
+from maskgen.settings import same_setting, setting
 
-from ..defaults import CACHE, DEVICES, EXACT_PAIRS, MIN_RESAMPLES, ON_DAMAGE, SCENARIOS, STOP
+from ..defaults import (
+    AUTO,
+    CACHE,
+    COSINE,
+    DEVICES,
+    EXACT_PAIRS,
+    KEPT_SCORES,
+    MIN_RESAMPLES,
+    ON_DAMAGE,
+    SCENARIOS,
+    SCORES,
+    STOP,
+)  # fmt: skip
+from ..networks.preprocessing import Numbers, Preprocessing
 
 ALL = "all"
 
@@ -29,11 +42,23 @@ class EvalSettings:
     )
     model: str | None = setting(
         None,
-        help="Measure this model instead of a run: dlib, a weights file, or an ONNX face network.",
-        metavar="dlib|FILE",
+        help="Measure this model instead of a run: dlib, a weights file, an ONNX face network, or a Python function "
+        "(pictures, landmarks) -> embeddings.",
+        metavar="dlib|FILE|MODULE:FUNCTION",
     )
+    colors: str | None = same_setting(Preprocessing, "colors")
+    mean: Numbers | None = same_setting(Preprocessing, "mean")
+    scale: Numbers | None = same_setting(Preprocessing, "scale")
+    input_size: int | None = same_setting(Preprocessing, "input_size")
+    layout: str | None = same_setting(Preprocessing, "layout")
+    align: str | None = same_setting(Preprocessing, "align")
+    flip_sum: bool = same_setting(Preprocessing, "flip_sum")
+    output: str | None = same_setting(Preprocessing, "output")
     protocol: Path | None = setting(
-        None, help="Table of pictures to compare instead of --data (subject,role,masked,path).", metavar="CSV"
+        None,
+        help="Table of pictures to compare instead of --data (subject,role,masked,path, and columns to break down by); "
+        "`mfr protocol` makes it.",
+        metavar="CSV",
     )
     pairs: Path | None = setting(
         None,
@@ -49,14 +74,43 @@ class EvalSettings:
         low=0,
         high=1_000_000,
     )
-    breakdown: bool = setting(True, help="Also measure each mask variant, shape and coverage by itself.")
+    fmr: str = setting(
+        "0.01,0.1",
+        help="Limits on the FMR: at each, the lowest FNMR with FMR below it, as a share, and its threshold. Those of "
+        "U-U are applied to masked faces.",
+        metavar="LIST",
+    )
+    score: str = setting(
+        COSINE,
+        help="Score of two embeddings of length 1: cosine, euclidean (their distance d as -d), or half (1 - d / 2). "
+        "Changes thresholds, means and standard deviations, but no rate.",
+        choices=SCORES,
+    )
+    breakdown: bool = setting(
+        True,
+        help="Also measure each mask variant, shape, coverage and colour by itself, and each value of the further "
+        "columns of --protocol.",
+    )
     exact_pairs: int = setting(
         EXACT_PAIRS,
         help="Keep every score of up to this many pairs; count the scores of more pairs in 2^20 bins.",
         low=0,
     )
+    keep_scores: str = setting(
+        AUTO,
+        help="Which scores to write: auto writes those of up to --exact-pairs pairs as a file for each scenario; all "
+        "also writes those of more pairs, as a folder of files, with up to 8 bytes for each pair; none writes none.",
+        choices=KEPT_SCORES,
+    )
+    figures: str = setting(
+        "png,svg",
+        help="Formats of the plots.",
+        metavar="png|svg|pdf|LIST|none",
+    )
     out: Path | None = setting(
-        None, help="Folder for the report, scores and plots; by default runs/eval/MODEL-DATA-HASH.", metavar="DIR"
+        None,
+        help="Folder for the report, tables, scores and plots; by default runs/eval/MODEL-DATA-HASH.",
+        metavar="DIR",
     )
     cache: Path = setting(CACHE, help="Folder for cached features of pictures.", metavar="DIR", run_only=True)
     face: str = setting(
@@ -88,4 +142,6 @@ class EvalSettings:
         high=4096,
         run_only=True,
     )
-    device: str = setting("auto", help="Where networks other than ONNX files run.", choices=DEVICES, run_only=True)
+    device: str = setting(
+        "auto", help="Where the network runs; ONNX files need onnxruntime-gpu for cuda.", choices=DEVICES, run_only=True
+    )

@@ -7,32 +7,39 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
+
+import numpy as np
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
 
-from .. import hardware
-from ..defaults import EVALUATIONS, MIN_RESAMPLES
+from .. import figure, hardware
+from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
 from ..keywords import AnyPath, settings_from
 from ..networks import model as models
+from ..networks import preprocessing
 from ..networks.model import Model
+from ..networks.preprocessing import InputOptions, described
 from ..notebook import progress_bar
-from . import folds, inputs, metrics, outputs, plots
+from . import curves, folds, inputs, limits, metrics, outputs, plots, score_files
+from .bootstrap import MIN_SUBJECTS
 from .eval_settings import ALL, EvalSettings
 from .folds import FoldAccuracy
 from .inputs import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
+from .plots import Plotted
 from .report import Report, Row
-from .scenarios import MASKED, Pairing
+from .scenarios import MASKED, Choice, Pairing
+from .scores import Comparison
 
 Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
 
 
-class EvalOptions(TypedDict, total=False):
+class EvalOptions(InputOptions, total=False):
     """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
     data: AnyPath
@@ -44,8 +51,12 @@ class EvalOptions(TypedDict, total=False):
     split: str
     seed: int
     bootstrap: int
+    fmr: str
+    score: str
     breakdown: bool
     exact_pairs: int
+    keep_scores: str
+    figures: str
     out: AnyPath | None
     cache: AnyPath
     face: str
@@ -64,7 +75,7 @@ def evaluate(
     planned: Progress | None = None,
     **options: Unpack[EvalOptions],
 ) -> Report:
-    """Measures a model on the scenarios of a data set or a protocol table, and writes report, scores and plots.
+    """Measures a model on the scenarios of a data set or a protocol table, and writes report, tables, scores and plots.
 
     An earlier report in the same folder stays until everything is measured. A progress bar shows in a notebook or a
     terminal unless `progress` is given.
@@ -106,17 +117,20 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
+    limits.parsed(settings.fmr)
     _check_search(settings)
+    figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
-    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device))
+    given = preprocessing.of(settings)
+    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
     wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
     material = _material(settings, wanted, model, planned, progress)
     if model.unfinished:
         material.notes.insert(0, model.unfinished)
     out = settings.out or EVALUATIONS / _folder_name(model, material)
     with outputs.replacing(out) as folder:
-        rows, curves, thresholds = _scenarios(settings, material, wanted, folder)
+        rows, plotted, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
         report = Report(
             settings,
@@ -131,11 +145,13 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             breakdown,
             material.notes,
             material.pairs.counts if material.pairs else None,
+            described(model.preprocessing),
         )
-        outputs.write_report(report, folder)
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
-        plots.plot_rates(curves, folder)
+        lines = {each.limit: each.threshold for each in thresholds}
+        plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
+        outputs.write_report(report, folder)
     return report
 
 
@@ -160,32 +176,37 @@ def _material(
 
 def _scenarios(
     settings: EvalSettings, material: Material, wanted: list[str], folder: Path
-) -> tuple[list[Row], dict[str, metrics.Rates], tuple[FixedThreshold, ...]]:
-    """The rows and curves of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
+) -> tuple[list[Row], Plotted, tuple[FixedThreshold, ...]]:
+    """The rows and plots of the wanted scenarios, whose scores it writes, and the thresholds of U-U."""
     thresholds: tuple[FixedThreshold, ...] = ()
-    rows, curves = [], {}
+    rows: list[Row] = []
+    plotted: Plotted = {}
     for scenario, pairing in material.pairings.items():
-        comparison, left, right = material.comparison(pairing)
         try:
-            found = measure(
-                comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
-            )
+            comparison, left, right = _compared(settings, material, pairing)
+            found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
         except MaskgenError as error:
             if scenario in wanted:
                 raise type(error)(f"{scenario} on {material.name}: {error}") from None
             material.notes.append(f"No thresholds of U-U: {error}")
             continue
         if scenario == "U-U":
-            thresholds = (
-                FixedThreshold(metrics.FMR100, found.figures.fmr100.threshold),
-                FixedThreshold(metrics.FMR10, found.figures.fmr10.threshold),
+            thresholds = tuple(
+                FixedThreshold(limit, point.threshold)
+                for limit, point in found.figures.points.items()
+                if limits.resolved(limit, found.figures.impostor)
             )
         if scenario in wanted:
-            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds)
+            row = _row(scenario, "", found, () if scenario == "U-U" else thresholds, pairing.lost_genuine)
             rows.append(dataclasses.replace(row, accuracy=_accuracy(scenario, material, found)))
-            curves[scenario] = metrics.rates(found.counts)
-            outputs.write_scores(folder / f"{scenario}.parquet", material, found, left, right)
-    return rows, curves, thresholds
+            if found.curve:
+                plotted[scenario] = found.curve, curves.histogram(found.counts)
+            if settings.keep_scores == ALL and found.scores is None:
+                count, size = score_files.write_folder(folder / scenario, material, comparison, left, right)
+                material.notes.append(f"{scenario}/ holds {count:,} scores in {score_files.size(size)}.")
+            elif settings.keep_scores != NONE:
+                score_files.write(folder / f"{scenario}.parquet", material, found, left, right)
+    return rows, plotted, thresholds
 
 
 def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccuracy | None:
@@ -208,22 +229,41 @@ def _breakdown(
     rows = []
     for (scenario, group), pairing in material.parts.items():
         try:
-            rows.append(_row(scenario, group, _part(settings, material, pairing, thresholds), thresholds))
+            comparison, _, _ = _compared(settings, material, pairing)
+            found = _measured(settings, material, comparison, thresholds)
+            rows.append(_row(scenario, group, found, thresholds, pairing.lost_genuine))
         except MaskgenError as error:
             material.notes.append(f"{scenario} {group} is not measured: {error}")
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
-def _part(
-    settings: EvalSettings, material: Material, pairing: Pairing, thresholds: Sequence[FixedThreshold]
+def _compared(settings: EvalSettings, material: Material, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
+    """A pairing with its kind of score, and the choices in the order of its sides."""
+    comparison, left, right = material.comparison(pairing)
+    return dataclasses.replace(comparison, score=settings.score), left, right
+
+
+def _measured(
+    settings: EvalSettings,
+    material: Material,
+    comparison: Comparison,
+    thresholds: Sequence[FixedThreshold],
+    with_curve: bool = False,
 ) -> Measured:
-    comparison, _, _ = material.comparison(pairing)
+    few = len(np.unique(comparison.probe.subjects)) < MIN_SUBJECTS  # a group of one or two people has no interval
     return measure(
-        comparison, material.subject_count, settings.bootstrap, settings.seed, thresholds, settings.exact_pairs
+        comparison,
+        material.subject_count,
+        0 if few else settings.bootstrap,
+        settings.seed,
+        thresholds,
+        settings.exact_pairs,
+        limits.parsed(settings.fmr),
+        with_curve,
     )
 
 
-def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold]) -> Row:
+def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedThreshold], lost_genuine: int) -> Row:
     drift = {
         fixed: metrics.Point(
             fixed.threshold,
@@ -232,5 +272,7 @@ def _row(scenario: str, group: str, found: Measured, thresholds: Sequence[FixedT
         )
         for fixed in thresholds
     }
-    few = metrics.few_errors(found.figures)
-    return Row(scenario, group, found.figures, found.intervals, few, drift, found.scores is None)
+    few = metrics.few_errors(found.figures, drift)
+    return Row(
+        scenario, group, found.figures, found.intervals, few, drift, found.scores is None, lost_genuine=lost_genuine
+    )

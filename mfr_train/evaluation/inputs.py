@@ -22,10 +22,19 @@ from ..data.feature_cache import embed_rows, missing, row_index
 from ..defaults import DAMAGED_ROW, SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import listed_pairs, scores
+from . import listed_pairs, mask_colors, scores
 from .bootstrap import MIN_SUBJECTS
 from .listed_pairs import ListedPairs
 from .pair_list import read_pairs
+from .protocol_table import (
+    Protocol,
+    column_notes,
+    protocol_pairing,
+    protocol_parts,
+    read_protocol,
+    restricted,
+    single_notes,
+)
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -34,15 +43,13 @@ from .scenarios import (
     Indices,
     Pairing,
     Photographs,
-    Protocol,
+    colors_of,
     groups,
     measured,
     names_in,
+    on_both_sides,
     only_listed,
     pairing,
-    protocol_pairing,
-    read_protocol,
-    restricted,
 )
 from .scores import Comparison, Side
 
@@ -83,7 +90,7 @@ class Material:
         listed = None
         if pairing.listed is not None:  # argsort inverts an order
             listed = np.argsort(order)[pairing.listed[0]], np.argsort(other)[pairing.listed[1]]
-        return Comparison(reference, probe, False, listed), left, right
+        return Comparison(reference, probe, False, listed, both=on_both_sides(left, right)), left, right
 
     def _side(self, choice: Choice) -> tuple[Side, Choice, Indices]:
         parts = {str(name): choice.names == name for name in np.unique(choice.names)}
@@ -123,16 +130,23 @@ def from_dataset(
             f"the {split} split of {dataset} has one identity, {identities[0]}, and so no impostor pairs; "
             "build it from more identities or with a larger --test-identities."
         )
-    photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used])
+    printed = dataset.info["settings"].get("style") == "texture"  # which hides the colour of the mask
+    shown = None if printed else mask_colors.color_names(index.colors[used])
+    photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used], shown)
 
-    def compared(scenario: str, masks: Sequence[str] | None = None) -> Pairing:
-        found = pairing(scenario, photographs, settings.seed, masks)
+    def compared(scenario: str, masks: Sequence[str] | None = None, color: str | None = None) -> Pairing:
+        found = pairing(scenario, photographs, settings.seed, masks, color)
         return only_listed(found, listed.first, listed.second) if listed else found
 
     pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
         (scenario, group): compared(scenario, masks)
         for group, masks in (groups(photographs).items() if settings.breakdown else ())
+        for scenario in wanted
+        if any(MASKED[scenario])
+    } | {
+        (scenario, f"color_{color}"): compared(scenario, color=color)
+        for color in (colors_of(photographs) if settings.breakdown else ())
         for scenario in wanted
         if any(MASKED[scenario])
     }
@@ -179,6 +193,8 @@ def from_protocol(
     found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
     notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    notes += single_notes(protocol) + (column_notes(protocol) if settings.breakdown else [])
+    notes += _seen(protocol.names, model)
     return Material(
         str(path),
         files.sha256(path),
@@ -186,10 +202,10 @@ def from_protocol(
         protocol.subjects,
         len(protocol.names),
         pairings,
-        {},
+        protocol_parts(protocol, wanted) if settings.breakdown else {},
         dict.fromkeys((UNMASKED, RANDOM), embeddings),
         failures,
-        notes + _seen(protocol.names, model),
+        notes,
     )
 
 

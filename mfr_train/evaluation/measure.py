@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from maskgen.errors import MaskgenError
 
 from ..defaults import EXACT_PAIRS
-from . import bootstrap, metrics, scores
+from . import bands, bootstrap, curves, metrics, no_errors, scores
 from .bootstrap import Indices, Intervals, Table
 from .metrics import Counts, FixedThreshold
 from .scores import Block, Comparison, Scores, Side
@@ -21,12 +21,16 @@ _SAMPLE = 2048
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned."""
+    """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned.
+
+    `curve` is None if it was not asked for.
+    """
 
     counts: Counts
     figures: metrics.Figures
     intervals: Intervals | None
     scores: tuple[Scores, Scores] | None
+    curve: curves.Curve | None = None
 
 
 def measure(
@@ -36,13 +40,16 @@ def measure(
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
     limit: int = EXACT_PAIRS,
+    fmr: Sequence[float] = metrics.LIMITS,
+    with_curve: bool = False,
 ) -> Measured:
     """Figures of the pairs of the comparison, with intervals over its subjects, which are numbered below `subjects`.
 
     More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number; every score
-    of listed pairs is kept. `resamples`
-    of the bootstrap may be 0. FNMR gets an interval at each of the fixed `thresholds`, too. Raises `MaskgenError` if
-    there is no genuine or no impostor pair.
+    of listed pairs is kept. `resamples` of the bootstrap may be 0. `fmr` are the limits of the operating points. Both
+    rates get an interval at each of the fixed `thresholds`, too. `with_curve` adds the error curve, with its band if
+    there are resamples. Raises `MaskgenError` if there is no genuine or no
+    impostor pair.
     """
     for side in (comparison.reference, comparison.probe):
         if not len(side):
@@ -61,8 +68,18 @@ def measure(
         table = bootstrap.empty_table(counts, unit_count, fixed) if resamples else None
         if table:
             _fill(table, comparison, found, units)
-    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds) if table else None
-    return Measured(counts, metrics.figures_of(counts), drawn, found)
+    figures = metrics.figures_of(counts, fmr)
+    curve = curves.curve(counts) if with_curve else None
+    collected = bands.Bands(curve.fmr) if curve else None
+    watch = collected.add if collected else None
+    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch) if table else None
+    if curve and collected and (ends_of_band := collected.ends()):
+        curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
+    if drawn:
+        values = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
+        ends = no_errors.widened(drawn.intervals, values, no_errors.trials(comparison))
+        drawn = replace(drawn, intervals=ends)
+    return Measured(counts, figures, drawn, found, curve)
 
 
 def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:
@@ -81,7 +98,7 @@ def _binned(comparison: Comparison, units: Indices, table: Table | None) -> Coun
     impostor = scores.histogram(
         comparison, scores.impostor_blocks(comparison), tally(comparison, units, table, True) if table else None
     )
-    return metrics.from_histogram(scores.grid(), genuine, impostor)
+    return metrics.from_histogram(scores.grid(comparison.score), genuine, impostor)
 
 
 def tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) -> scores.Tally:
@@ -90,7 +107,7 @@ def tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) 
     target = table.impostor if impostor else table.genuine
     size = target.shape[1]
     # Pairs that do not count are in bin BINS of the grid; they become bin `size` here, which is dropped.
-    coarse = np.append(bootstrap.bin_of(table, scores.grid()[:-1]), size)
+    coarse = np.append(bootstrap.bin_of(table, scores.grid(comparison.score)[:-1]), size)
 
     def add(block: Block, bins: Indices) -> None:
         theirs, place = np.unique(right[block.columns], return_inverse=True)
@@ -111,7 +128,7 @@ def sample_counts(comparison: Comparison) -> Counts:
     """Counts of all genuine pairs and of the impostor pairs of every n-th picture: enough to place edges."""
     few = Comparison(_thinned(comparison.reference), _thinned(comparison.probe), False)
     return metrics.from_histogram(
-        scores.grid(),
+        scores.grid(comparison.score),
         scores.histogram(comparison, scores.genuine_blocks(comparison)),
         scores.histogram(few, scores.impostor_blocks(few)),
     )

@@ -1,4 +1,4 @@
-"""Biometric figures from genuine and impostor scores: FMR, FNMR, FMR100, FMR10, EER, AUC and the means.
+"""Biometric figures from genuine and impostor scores: FNMR at limits on the FMR, EER, AUC, means and decidability.
 
 A score is a similarity; a comparison matches where score >= threshold. The thresholds are every distinct score and
 +inf. Exact scores and histograms are reduced to one table, `Counts`, and share every formula:
@@ -11,18 +11,25 @@ edges, and `bounds` says how much that can change each figure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.errors import MaskgenError
+from maskgen.errors import MaskgenError, UsageError
+
+from . import limits
 
 Floats = npt.NDArray[np.float64]
 
-FMR100, FMR10 = 0.01, 0.1
+FMR1000, FMR100, FMR10 = 0.001, 0.01, 0.1
 """The FMR limits, as shares, of the figures of those names."""
+
+LIMITS = (FMR100, FMR10)
+"""The limits of the operating points if no others are asked for."""
 
 FEW_ERRORS = 30
 """Doddington's rule of 30: a rate with fewer errors behind it is not known within 30 % with 90 % confidence."""
@@ -61,6 +68,11 @@ class Point(NamedTuple):
         """The FNMR, a share."""
         return self.fnmr
 
+    @property
+    def tar(self) -> float:
+        """The true accept rate, 1 - FNMR: what is published as TAR at FAR, or as verification rate, at this FMR."""
+        return 1 - self.fnmr
+
     def __float__(self) -> float:
         return self.fnmr
 
@@ -98,7 +110,12 @@ class FixedThreshold:
     @property
     def name(self) -> str:
         """Its name in report.json: `fnmr_at_uu_fmr100` for a limit of 1 %."""
-        return f"fnmr_at_uu_fmr{round(1 / self.limit)}"
+        return f"fnmr_at_uu_{limits.name(self.limit)}"
+
+    @property
+    def fmr_name(self) -> str:
+        """The name of the FMR there: `fmr_at_uu_fmr100`."""
+        return f"fmr_at_uu_{limits.name(self.limit)}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,15 @@ class Figures:
         imean: Mean of the impostor scores.
         bounds: By name, the most by which a figure can differ from that of the exact scores: zero unless the scores
             were counted in bins.
+        points: By limit, the operating point with the lowest FNMR at an FMR below it. The next five are None in a
+            report made before they were measured.
+        fmr1000: The same for an FMR below 0.1 %.
+        zero_fmr: The lowest FNMR without any false match. It rests on the one highest impostor score, and so can only
+            grow with more impostor pairs.
+        gstd: Standard deviation of the genuine scores (divided by their number).
+        istd: Standard deviation of the impostor scores.
+        d_prime: The decidability, |gmean - imean| / sqrt((gstd^2 + istd^2) / 2) (Daugman, Proc. Royal Society B 267,
+            2000).
     """
 
     genuine: float
@@ -129,6 +155,26 @@ class Figures:
     gmean: float
     imean: float
     bounds: dict[str, float]
+    points: dict[float, Point] = field(default_factory=dict)
+    fmr1000: Point | None = None
+    zero_fmr: Point | None = None
+    gstd: float | None = None
+    istd: float | None = None
+    d_prime: float | None = None
+
+    def at(self, limit: float) -> Point:
+        """The operating point with the lowest FNMR at an FMR below `limit`, one of those that were measured.
+
+        Raises:
+            UsageError: If it was not measured.
+        """
+        known = operating_points(self)
+        if limit not in known:
+            there = ", ".join(f"{value:g}" for value in sorted(known, reverse=True))
+            raise UsageError(
+                f"there is no operating point at an FMR of {limit}; there are {there}, and --fmr adds more."
+            )
+        return known[limit]
 
 
 def from_scores(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Counts:
@@ -174,7 +220,7 @@ def fnmr_at_fmr(curve: Rates, limit: float) -> Point:
 
     FNMR grows with the threshold, so this is the lowest threshold whose FMR is below the limit; +inf always is.
     """
-    return _point(curve, int(np.argmax(curve.fmr < limit)))
+    return _point(curve, _below(curve, limit))
 
 
 def fnmr_nearest_fmr(curve: Rates, target: float) -> Point:
@@ -222,7 +268,7 @@ def auc(counts: Counts) -> float:
     return min(float(ordered / (counts.genuine.sum() * counts.impostor.sum())), 1.0)
 
 
-def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Figures:
+def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike, fmr: Sequence[float] = LIMITS) -> Figures:
     """Measures two sets of comparison scores; needs numpy only.
 
     FMR(t) is the share of impostor scores >= t, FNMR(t) the share of genuine scores < t (ISO/IEC 19795-1). FMR100 and
@@ -232,29 +278,39 @@ def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Figures:
     Args:
         genuine: Similarity scores of pairs of one person: any shape and real dtype, finite. Higher means more alike.
         impostor: Scores of pairs of two people, likewise.
+        fmr: Limits on the FMR, shares between 0 and 1, at which `at` gives the lowest FNMR.
 
     Returns:
         The figures. Rates are shares, so 0.01 is 1 %.
 
     Raises:
         MaskgenError: If a side has no scores, or a score is NaN or infinite.
+        UsageError: If a limit is not between 0 and 1, or is given twice.
 
     Example:
-        >>> found = figures(genuine=[0.9, 0.8, 0.7, 0.3], impostor=[0.4, 0.2, 0.1])
+        >>> found = figures(genuine=[0.9, 0.8, 0.7, 0.3], impostor=[0.4, 0.2, 0.1], fmr=[0.5])
         >>> found.auc, float(found.eer), found.fmr100.threshold
         (0.9166666666666666, 0.125, 0.7)
         >>> f"FMR100 {found.fmr100:.1%}"
         'FMR100 25.0%'
+        >>> found.at(0.5).tar
+        1.0
     """
-    return figures_of(from_scores(genuine, impostor))
+    return figures_of(from_scores(genuine, impostor), limits.parsed(",".join(map(repr, map(float, fmr))), "fmr"))
 
 
-def figures_of(counts: Counts) -> Figures:
-    """All figures of one set of comparisons. Raises `MaskgenError` if a class has no scores."""
+def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
+    """All figures of one set of comparisons, with operating points at the limits `fmr`.
+
+    Raises `MaskgenError` if a class has no scores.
+    """
     genuine, impostor = float(counts.genuine.sum()), float(counts.impostor.sum())
     _check_totals(genuine, impostor)
     curve = rates(counts)
-    middles = counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
+    values = middles(counts)
+    gmean, imean = float(values @ counts.genuine / genuine), float(values @ counts.impostor / impostor)
+    gstd = _deviation(values, counts.genuine, gmean)
+    istd = _deviation(values, counts.impostor, imean)
     return Figures(
         genuine,
         impostor,
@@ -263,55 +319,120 @@ def figures_of(counts: Counts) -> Figures:
         nearest_fmr100=fnmr_nearest_fmr(curve, FMR100),
         eer=equal_error(curve),
         auc=auc(counts),
-        gmean=float(middles @ counts.genuine / genuine),
-        imean=float(middles @ counts.impostor / impostor),
-        bounds=bounds(counts, curve),
+        gmean=gmean,
+        imean=imean,
+        bounds=bounds(counts, curve, fmr),
+        points={limit: fnmr_at_fmr(curve, limit) for limit in fmr},
+        fmr1000=fnmr_at_fmr(curve, FMR1000),
+        zero_fmr=_point(curve, _without_false_match(curve)),
+        gstd=gstd,
+        istd=istd,
+        d_prime=decidability(gmean, imean, gstd, istd),
     )
 
 
-def bounds(counts: Counts, curve: Rates) -> dict[str, float]:
+def decidability(gmean: float, imean: float, gstd: float, istd: float) -> float:
+    """d': the distance of the means in units of the root mean square of the standard deviations.
+
+    Scores without any spread have a decidability of infinity, or of 0 if the means are the same.
+    """
+    distance, spread = abs(gmean - imean), math.sqrt((gstd**2 + istd**2) / 2)
+    if spread:
+        return distance / spread
+    return 0.0 if math.isclose(gmean, imean, rel_tol=1e-12, abs_tol=1e-12) else math.inf
+
+
+def middles(counts: Counts) -> Floats:
+    """The score at which each count is taken to lie, float64 (K,): itself, or the middle of its bin."""
+    return counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
+
+
+def bounds(counts: Counts, curve: Rates, fmr: Sequence[float] = LIMITS) -> dict[str, float]:
     """The most by which each figure of binned counts can differ from that of the exact scores behind them.
 
     Let g and i be a bin's share of the genuine and of the impostor scores.
-    FMR100, FMR10: the exact threshold lies in the bin below the one chosen, so FNMR is too high by at most its g.
+    FNMR at a limit on the FMR, ZeroFMR: the exact threshold lies in the bin below the one chosen, so FNMR is too high
+    by at most its g.
     FNMR nearest to FMR 1 %: the exact threshold lies in that bin too, or above it up to where FMR passes the target.
     EER: FNMR and FMR cross inside one bin; both sums of rates lie within g + i of each other, the middles within half.
     AUC: only pairs inside one bin can be ordered otherwise, each changes by at most 1/2: sum of g * i / 2.
-    Means: half a bin's width, averaged.
+    Means: half a bin's width, averaged. Standard deviations: its root mean square, since the standard deviation of a
+    sum is at most the sum of both. d': the largest quotient of a numerator and a denominator that are so far off.
     """
-    names = ("fmr100", "fmr10", "nearest_fmr100", "eer", "auc", "gmean", "imean")
+    indices = {limits.name(limit): _below(curve, limit) for limit in (FMR1000, FMR100, FMR10, *fmr)}
+    indices["zero_fmr"] = _without_false_match(curve)
+    others = ("nearest_fmr100", "eer", "auc", "gmean", "imean", "gstd", "istd", "d_prime")
     if counts.tops is None:
-        return dict.fromkeys(names, 0.0)
+        return dict.fromkeys((*indices, *others), 0.0)
     genuine, impostor = counts.genuine / counts.genuine.sum(), counts.impostor / counts.impostor.sum()
     halves = (counts.tops - counts.scores) / 2
-    first = [int(np.argmax(curve.fmr < limit)) for limit in (FMR100, FMR10)]
     nearest = int(np.argmin(np.abs(curve.fmr - FMR100)))
-    beyond = curve.fnmr[max(first[0], nearest)] - curve.fnmr[nearest]
+    beyond = curve.fnmr[max(indices["fmr100"], nearest)] - curve.fnmr[nearest]
     crossing = int(np.flatnonzero(curve.fnmr <= curve.fmr)[-1])
     met = curve.fnmr[crossing] == curve.fmr[crossing]
+    means = [float(halves @ side) for side in (genuine, impostor)]
+    deviations = [math.sqrt(float(halves**2 @ side)) for side in (genuine, impostor)]
     values = (
-        *(genuine[index - 1] for index in first),
         max(genuine[nearest - 1] if nearest else 0.0, beyond),
         0.0 if met else (genuine[crossing] + impostor[crossing]) / 2,
         genuine @ impostor / 2,
-        halves @ genuine,
-        halves @ impostor,
+        *means,
+        *deviations,
+        _decidability_bound(counts, sum(means), math.hypot(*deviations) / math.sqrt(2)),
     )
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    found = {name: float(genuine[index - 1]) for name, index in indices.items()}
+    return found | {name: float(value) for name, value in zip(others, values, strict=True)}
 
 
-def few_errors(found: Figures) -> dict[str, float]:
-    """The figures with fewer than 30 expected errors behind them, and how many those are.
+def _decidability_bound(counts: Counts, distance_error: float, spread_error: float) -> float:
+    values = middles(counts)
+    sides = [side / side.sum() for side in (counts.genuine, counts.impostor)]
+    gmean, imean = (float(values @ side) for side in sides)
+    deviations = [_deviation(values, side, mean) for side, mean in zip(sides, (gmean, imean), strict=True)]
+    spread = math.hypot(*deviations) / math.sqrt(2)
+    if spread <= spread_error:
+        return math.inf
+    return (abs(gmean - imean) + distance_error) / (spread - spread_error) - abs(gmean - imean) / spread
+
+
+def few_errors(found: Figures, drift: Mapping[FixedThreshold, Point] | None = None) -> dict[str, float]:
+    """The figures, and rates at fixed thresholds, with fewer than 30 expected errors behind them, and how many.
 
     A rate at an operating point rests on FNMR * Ng false non-matches and FMR * Ni false matches: the smaller counts.
-    For FMR100 and FMR10 the false matches are those that the limit allows.
+    At a limit on the FMR the false matches are those that the limit allows; ZeroFMR allows none, so that only its false
+    non-matches count.
     """
     expected = {
-        "fmr100": min(found.fmr100.fnmr * found.genuine, FMR100 * found.impostor),
-        "fmr10": min(found.fmr10.fnmr * found.genuine, FMR10 * found.impostor),
-        "eer": found.eer.eer * min(found.genuine, found.impostor),
+        limits.name(limit): min(point.fnmr * found.genuine, limit * found.impostor)
+        for limit, point in operating_points(found).items()
     }
+    expected["nearest_fmr100"] = min(found.nearest_fmr100.fnmr * found.genuine, FMR100 * found.impostor)
+    expected["eer"] = found.eer.eer * min(found.genuine, found.impostor)
+    if found.zero_fmr:
+        expected["zero_fmr"] = found.zero_fmr.fnmr * found.genuine
+    for fixed, point in (drift or {}).items():
+        expected[fixed.name], expected[fixed.fmr_name] = point.fnmr * found.genuine, point.fmr * found.impostor
     return {name: errors for name, errors in expected.items() if errors < FEW_ERRORS}
+
+
+def operating_points(found: Figures) -> dict[float, Point]:
+    """Every operating point at a limit on the FMR, by its limit: those of fixed names, and those asked for."""
+    named = {FMR100: found.fmr100, FMR10: found.fmr10} | ({FMR1000: found.fmr1000} if found.fmr1000 else {})
+    return found.points | named
+
+
+def _below(curve: Rates, limit: float) -> int:
+    return int(np.argmax(curve.fmr < limit))
+
+
+def _without_false_match(curve: Rates) -> int:
+    return int(np.argmax(curve.fmr == 0))
+
+
+def _deviation(values: Floats, weights: Floats, mean: float) -> float:
+    if np.count_nonzero(weights) == 1:  # rounding of the mean would give equal scores a spread
+        return 0.0
+    return math.sqrt(float((values - mean) ** 2 @ weights / weights.sum()))
 
 
 def _point(curve: Rates, index: int) -> Point:

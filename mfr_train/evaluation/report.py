@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,113 +13,21 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError, shown
 from maskgen.storage import files
 
-from ..defaults import SCENARIOS
 from ..keywords import AnyPath, settings_from
+from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
 from . import metrics
-from .bootstrap import Intervals, plain
 from .eval_settings import EvalSettings
-from .folds import FoldAccuracy
 from .measurement import Measurement
-from .metrics import EqualError, Figures, FixedThreshold, Point
 from .pair_list import PairCounts
+from .rows import COLUMNS as COLUMNS
+from .rows import RATES as RATES
+from .rows import Row as Row
+from .rows import row_facts, row_from_facts
+from .table_formats import as_latex, csv_files
+from .tables import tables
 
 REPORT = "report.json"
-
-RATES = ("fmr100", "fmr10", "eer")
-"""The figures that are printed in percent."""
-
-COLUMNS = ("scenario", "group", "figure", "value", "low", "high", "threshold", "few_errors", "genuine", "impostor")
-
-
-@dataclass(frozen=True)
-class Row:
-    """The figures of one scenario, or of one part of its breakdown.
-
-    Attributes:
-        scenario: `U-U`, `U-M` or `M-M`.
-        group: '' for the whole scenario, else a variant, shape or coverage such as `wide_high`, `wide` or `high`.
-        figures: The figures with their operating points.
-        intervals: Their 95 % intervals; None with fewer than three subjects or `bootstrap=0`.
-        few: The figures with fewer than 30 expected errors behind them, and how many errors those are.
-        drift: FMR and FNMR here at each threshold that was fixed on U-U.
-        binned: Whether the scores were too many to keep and were counted in bins.
-        accuracy: With `pairs`, the accuracy over folds of a whole scenario; None if there are no folds.
-    """
-
-    scenario: str
-    group: str
-    figures: Figures
-    intervals: Intervals | None
-    few: dict[str, float]
-    drift: dict[FixedThreshold, Point]
-    binned: bool
-    accuracy: FoldAccuracy | None = None
-
-    @property
-    def fmr100(self) -> Measurement:
-        """FMR100: the lowest FNMR with FMR below 1 %, a share."""
-        return self._measurement("fmr100", self.figures.fmr100.fnmr, self.figures.fmr100.threshold)
-
-    @property
-    def fmr10(self) -> Measurement:
-        """FMR10: the lowest FNMR with FMR below 10 %, a share."""
-        return self._measurement("fmr10", self.figures.fmr10.fnmr, self.figures.fmr10.threshold)
-
-    @property
-    def nearest_fmr100(self) -> Measurement:
-        """The FNMR where FMR is nearest to 1 %, a share."""
-        point = self.figures.nearest_fmr100
-        return self._measurement("nearest_fmr100", point.fnmr, point.threshold)
-
-    @property
-    def eer(self) -> Measurement:
-        """The equal error rate, a share."""
-        return self._measurement("eer", self.figures.eer.eer, self.figures.eer.threshold)
-
-    @property
-    def auc(self) -> Measurement:
-        """The area under the ROC curve, 0 to 1."""
-        return self._measurement("auc", self.figures.auc)
-
-    @property
-    def gmean(self) -> Measurement:
-        """The mean genuine score."""
-        return self._measurement("gmean", self.figures.gmean)
-
-    @property
-    def imean(self) -> Measurement:
-        """The mean impostor score."""
-        return self._measurement("imean", self.figures.imean)
-
-    def records(self) -> list[dict[str, Any]]:
-        """One dictionary for each figure, keyed by `COLUMNS`, with the rates at thresholds of U-U and the accuracy."""
-        found: dict[str, Measurement] = {name: getattr(self, name) for name in plain(self.figures)}
-        for fixed, point in self.drift.items():
-            found[fixed.name] = self._measurement(fixed.name, point.fnmr, point.threshold)
-            found[f"fmr{fixed.name.removeprefix('fnmr')}"] = Measurement(point.fmr, threshold=point.threshold)
-        if self.accuracy:
-            found["accuracy"] = Measurement(self.accuracy.mean)
-            found["accuracy_standard_error"] = Measurement(self.accuracy.standard_error)
-        return [
-            {
-                "scenario": self.scenario,
-                "group": self.group,
-                "figure": name,
-                "value": measured.value,
-                "low": measured.interval[0] if measured.interval else math.nan,
-                "high": measured.interval[1] if measured.interval else math.nan,
-                "threshold": math.nan if measured.threshold is None else measured.threshold,
-                "few_errors": measured.few_errors,
-                "genuine": self.figures.genuine,
-                "impostor": self.figures.impostor,
-            }
-            for name, measured in found.items()
-        ]
-
-    def _measurement(self, name: str, value: float, threshold: float | None = None) -> Measurement:
-        ends = self.intervals.intervals.get(name) if self.intervals else None
-        return Measurement(value, ends, threshold, name in self.few)
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,6 +47,7 @@ class Report:
         breakdown: Their parts by variant, shape and coverage of the mask.
         notes: Sentences about what limits these figures.
         pairs: With `pairs`, how many pairs the list has and how many failed.
+        preprocessing: How pictures were given to the network: the fields of `Preprocessing`, as far as they are known.
 
     Example:
         >>> report = Report.load("runs/eval/dlib-smfd")  # doctest: +SKIP
@@ -159,6 +67,7 @@ class Report:
     breakdown: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pairs: PairCounts | None = None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: AnyPath) -> Report:
@@ -212,19 +121,44 @@ class Report:
         """
         return data_frame([record for row in self for record in row.records()], COLUMNS)
 
+    def to_csv(self, folder: AnyPath) -> list[Path]:
+        """Writes each table as CSV: shares and numbers in full precision, after each figure its 95 % interval.
+
+        Args:
+            folder: Where the files go; made if it is not there. `mfr eval` writes the same to `tables/`.
+
+        Returns:
+            The files, named after the tables: `scenarios.csv`, `U-M_by_mask.csv`, `fixed_thresholds.csv`.
+
+        Raises:
+            MaskgenError: If a file cannot be written.
+        """
+        made = [(Path(folder) / name, text) for name, text in csv_files(tables(self)).items()]
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for path, text in made:
+                path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        except OSError as error:
+            raise MaskgenError(f"cannot write to {folder} ({error.strerror}); give another folder.") from None
+        return [path for path, _ in made]
+
+    def to_latex(self) -> str:
+        """All tables as LaTeX: `table` environments with booktabs, rates in percent, intervals in brackets."""
+        return as_latex(tables(self))
+
     def as_json(self) -> dict[str, Any]:
         """The content of report.json; an infinite threshold is None."""
         return {
             "settings": declared.jsonable(self.settings),
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": {"name": self.model, "fingerprint": self.fingerprint, "preprocessing": self.preprocessing},
             "data": {
                 "name": self.data,
                 "subjects": self.subjects,
                 "photographs": self.photographs,
                 "failures": self.failures,
             },
-            "scenarios": [_row_facts(row) for row in self.rows],
-            "breakdown": [_row_facts(row) for row in self.breakdown],
+            "scenarios": [row_facts(row) for row in self.rows],
+            "breakdown": [row_facts(row) for row in self.breakdown],
             "notes": self.notes,
             **({"pairs": dataclasses.asdict(self.pairs)} if self.pairs else {}),
         }
@@ -267,38 +201,6 @@ def _cell(name: str, measured: Measurement) -> str:
     return f"{shown(measured.value)}{star}{ends}"
 
 
-def _row_facts(row: Row) -> dict[str, Any]:
-    facts: dict[str, Any] = _finite(
-        {
-            "scenario": row.scenario,
-            "group": row.group,
-            "binned": row.binned,
-            "figures": dataclasses.asdict(row.figures),
-            "intervals": dataclasses.asdict(row.intervals) if row.intervals else None,
-            "fewer_than_30_errors": row.few,
-            "at_thresholds_of_uu": {fixed.name: point._asdict() for fixed, point in row.drift.items()},
-            **(_accuracy_facts(row.accuracy) if row.accuracy else {}),
-        }
-    )
-    return facts
-
-
-def _accuracy_facts(found: FoldAccuracy) -> dict[str, Any]:
-    computed = {"mean": found.mean, "standard_error": found.standard_error}
-    return {"accuracy": computed | dataclasses.asdict(found)}
-
-
-def _finite(value: Any) -> Any:
-    """A value for JSON, which has no infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if hasattr(value, "_asdict"):
-        return _finite(value._asdict())
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _report(facts: dict[str, Any], folder: Path) -> Report:
     """The inverse of `Report.as_json`."""
     model, data = facts["model"], facts["data"]
@@ -311,11 +213,18 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         int(data["subjects"]),
         int(data["photographs"]),
         {str(reason): int(count) for reason, count in data["failures"].items()},
-        [_row(row) for row in facts["scenarios"]],
-        [_row(row) for row in facts["breakdown"]],
+        [row_from_facts(row) for row in facts["scenarios"]],
+        [row_from_facts(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
         _pairs(facts["pairs"]) if "pairs" in facts else None,
+        _preprocessing(model.get("preprocessing", {})),
     )
+
+
+def _preprocessing(facts: dict[str, Any]) -> dict[str, Any]:
+    made = settings_from(Preprocessing, None, {name.replace("-", "_"): value for name, value in facts.items()})
+    declared.check(made)
+    return described(made)
 
 
 def _pairs(facts: dict[str, Any]) -> PairCounts:
@@ -328,58 +237,9 @@ def _pairs(facts: dict[str, Any]) -> PairCounts:
     )
 
 
-def _accuracy(facts: dict[str, Any]) -> FoldAccuracy:
-    found = FoldAccuracy(
-        tuple(float(share) for share in facts["folds"]),
-        tuple(math.inf if value is None else float(value) for value in facts["thresholds"]),
-    )
-    if not 2 <= len(found.folds) == len(found.thresholds) or not all(0 <= share <= 1 for share in found.folds):
-        raise ValueError("accuracies that are not shares, one fold, or another number of thresholds")
-    return found
-
-
 def _settings(values: dict[str, Any]) -> EvalSettings:
     known = {field.name: declared.option_name(field) for field in dataclasses.fields(EvalSettings)}
     given = {name: values[option] for name, option in known.items() if option in values}
     made = settings_from(EvalSettings, None, given)
     declared.check(made)
     return made
-
-
-def _row(facts: dict[str, Any]) -> Row:
-    figures, intervals = facts["figures"], facts["intervals"]
-    limits = {FixedThreshold(limit, 0.0).name: limit for limit in (metrics.FMR100, metrics.FMR10)}
-    drift = {name: Point(**_numbers(point)) for name, point in facts["at_thresholds_of_uu"].items()}
-    pairs = (float(figures["genuine"]), float(figures["impostor"]))
-    if facts["scenario"] not in SCENARIOS or not all(0 <= count < math.inf for count in pairs):
-        raise ValueError("another scenario, or numbers of pairs that are none")
-    return Row(
-        str(facts["scenario"]),
-        str(facts["group"]),
-        Figures(
-            *pairs,
-            fmr100=Point(**_numbers(figures["fmr100"])),
-            fmr10=Point(**_numbers(figures["fmr10"])),
-            nearest_fmr100=Point(**_numbers(figures["nearest_fmr100"])),
-            eer=EqualError(**_numbers(figures["eer"])),
-            auc=float(figures["auc"]),
-            gmean=float(figures["gmean"]),
-            imean=float(figures["imean"]),
-            bounds=_numbers(figures["bounds"]),
-        ),
-        Intervals(
-            {name: (float(low), float(high)) for name, (low, high) in intervals["intervals"].items()},
-            _numbers(intervals["bound"]),
-            int(intervals["resamples"]),
-        )
-        if intervals
-        else None,
-        _numbers(facts["fewer_than_30_errors"]),
-        {FixedThreshold(limits[name], point.threshold): point for name, point in drift.items()},
-        bool(facts["binned"]),
-        _accuracy(facts["accuracy"]) if "accuracy" in facts else None,
-    )
-
-
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    return {str(name): math.inf if value is None else float(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, listed pairs, or a protocol table.
+"""Which pictures are compared: the scenarios U-U, U-M and M-M over test identities, or listed pairs.
 
 U-M is an unmasked reference and a masked probe. In a built data set every photograph is a reference and a probe; it
 is never compared with itself or with its own masked picture, which would measure the mask and not the face. In U-U and
@@ -7,16 +7,12 @@ M-M both sides are the same pictures, so each unordered pair counts once.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from maskgen.errors import UsageError
 
 from ..defaults import SCENARIOS
 
@@ -28,8 +24,6 @@ MASKED = {name: (name[0] == "M", name[2] == "M") for name in SCENARIOS}
 
 UNMASKED, RANDOM = "unmasked", "masked"
 """Names of pictures: the photograph itself; one in a mask, be it of `--variants random` or of a protocol table."""
-
-COLUMNS = ("subject", "role", "masked", "path")
 
 
 @dataclass(frozen=True)
@@ -60,24 +54,35 @@ class Photographs:
     """The test photographs of a data set: `keys` (N,), `subjects` int (N,), and the masks each one has.
 
     `variants` are the names of the masked pictures. With `--variants random` that is `masked` alone, and `drawn`
-    (N,) names the variant that it shows; otherwise `drawn` holds empty strings.
+    (N,) names the variant that it shows; otherwise `drawn` holds empty strings. `colors` (N, number of variants) names
+    the colour of each mask, None if there are no colours to tell apart.
     """
 
     keys: Names
     subjects: Indices
     variants: tuple[str, ...]
     drawn: Names
+    colors: Names | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
-def pairing(scenario: str, photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Pairing:
+def pairing(
+    scenario: str,
+    photographs: Photographs,
+    seed: int,
+    masks: Sequence[str] | None = None,
+    color: str | None = None,
+) -> Pairing:
     """The pictures of a scenario. The mask of each photograph is drawn once by a hash of the seed and its key, as the
-    paper draws one mask for each; `masks` restricts the draw to some variants."""
+    paper draws one mask for each; `masks` restricts the draw to some variants, and `color` what was drawn to masks of
+    that colour."""
     everyone = np.arange(len(photographs))
     plain = Choice(everyone, np.full(len(photographs), UNMASKED))
     worn = masked_choice(photographs, seed, masks)
+    if color is not None:
+        worn = _of_color(photographs, worn, color)
     reference, probe = (worn if masked else plain for masked in MASKED[scenario])
     return Pairing(reference, probe, symmetric=reference is probe)
 
@@ -130,88 +135,44 @@ def groups(photographs: Photographs) -> dict[str, tuple[str, ...]]:
     return found
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """A protocol table: the picture files (N,), each once, their subjects int (N,) and names, and the rows by role.
-
-    `labels` (N,) are the files as the table names them. `sides[role, masked]` are the pictures of a side, int (n,).
-    """
-
-    paths: tuple[Path, ...]
-    labels: tuple[str, ...]
-    subjects: Indices
-    names: tuple[str, ...]
-    sides: dict[tuple[str, bool], Indices]
+def colors_of(photographs: Photographs) -> list[str]:
+    """The names of the colours of masks, sorted; none if all are the same."""
+    found = [] if photographs.colors is None else [str(name) for name in np.unique(photographs.colors)]
+    return found if len(found) > 1 else []
 
 
-def read_protocol(path: Path) -> Protocol:
-    """Reads a CSV table with columns subject, role (reference | probe), masked (0 | 1) and path (from its folder).
-
-    Raises `UsageError` for a table or line of another form, and for a picture with two subjects.
-    """
-    rows: list[tuple[int, str, str, str, str]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(f"{path} has no column {missing[0]!r}; its first line must name {', '.join(COLUMNS)}.")
-            for row in reader:
-                subject, role, masked, name = ((row[column] or "").strip() for column in COLUMNS)
-                rows.append((reader.line_num, subject, role, masked, name))
-    except OSError as error:
-        raise UsageError(f"cannot read the protocol table {path}: {error.strerror}; check --protocol.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is not a CSV table ({error}); save it as CSV in UTF-8.") from None
-    subjects: dict[str, int] = {}
-    pictures: dict[Path, tuple[int, int]] = {}
-    labels: list[str] = []
-    sides: dict[tuple[str, bool], dict[int, None]] = {}
-    for line, subject, role, masked, name in rows:
-        if role not in ("reference", "probe") or masked not in ("0", "1") or not subject or not name:
-            raise UsageError(
-                f"line {line} of {path} is not a picture of the protocol; it needs a subject, "
-                "role reference or probe, masked 0 or 1, and a path."
-            )
-        number = subjects.setdefault(subject, len(subjects))
-        index, owner = pictures.setdefault(path.parent / name, (len(pictures), number))
-        if index == len(labels):
-            labels.append(name)
-        if owner != number:
-            raise UsageError(f"line {line} of {path} gives {name} a second subject; a picture shows one.")
-        sides.setdefault((role, masked == "1"), {})[index] = None
-    if not rows:
-        raise UsageError(f"{path} lists no pictures; give lines of {','.join(COLUMNS)}.")
-    numbers = np.array([owner for _, owner in pictures.values()], np.intp)
-    chosen = {key: np.array(list(value), np.intp) for key, value in sides.items()}
-    return Protocol(tuple(pictures), tuple(labels), numbers, tuple(subjects), chosen)
+def _of_color(photographs: Photographs, choice: Choice, color: str) -> Choice:
+    """The pictures of a choice of masked ones whose mask has a colour."""
+    if photographs.colors is None:
+        return Choice(choice.rows[:0], choice.names[:0])
+    places = {name: place for place, name in enumerate(photographs.variants)}
+    columns = np.array([places[str(name)] for name in choice.names], np.intp)
+    kept = photographs.colors[choice.rows, columns] == color
+    return Choice(choice.rows[kept], choice.names[kept])
 
 
-def restricted(protocol: Protocol, usable: npt.NDArray[np.bool_]) -> Protocol:
-    """The table without the pictures that are not usable, (N,), and without subjects who then have no picture."""
-    rows, place = np.flatnonzero(usable), np.cumsum(usable) - 1
-    kept, subjects = np.unique(protocol.subjects[rows], return_inverse=True)
-    return Protocol(
-        tuple(protocol.paths[row] for row in rows),
-        tuple(protocol.labels[row] for row in rows),
-        subjects,
-        tuple(protocol.names[subject] for subject in kept),
-        {side: place[pictures[usable[pictures]]] for side, pictures in protocol.sides.items()},
+def on_both_sides(reference: Choice, probe: Choice) -> Indices:
+    """The photographs, int (n,), of which the same picture is a reference and a probe: a pair of two of them is one
+    comparison, whichever of them is the reference."""
+    rows, left, right = np.intersect1d(reference.rows, probe.rows, assume_unique=True, return_indices=True)
+    return rows[reference.names[left] == probe.names[right]]
+
+
+def pair_counts(pairing: Pairing, subjects: Indices) -> tuple[int, int]:
+    """How many genuine and impostor pairs a pairing has; `subjects` int (N,) are those of all photographs."""
+    reference, probe = pairing.reference.rows, pairing.probe.rows
+    if pairing.listed is not None:
+        same = subjects[reference[pairing.listed[0]]] == subjects[probe[pairing.listed[1]]]
+        return int(same.sum()), int((~same).sum())
+    itself = np.intersect1d(reference, probe)
+    unordered = on_both_sides(pairing.reference, pairing.probe)
+    size = int(subjects.max(initial=0)) + 1
+    left, right, same, both = (
+        np.bincount(subjects[rows], minlength=size).astype(object) for rows in (reference, probe, itself, unordered)
     )
-
-
-def protocol_pairing(scenario: str, protocol: Protocol) -> Pairing | None:
-    """The references and probes of a scenario; None if the table has one side only.
-
-    A picture listed in both roles is never compared with itself.
-    """
-    sides = []
-    for role, masked in zip(("reference", "probe"), MASKED[scenario], strict=True):
-        if (role, masked) not in protocol.sides:
-            return None
-        rows = protocol.sides[role, masked]
-        sides.append(Choice(rows, np.full(len(rows), RANDOM if masked else UNMASKED)))
-    return Pairing(sides[0], sides[1], symmetric=False)
+    genuine = int(sum(left * right - same - both * (both - 1) // 2))
+    every = len(reference) * len(probe) - len(itself) - len(unordered) * (len(unordered) - 1) // 2
+    return genuine, every - genuine
 
 
 def _draw(key: str, seed: int, count: int) -> int:

@@ -16,13 +16,16 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import COSINE
+from .similarity import scored
+
 Floats = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 BINS = 2**20
-"""Of the grid over the scores -1 to 1: a bin is 1.9e-6 wide, and its edges are exact in binary."""
+"""Of the grid over the cosines -1 to 1: a bin is 1.9e-6 wide, and its edges are exact in binary."""
 
 ROWS, COLUMNS = 1024, 4096
 """Pictures in a block: 32 MiB of scores, whatever the number of pairs."""
@@ -51,13 +54,17 @@ class Side:
 class Comparison:
     """Every reference against every probe; `symmetric` if both are one side and a pair has no order.
 
-    With `listed`, only the pairs at these positions int (P,) on the two sides.
+    With `listed`, only the pairs at these positions int (P,) on the two sides. `both` are the photograph numbers of
+    the pictures that are on both sides if the sides differ: a pair of two of them has no order either. `score` is the
+    kind of score.
     """
 
     reference: Side
     probe: Side
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
+    score: str = COSINE
+    both: Indices | None = None
 
     @property
     def pairs(self) -> int:
@@ -108,29 +115,32 @@ def rounded(embeddings: Embeddings) -> Embeddings:
 def genuine_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
     """The pairs of one subject, subject by subject."""
     left, right = comparison.reference, comparison.probe
+    ranks = _ranks(comparison)
     for subject in np.intersect1d(left.subjects, right.subjects):
         top, bottom = np.searchsorted(left.subjects, [subject, subject + 1])
         first, last = np.searchsorted(right.subjects, [subject, subject + 1])
         for r in _slices(int(top), int(bottom), rows):
             for c in _slices(int(first), int(last), columns):
                 keep = left.photographs[r, None] != right.photographs[None, c]
-                if comparison.symmetric:
-                    keep &= _ordered(r, c)
+                if ranks:
+                    keep &= ranks[0][r, None] < ranks[1][None, c]
                 if keep.any():
                     yield Block(r, c, keep)
 
 
 def impostor_blocks(comparison: Comparison, rows: int = ROWS, columns: int = COLUMNS) -> Iterator[Block]:
-    """The pairs of two subjects. Only blocks on the diagonal of the sorted subjects need a mask."""
+    """The pairs of two subjects. Blocks need a mask if a subject is on both sides, or pairs that count elsewhere."""
     left, right = comparison.reference, comparison.probe
+    ranks = _ranks(comparison)
     for r in _slices(0, len(left), rows):
         for c in _slices(r.start if comparison.symmetric else 0, len(right), columns):
             keep: Mask | None = None
             ours, theirs = left.subjects[r], right.subjects[c]
             if ours[0] <= theirs[-1] and theirs[0] <= ours[-1]:
                 keep = ours[:, None] != theirs[None, :]
-            if comparison.symmetric and c.start < r.stop:
-                keep = _ordered(r, c) if keep is None else keep & _ordered(r, c)
+            if ranks and ranks[0][r].max() >= ranks[1][c].min():
+                once = ranks[0][r, None] < ranks[1][None, c]
+                keep = once if keep is None else keep & once
             if keep is None or keep.any():
                 yield Block(r, c, keep)
 
@@ -140,6 +150,15 @@ def exact(comparison: Comparison) -> tuple[Scores, Scores]:
     if comparison.listed is not None:
         return _listed_scores(comparison, *comparison.listed)
     return _scores(comparison, genuine_blocks(comparison)), _scores(comparison, impostor_blocks(comparison))
+
+
+def streamed(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[Scores]:
+    """The scores of each block."""
+    for block in blocks:
+        products = _products(comparison, block)
+        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
+        row, column = np.nonzero(keep)
+        yield Scores(scored(comparison.score, products[keep]), row + block.rows.start, column + block.columns.start)
 
 
 Tally = Callable[[Block, npt.NDArray[np.intp]], None]
@@ -162,9 +181,9 @@ def histogram(comparison: Comparison, blocks: Iterator[Block], tally: Tally | No
     return counts[:BINS]
 
 
-def grid() -> Floats:
-    """The edges of the bins, float64 (BINS + 1,): -1 to 1."""
-    return np.arange(BINS + 1) / (BINS / 2) - 1
+def grid(score: str = COSINE) -> Floats:
+    """The edges of the bins as scores of a kind, float64 (BINS + 1,), strictly increasing: cosines from -1 to 1."""
+    return scored(score, np.arange(BINS + 1) / (BINS / 2) - 1)
 
 
 def _products(comparison: Comparison, block: Block, scale: float = 1) -> Floats:
@@ -185,15 +204,9 @@ def _binned(comparison: Comparison, blocks: Iterator[Block]) -> Iterator[tuple[B
 
 
 def _scores(comparison: Comparison, blocks: Iterator[Block]) -> Scores:
-    values, rows, columns = [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-    for block in blocks:
-        products = _products(comparison, block)
-        keep = np.ones(products.shape, bool) if block.keep is None else block.keep
-        row, column = np.nonzero(keep)
-        values.append(products[keep])
-        rows.append(row + block.rows.start)
-        columns.append(column + block.columns.start)
-    return Scores(np.concatenate(values), np.concatenate(rows), np.concatenate(columns))
+    nothing = Scores(np.empty(0), np.empty(0, np.intp), np.empty(0, np.intp))
+    parts = [nothing, *streamed(comparison, blocks)]
+    return Scores(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> tuple[Scores, Scores]:
@@ -202,6 +215,7 @@ def _listed_scores(comparison: Comparison, rows: Indices, columns: Indices) -> t
     for part in _slices(0, len(rows), COLUMNS):
         one, other = left.embeddings[rows[part]], right.embeddings[columns[part]]
         values[part] = np.einsum("ij,ij->i", one.astype(np.float64), other.astype(np.float64))
+    values = scored(comparison.score, values)
     same = left.subjects[rows] == right.subjects[columns]
     genuine, impostor = (Scores(values[keep], rows[keep], columns[keep]) for keep in (same, ~same))
     return genuine, impostor
@@ -212,5 +226,19 @@ def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
         yield slice(first, min(first + step, stop))
 
 
-def _ordered(rows: slice, columns: slice) -> Mask:
-    return np.arange(rows.start, rows.stop)[:, None] < np.arange(columns.start, columns.stop)[None, :]
+def _ranks(comparison: Comparison) -> tuple[Indices, Indices] | None:
+    """Ranks int (N,) of the pictures of each side, by which an unordered pair counts once; None if every pair counts.
+
+    A pair counts if the rank of its reference is below that of its probe. Of the pairs (i, j) and (j, i) of pictures
+    on both sides that is one; a picture on one side only has a rank below, or above, all others.
+    """
+    left, right = comparison.reference, comparison.probe
+    if comparison.symmetric:
+        return np.arange(len(left)), np.arange(len(right))
+    if comparison.both is None or not len(comparison.both):
+        return None
+    first, last = -1, np.iinfo(np.intp).max
+    return (
+        np.where(np.isin(left.photographs, comparison.both), left.photographs, first),
+        np.where(np.isin(right.photographs, comparison.both), right.photographs, last),
+    )

@@ -18,9 +18,11 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging.seeding import digest
 
 from ..keywords import AnyPath, settings_from
-from ..networks.backbone import CHUNK, Floats, Image
+from ..networks import faces
+from ..networks.backbone import CHUNK, Backbone, Floats, Image
+from ..networks.faces import Matrix
 from ..networks.model import Model, Picture, load_model, pixels
-from ..networks.pooled import Matrix, PooledNetwork
+from ..networks.pooled import PooledNetwork
 from . import closed_form, occlusion
 from .explain_settings import AUTO, GRADCAM, OCCLUSION, ExplainSettings
 
@@ -28,6 +30,9 @@ MIN_POSITIONS = 4
 """Rows and columns that a map of Smooth Grad-CAM++ needs to be chosen: fewer say little about where."""
 
 NO_LANDMARKS = np.zeros((68, 2), np.float32)
+
+
+Embed = Callable[[Sequence[Image], Floats, bool], Floats]
 
 
 class MapOptions(TypedDict, total=False):
@@ -60,14 +65,14 @@ class Attention:
 class Explainer:
     """A model that is explained.
 
-    `embed` takes versions of one picture with its landmarks (68, 2), and gives embeddings of length 1. `attention`
-    takes a picture, its landmarks and its key, which with the seed decides what noise is added. `note` says why the
-    method is not Smooth Grad-CAM++, or is empty.
+    `embed` takes versions of one picture, its landmarks (68, 2) and whether it shows a mask, which only EUM uses, and
+    gives embeddings of length 1. `attention` takes a picture, its landmarks, whether it shows a mask, and its key, which
+    with the seed decides what noise is added. `note` says why the method is not Smooth Grad-CAM++, or is empty.
     """
 
     method: str
-    embed: Callable[[Sequence[Image], Floats], Floats]
-    attention: Callable[[Image, Floats, str], Attention]
+    embed: Embed
+    attention: Callable[[Image, Floats, bool, str], Attention]
     note: str = ""
 
 
@@ -127,7 +132,7 @@ def attention(
     if not images:
         return np.empty((0, 0, 0), np.float32)
     found = zip(images, points, names, strict=True)
-    return np.stack([explained.attention(image, face, name).map() for image, face, name in found])
+    return np.stack([explained.attention(image, face, False, name).map() for image, face, name in found])
 
 
 def _prepared(
@@ -146,10 +151,10 @@ def _prepared(
 def explainer(model: Model, settings: ExplainSettings) -> Explainer:
     """Chooses the method for a model. Raises `UsageError` if the method that is wanted cannot explain it."""
 
-    def embed(images: Sequence[Image], landmarks: Floats) -> Floats:
-        return model.embed(list(images), np.broadcast_to(landmarks, (len(images), 68, 2)))
+    def embed(images: Sequence[Image], landmarks: Floats, masked: bool) -> Floats:
+        return model.embed(list(images), np.broadcast_to(landmarks, (len(images), 68, 2)), masked)
 
-    pooled = model.backbone.pooled
+    pooled = readable(model)
     if pooled is None and settings.method == GRADCAM:
         raise UsageError(
             f"{model.name} does not end in pooling and a linear layer that can be read, which --method gradcam needs; "
@@ -157,7 +162,7 @@ def explainer(model: Model, settings: ExplainSettings) -> Explainer:
         )
     if pooled is None or settings.method == OCCLUSION:
         return Explainer(OCCLUSION, embed, partial(_occluded, embed, settings))
-    channels, *shape = _shape(pooled)
+    channels, *shape = _shape(model.backbone, pooled)
     if settings.method == AUTO and min(shape) < MIN_POSITIONS:
         note = (
             f"{model.name} pools {shape[0]} x {shape[1]} positions, too few to tell where it looks: its maps are made "
@@ -165,14 +170,14 @@ def explainer(model: Model, settings: ExplainSettings) -> Explainer:
         )
         return Explainer(OCCLUSION, embed, partial(_occluded, embed, settings), note)
     head = closed_form.head_of(model, pooled, channels)
-    return Explainer(GRADCAM, embed, partial(_smooth_gradcam, model.name, pooled, head, settings))
+    return Explainer(GRADCAM, embed, partial(_smooth_gradcam, model, pooled, head, settings))
 
 
 def _of_function(function: Callable[[list[Image]], npt.ArrayLike], settings: ExplainSettings) -> Explainer:
     if settings.method == GRADCAM:
         raise UsageError("a function has no layers that --method gradcam could read; leave the method out.")
 
-    def embed(images: Sequence[Image], landmarks: Floats) -> Floats:
+    def embed(images: Sequence[Image], landmarks: Floats, masked: bool) -> Floats:
         found = np.asarray(function(list(images)), np.float32)
         if found.ndim != 2 or len(found) != len(images):
             raise UsageError(
@@ -181,20 +186,17 @@ def _of_function(function: Callable[[list[Image]], npt.ArrayLike], settings: Exp
         if not np.isfinite(found).all():
             raise MaskgenError("the function gives embeddings that are no finite numbers; check it.")
         length = np.linalg.norm(found, axis=1, keepdims=True)
-        return found / np.where(length > 0, length, np.float32(1))
+        unit: Floats = found / np.where(length > 0, length, np.float32(1))
+        return unit
 
     return Explainer(OCCLUSION, embed, partial(_occluded, embed, settings))
 
 
 def _occluded(
-    embed: Callable[[Sequence[Image], Floats], Floats],
-    settings: ExplainSettings,
-    image: Image,
-    landmarks: Floats,
-    key: str,
+    embed: Embed, settings: ExplainSettings, image: Image, landmarks: Floats, masked: bool, key: str
 ) -> Attention:
     def of_versions(images: Sequence[Image]) -> Floats:
-        return embed(images, landmarks)
+        return embed(images, landmarks, masked)
 
     height, width = image.shape[:2]
     size = settings.patch, settings.stride
@@ -203,22 +205,24 @@ def _occluded(
 
 
 def _smooth_gradcam(
-    name: str,
+    model: Model,
     pooled: PooledNetwork,
     head: closed_form.Head,
     settings: ExplainSettings,
     image: Image,
     landmarks: Floats,
+    masked: bool,
     key: str,
 ) -> Attention:
-    face = pooled.cut_out([image], landmarks[None]).astype(np.float32)
+    how, size = _cut(model.backbone)
+    face = faces.cut_out([image], landmarks[None], how, size).astype(np.float32)
     found = torch.cat([pooled.activations(piece.to(pooled.device)) for piece in _copies(face, settings, key)])
     values = closed_form.mean_map(found[0], found[1:], head, settings.normalised, settings.numerator).cpu().numpy()
     if not np.isfinite(values).all():
-        raise MaskgenError(f"the map of model {name} has values that are no finite numbers; give another model.")
+        raise MaskgenError(f"the map of model {model.name} has values that are no finite numbers; give another model.")
     height, width = image.shape[:2]
-    matrix = pooled.matrix(image, landmarks)
-    return Attention(values, lambda given: placed(given, pooled, matrix, height, width))
+    matrix = faces.matrix(image, landmarks, how, size)
+    return Attention(values, lambda given: placed(given, pooled, size, matrix, height, width))
 
 
 def _copies(face: Floats, settings: ExplainSettings, key: str) -> Iterator[torch.Tensor]:
@@ -234,14 +238,14 @@ def _copies(face: Floats, settings: ExplainSettings, key: str) -> Iterator[torch
         yield torch.from_numpy(face + np.float32(255 * settings.noise) * noise)
 
 
-def placed(values: Floats, pooled: PooledNetwork, matrix: Matrix, height: int, width: int) -> Floats:
+def placed(values: Floats, pooled: PooledNetwork, size: int, matrix: Matrix, height: int, width: int) -> Floats:
     """Values of the positions of a network as a map of the picture (height, width), by linear interpolation.
 
-    A position lies in the middle of what it sees. What is outside the face that the network gets is 0.
+    A position lies in the middle of what it sees. What is outside the face of `size` pixels that the network gets is 0.
     """
     y, x = np.mgrid[:height, :width]
     face_x, face_y = np.einsum("ij,jhw->ihw", matrix, np.stack([x, y, np.ones_like(x)]).astype(np.float64))
-    seen = (np.minimum(face_x, face_y) >= -0.5) & (np.maximum(face_x, face_y) <= pooled.size - 0.5)
+    seen = (np.minimum(face_x, face_y) >= -0.5) & (np.maximum(face_x, face_y) <= size - 0.5)
     rows, columns = values.shape
     # grid_sample counts from -1 in the middle of the first position to 1 in that of the last.
     grid = [
@@ -259,7 +263,24 @@ def shuffled(given: Attention, draw: np.random.Generator) -> Attention:
     return replace(given, values=draw.permutation(given.values.ravel()).reshape(given.values.shape))
 
 
-def _shape(pooled: PooledNetwork) -> tuple[int, ...]:
+def readable(model: Model) -> PooledNetwork | None:
+    """The parts of a model whose embedding is a linear function of what is pooled, but for its length; else None."""
+    pooled = model.backbone.pooled
+    if pooled is None or model.unmasking or (pooled.normalised and model.weight is not None):
+        return None
+    return pooled
+
+
+def _cut(backbone: Backbone) -> tuple[str, int]:
+    """How faces are cut out for a network that can be read, and their side in pixels."""
+    made = backbone.preprocessing
+    assert made.align
+    assert made.input_size
+    return made.align, made.input_size
+
+
+def _shape(backbone: Backbone, pooled: PooledNetwork) -> tuple[int, ...]:
     """Channels, rows and columns of the activations."""
-    found = pooled.activations(torch.zeros((1, pooled.size, pooled.size, 3), device=pooled.device))
+    _, size = _cut(backbone)
+    found = pooled.activations(torch.zeros((1, size, size, 3), device=pooled.device))
     return tuple(found.shape[1:])

@@ -176,7 +176,7 @@ def _replacing(out: Path) -> Iterator[Path]:
     If the block ends in an error, the earlier files stay.
     """
     plots = [
-        f"{name}{ending}" for name in (figures.PEOPLE, figures.MEANS, figures.CURVE_PLOT) for ending in figures.ENDINGS
+        f"{name}.{ending}" for name in (figures.PEOPLE, figures.MEANS, figures.CURVE_PLOT) for ending in figures.FORMATS
     ]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -212,7 +212,7 @@ def _explain_photograph(
         seen = Seen(picture, image, maskgen.outline(row.landmarks, variant))
         found.means.add_picture(picture, image, row.landmarks)
         for system in systems:
-            attention = system.explainer.attention(image, row.landmarks, row.key)
+            attention = system.explainer.attention(image, row.landmarks, picture == MASKED, row.key)
             values = attention.map()
             facts = {"model": system.name, "key": row.key, "subject": row.identity, "picture": picture}
             writer.add({**facts, "mask": variant, "method": system.explainer.method}, values)
@@ -222,15 +222,15 @@ def _explain_photograph(
             found.means.add_map(system.name, picture, seen.maps[system.name], row.landmarks)
             if rank < settings.curves:
                 draw = np.random.default_rng(int.from_bytes(digest(settings.seed, "curves", row.key, picture), "big"))
-                embed = partial(_embedded, system.explainer, row)
+                embed = partial(_embedded, system.explainer, row, picture == MASKED)
                 curves = faithfulness.similarities(image, attention, embed, settings.steps, draw)
                 found.curves.append(PictureCurves(**facts, similarities=curves))
         if rank < settings.people:
             found.people.setdefault(rank, []).append(seen)
 
 
-def _embedded(explainer: Explainer, row: Row, versions: Sequence[Image]) -> Floats:
-    return explainer.embed(versions, row.landmarks)
+def _embedded(explainer: Explainer, row: Row, masked: bool, versions: Sequence[Image]) -> Floats:
+    return explainer.embed(versions, row.landmarks, masked)
 
 
 def _summary(systems: Sequence[System], data: str, settings: ExplainSettings, found: Found, out: Path) -> Explanation:

@@ -16,6 +16,7 @@ from maskgen.imaging.align import PLACES, five_points, similarity
 
 from ..evaluation.scenarios import RANDOM as MASKED
 from ..evaluation.scenarios import UNMASKED
+from ..figure import label, save
 from ..networks.backbone import Image
 from .explanation import Explanation
 from .faithfulness import CURVES
@@ -24,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 PEOPLE, MEANS, CURVE_PLOT = "people", "means", "curves"
-ENDINGS = (".png", ".svg")
+FORMATS = ("png", "svg")
 
 PICTURES = (UNMASKED, MASKED)
 
@@ -96,7 +97,7 @@ def people(seen: Sequence[Sequence[Seen]], models: Sequence[str], folder: Path) 
             drawn = _heat(axes[row, column], each.image, each.maps[model], top)
             _outline(axes[row, column], each.outline)
     _labelled(figure, axes, ["", *models], drawn)
-    _save(figure, folder, PEOPLE)
+    save(figure, folder / PEOPLE, FORMATS)
 
 
 def means(found: MeanMaps, models: Sequence[str], folder: Path) -> None:
@@ -108,7 +109,7 @@ def means(found: MeanMaps, models: Sequence[str], folder: Path) -> None:
             drawn = _heat(axes[row, column], found.face(picture), found.map(model, picture), top)
             axes[0, column].set_title(picture, fontsize=8)
     _labelled(figure, axes, models, drawn)
-    _save(figure, folder, MEANS)
+    save(figure, folder / MEANS, FORMATS)
 
 
 def curves(explanation: Explanation, folder: Path) -> None:
@@ -122,10 +123,12 @@ def curves(explanation: Explanation, folder: Path) -> None:
         random = f"random map, area {each.random.value:.3f}"
         axis.plot(share, each.random_similarities, label=random, color="0.5", linestyle="--")
         changed = "painted over" if each.curve == CURVES[0] else "uncovered"
-        axis.set(title=f"{shown(each.model)}: {each.curve}", xlabel=f"share of pixels {changed}", ylabel="similarity")
+        axis.set(
+            title=label(f"{shown(each.model)}: {each.curve}"), xlabel=f"share of pixels {changed}", ylabel="similarity"
+        )
         axis.legend(fontsize=8)
         axis.grid(alpha=0.3)
-    _save(figure, folder, CURVE_PLOT)
+    save(figure, folder / CURVE_PLOT, FORMATS)
 
 
 def _figure(rows: int, columns: int, side: float, bare: bool = True) -> tuple[Any, Any]:
@@ -158,21 +161,12 @@ def _labelled(figure: Any, axes: Any, names: Sequence[str], drawn: Any) -> None:
     from matplotlib.cm import ScalarMappable
 
     for row, name in enumerate(names):
-        axes[row, 0].set_ylabel(shown(name), fontsize=8)
+        axes[row, 0].set_ylabel(label(shown(name)), fontsize=8)
     scale = ScalarMappable(drawn.norm, drawn.cmap)
-    label = "attention, as a multiple of a uniform map"
-    figure.colorbar(scale, ax=axes, shrink=0.8, extend="max").set_label(label, fontsize=8)
+    scaled = "attention, as a multiple of a uniform map"
+    figure.colorbar(scale, ax=axes, shrink=0.8, extend="max").set_label(scaled, fontsize=8)
 
 
 def _top(values: Floats) -> float:
     """The upper end of a colour scale, above 0."""
     return max(float(np.quantile(values, BRIGHTEST)), 1e-6)
-
-
-def _save(figure: Any, folder: Path, name: str) -> None:
-    """As PNG and SVG, which depend on the data alone."""
-    import matplotlib
-
-    figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .pooled import PooledNetwork
+from .preprocessing import NOTHING_GIVEN, Preprocessing
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -21,10 +22,11 @@ CHUNK = 64
 class Backbone:
     """A frozen network. `fingerprint` is a hash of its weights and of how pictures are fed to it.
 
-    `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: the faces
-    are cut out and aligned by their landmarks). What was trained on features of a network with one of the
-    `former_fingerprints` fits this one: its features are the same but for rounding. `pooled` are its parts, if it
-    ends in pooling and a linear layer and they can be read.
+    `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: it needs the
+    landmarks, by which faces are cut out and aligned). What was trained on features of a network with one of the
+    `former_fingerprints` fits this one: its features are the same but for rounding. `preprocessing` is all that is
+    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a
+    linear layer and they can be read.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Backbone:
     fingerprint: str
     run: Callable[[Sequence[Image], Floats], Floats]
     former_fingerprints: tuple[str, ...] = ()
+    preprocessing: Preprocessing = NOTHING_GIVEN
     pooled: PooledNetwork | None = None
 
     @property

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
-import dlib
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,19 +15,22 @@ from maskgen.imaging.detectors import model_path
 
 from ..defaults import DLIB
 from . import dlib_weights
-from .backbone import Backbone, Floats, Image
-from .pooled import Matrix, PooledNetwork
+from .backbone import Backbone, Floats
+from .faces import Faces
+from .frozen import frozen
+from .pooled import PooledNetwork
+from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 
 DLIB_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_CHIP = dlib_weights.INPUT_SIDE
 """Side in pixels of the aligned face that dlib's network takes."""
 
-CHIP_PADDING = 0.25
-"""What surrounds the mean face of dlib's face chips, on each side, as a share of its size."""
+SCALE = 256.0
+"""It takes (x - mean) / 256 of the values of a face."""
 
 STRIDE, FIRST = 64.0, 50.0
-"""Of the 2 x 2 positions that are pooled. A convolution of the last block is centred on pixel 65 of the face, what is
-added to it on pixel 35 for the first position, since dlib's blocks do not pad where they halve."""
+"""Of the 2 x 2 positions that are pooled. For the first one, the convolutions of the last block are centred on pixel 65
+of the face, and what is added to them on pixel 35, since dlib's blocks do not pad where they halve."""
 
 
 class Block(nn.Module):
@@ -87,48 +88,32 @@ class Network(nn.Module):
 
     def activations(self, faces: Tensor) -> Tensor:
         """What is pooled, (N, 256, 2, 2)."""
-        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / 256
+        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / SCALE
         found: Tensor = self.blocks(functional.max_pool2d(self.stem(scaled).relu_(), 3, 2))
         return found
 
 
-def aligned(image: Image, landmarks: Floats) -> Image:
-    """The face, uint8 (150, 150, 3), turned upright and cut out as dlib's network was trained on, by 68 landmarks."""
-    chip: Image = dlib.get_face_chip(np.ascontiguousarray(image), _detection(image, landmarks), size=DLIB_CHIP)
-    return chip
+@lru_cache(maxsize=4)
+def dlib_backbone(device: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone:
+    """dlib's network on `device`, loaded once in each process.
 
-
-def alignment(image: Image, landmarks: Floats) -> Matrix:
-    """The map from pixels of a picture to pixels of the face that `aligned` cuts out, (2, 3)."""
-    details = dlib.get_face_chip_details(_detection(image, landmarks), DLIB_CHIP, CHIP_PADDING)
-    scale, middle = DLIB_CHIP / details.rect.width(), details.rect.dcenter()
-    cos, sin = scale * np.cos(details.angle), scale * np.sin(details.angle)
-    turn = np.array([(cos, sin), (-sin, cos)])
-    return np.column_stack([turn, (DLIB_CHIP - 1) / 2 - turn @ (middle.x, middle.y)])
-
-
-def _detection(image: Image, landmarks: Floats) -> dlib.full_object_detection:
-    points = [dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
-    # dlib wants a rectangle too, which plays no part in the alignment.
-    return dlib.full_object_detection(dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1), points)
-
-
-@lru_cache(maxsize=2)
-def dlib_backbone(device: str) -> Backbone:
-    """dlib's network on `device`, loaded once in each process. Raises `MaskgenError` if its file is damaged."""
+    Raises `MaskgenError` if its file is damaged, `UsageError` if more is given than that embeddings are summed.
+    """
     path = model_path(DLIB_MODEL)
     data = path.read_bytes()
     try:
         weights = dlib_weights.parse(data)
     except ValueError:
         raise MaskgenError(f"{path} is damaged; reinstall it with: pip install face_recognition_models") from None
+    usual = Preprocessing(RGB, tuple(weights.mean.tolist()), SCALE, DLIB_CHIP, align=CHIP)
+    made = completed(given, usual, ("flip_sum",), "dlib's network")
     network = Network(weights).to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def run(images: Sequence[Image], landmarks: Floats) -> Floats:
+    def run(faces: Faces) -> Floats:
         # By default cuDNN rounds the factors of a convolution to 10 bits on a GPU.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found: Floats = network(torch.from_numpy(cut_out(images, landmarks)).to(device)).float().cpu().numpy()
+            found: Floats = network(torch.from_numpy(faces).to(device)).float().cpu().numpy()
         return found
 
     @torch.inference_mode()
@@ -136,13 +121,11 @@ def dlib_backbone(device: str) -> Backbone:
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return network.activations(faces)
 
-    def cut_out(images: Sequence[Image], landmarks: Floats) -> Image:
-        return np.stack([aligned(image, points) for image, points in zip(images, landmarks, strict=True)])
-
-    pooled = PooledNetwork(cut_out, alignment, activations, DLIB_CHIP, STRIDE, FIRST, device, weights.projection.T)
-
+    pooled = PooledNetwork(activations, STRIDE, FIRST, device, weights.projection.T)
     digest = hashlib.sha256(data).hexdigest()
     # Before, dlib itself ran the network: an embedding trained on those features fits, since they differ by 1e-6.
-    by_dlib = hashlib.sha256(f"{DLIB} {DLIB_CHIP} {digest}".encode()).hexdigest()
-    fingerprint = hashlib.sha256(f"{DLIB} {DLIB_CHIP} torch {digest}".encode()).hexdigest()
-    return Backbone(DLIB, dlib_weights.DIM, None, fingerprint, run, (by_dlib,), pooled)
+    prints = [
+        fingerprint(hashlib.sha256(f"{DLIB} {DLIB_CHIP} {by}{digest}".encode()).hexdigest(), made, usual)
+        for by in ("torch ", "")
+    ]
+    return frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints), pooled=pooled)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
@@ -20,9 +18,12 @@ from torchvision.models import get_model
 from maskgen.errors import UsageError, short
 
 from ..defaults import MAX_INPUT_SIZE, MIN_INPUT_SIZE, RESNETS
-from . import run_files
-from .backbone import Backbone, Floats, Image
-from .pooled import Matrix, PooledNetwork
+from . import preprocessing, run_files
+from .backbone import Backbone, Floats
+from .faces import Faces
+from .frozen import frozen
+from .pooled import PooledNetwork
+from .preprocessing import RGB, WHOLE, Preprocessing
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's RGB values in 0..255: what torchvision's own weights expect."""
@@ -56,15 +57,17 @@ class Network(nn.Module):
         return output
 
 
-def resnet_backbone(network: Network, architecture: str, input_size: int, device: str = "cpu") -> Backbone:
+def resnet_backbone(
+    network: Network, architecture: str, input_size: int, device: str = "cpu", flip_sum: bool = False
+) -> Backbone:
     """The trunk of a network as a frozen backbone that runs on `device`. The network is put in evaluation mode."""
     trunk = network.trunk.to(device, memory_format=torch.channels_last).eval()
     trunk.requires_grad_(False)
     mean, std = network.mean.to(device), network.std.to(device)
 
     @torch.inference_mode()
-    def run(images: Sequence[Image], landmarks: Floats) -> Floats:
-        batch = torch.from_numpy(np.stack([resized(image, input_size) for image in images])).to(device)
+    def run(faces: Faces) -> Floats:
+        batch = torch.from_numpy(faces).to(device)
         found: Floats = trunk((batch.permute(0, 3, 1, 2).float() - mean) / std).float().cpu().numpy()
         return found
 
@@ -76,15 +79,11 @@ def resnet_backbone(network: Network, architecture: str, input_size: int, device
         found: Tensor = convolutions((faces.permute(0, 3, 1, 2) - mean) / std)
         return found
 
-    def cut_out(images: Sequence[Image], landmarks: Floats) -> Image:
-        return np.stack([resized(image, input_size) for image in images])
-
-    def matrix(image: Image, landmarks: Floats) -> Matrix:
-        return scaling(image, input_size)
-
-    pooled = PooledNetwork(cut_out, matrix, activations, input_size, STRIDE, 0.0, device)
-    digest = fingerprint(network, architecture, input_size)
-    return Backbone(architecture, network.dim, input_size, digest, run, pooled=pooled)
+    pooled = PooledNetwork(activations, STRIDE, 0.0, device)
+    usual = Preprocessing(RGB, MEAN, STD, input_size, align=WHOLE)
+    made = dataclasses.replace(usual, flip_sum=flip_sum)
+    digest = preprocessing.fingerprint(fingerprint(network, architecture, input_size), made, usual)
+    return frozen(architecture, f"the {architecture}", network.dim, run, made, (digest,), True, pooled)
 
 
 def fingerprint(network: Network, architecture: str, input_size: int) -> str:
@@ -93,20 +92,6 @@ def fingerprint(network: Network, architecture: str, input_size: int) -> str:
     for name, tensor in sorted(network.trunk.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def resized(image: Image, size: int) -> Image:
-    """A picture as uint8 (size, size, 3); one of that size is returned as it is."""
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = min(image.shape[:2]) >= size
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def scaling(image: Image, size: int) -> Matrix:
-    """The map from pixels of a picture to those of the same `resized`, (2, 3): the edges of the pictures coincide."""
-    x, y = size / image.shape[1], size / image.shape[0]
-    return np.array([(x, 0, (x - 1) / 2), (0, y, (y - 1) / 2)])
 
 
 def weights_file(path: Path) -> Path:
@@ -168,15 +153,22 @@ def _checked(facts: dict[str, str], file: Path) -> dict[str, str]:
 
 def load_trunk(network: Network, tensors: dict[str, Tensor], where: Path) -> None:
     """Puts weights into a trunk and leaves a classifier among them out. Raises `UsageError` if they do not fit."""
-    bare = {name.removeprefix("module.").removeprefix("trunk."): tensor for name, tensor in tensors.items()}
-    wanted = network.trunk.state_dict()
+    load_module(
+        network.trunk, {name.removeprefix("module.").removeprefix("trunk."): tensors[name] for name in tensors}, where
+    )
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
+    """Puts weights into a module and leaves others out. Raises `UsageError` if they do not fit."""
+    bare = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    wanted = module.state_dict()
     # Files from before PyTorch 0.4.1 lack the count of batches that BatchNorm saw, which no result depends on.
     counts = {name for name in wanted if name.endswith("num_batches_tracked")}
     bare = {name: wanted[name] for name in counts} | bare
     unfit = [name for name, tensor in wanted.items() if name not in bare or bare[name].shape != tensor.shape]
     if unfit:
         raise UsageError(f"{where} has no fitting {unfit[0]!r}; choose the --backbone that these weights are of.")
-    network.trunk.load_state_dict({name: bare[name] for name in wanted})
+    module.load_state_dict({name: bare[name] for name in wanted})
 
 
 def architecture_of(tensors: dict[str, Tensor]) -> str:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
+from .train_settings import recorded
+
 State = dict[str, Any]
 
 
@@ -112,6 +114,7 @@ def refuse_other(path: Path, state: State, expected: State) -> None:
     for fact, value in expected.items():
         there = state.get(fact)
         if isinstance(value, dict) and isinstance(there, dict):
+            there = recorded(there)
             fact, there, value = next(
                 ((key, there.get(key), value[key]) for key in value if there.get(key) != value[key]),
                 (fact, value, value),

@@ -1,4 +1,4 @@
-"""Stage 1: a ResNet classifies the training identities, by cross-entropy.
+"""Stage 1: a ResNet classifies the training identities.
 
 SGD with momentum; the learning rate falls to a tenth whenever validation accuracy, on masked pictures not seen in
 training, is lower than at the validation before (Neto et al., 2021).
@@ -10,7 +10,7 @@ import inspect
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from maskgen import Dataset
@@ -30,11 +29,13 @@ from .. import hardware
 from ..data import batches
 from ..data.decoders import MAX_DEFAULT_WORKERS, worker_errors
 from ..data.one_pass import sweep
+from ..defaults import CLASSIFIERS
 from ..networks.resnet import Network, load_trunk, read_weights
 from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE
 from ..notebook import progress_bar
 from . import checkpoint
 from .batchnorm import AveragedStatistics, statistics
+from .classifiers import SOFTMAX, CosineClassifier, classification_loss
 from .curve import Curve
 from .distributed import Group
 from .train_settings import TrainSettings, check_pieces, compared, not_none
@@ -50,7 +51,7 @@ class Learner:
     """A network and how batches go through it.
 
     `forward` is the network as it runs: shared by processes, compiled, or itself. `micro` is the number of photographs
-    that go through it at once.
+    that go through it at once. `loss` is the mean over photographs, from the network's outputs and the labels.
     """
 
     network: Network
@@ -59,6 +60,7 @@ class Learner:
     micro: int
     device: torch.device
     autocast: AbstractContextManager[Any]
+    loss: Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass
@@ -104,7 +106,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
         checkpoint.refuse_shorter(folder, "--iterations", state.iteration, iterations)
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
     device = torch.device(settings.device)
-    learner = Learner(network, _forward(network, settings, group), optimizer, micro, device, autocast)
+    learner = Learner(network, _forward(network, settings, group), optimizer, micro, device, autocast, _loss(settings))
 
     feed = _feed(settings, settings.masked_share, "train")
     workers = _training_workers(settings, feed, group)
@@ -162,6 +164,8 @@ def _start(settings: TrainSettings, classes: int, group: Group) -> tuple[Network
     torch.manual_seed(settings.seed)
     torch.backends.cudnn.benchmark = on_gpu  # all batches have one shape: search for the fastest kernels once
     network = Network(not_none(settings.backbone), classes)
+    if settings.classifier != SOFTMAX:
+        network.classifier = CosineClassifier(network.dim, classes)  # type: ignore[assignment]
     if settings.weights:
         load_trunk(network, read_weights(settings.weights)[0], settings.weights)
     network = network.to(torch.device(settings.device)).to(memory_format=torch.channels_last)
@@ -173,6 +177,16 @@ def _start(settings: TrainSettings, classes: int, group: Group) -> tuple[Network
     return network, optimizer
 
 
+def _loss(settings: TrainSettings) -> Callable[[Tensor, Tensor], Tensor]:
+    margin = settings.classifier_margin
+    return partial(
+        classification_loss,
+        kind=settings.classifier,
+        margin=CLASSIFIERS[settings.classifier] if margin is None else margin,
+        scale=settings.classifier_scale,
+    )
+
+
 def _forward(network: Network, settings: TrainSettings, group: Group) -> nn.Module:
     parallel = _parallel(network) if group.world > 1 else network
     return torch.compile(parallel) if settings.compile else parallel  # type: ignore[return-value]
@@ -180,8 +194,9 @@ def _forward(network: Network, settings: TrainSettings, group: Group) -> nn.Modu
 
 def _feed(settings: TrainSettings, masked_share: float, split: str) -> batches.Feed:
     batch, size = not_none(settings.batch), not_none(settings.input_size)
+    augment = settings.augment if split == "train" else ()
     return batches.Feed(
-        str(settings.data), batch, size, settings.variants, masked_share, settings.seed, settings.buffer, split
+        str(settings.data), batch, size, settings.variants, masked_share, settings.seed, settings.buffer, split, augment
     )
 
 
@@ -220,7 +235,7 @@ def train_step(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
             with learner.autocast:
                 logits = learner.forward(piece.to(device, non_blocking=True))
             # The sum over pieces (and DDP's mean over processes) is the mean over the batch.
-            loss = functional.cross_entropy(logits.float(), target) * len(piece) / len(images)
+            loss = learner.loss(logits.float(), target) * len(piece) / len(images)
             loss.backward()  # type: ignore[no-untyped-call]
         averaged.after_piece(len(piece) / len(images))
         total += loss.detach()

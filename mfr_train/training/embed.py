@@ -1,4 +1,4 @@
-"""Stage 2: a new linear layer on frozen features, e = (W l + b) / ||W l + b||, trained with triplets.
+"""Stage 2: a head on frozen features, by default e = (W l + b) / ||W l + b||, trained with triplets.
 
 The backbone is frozen and its pictures are fixed, so its features are computed once (data/feature_cache.py) and every
 step gathers from them: the same numbers as running the network in each step, in a small part of the time.
@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from ..defaults import EUM
 from ..networks.backbone import Floats
 from ..networks.run_files import CHECKPOINTS, CURVE
 from ..notebook import progress_bar
 from . import checkpoint, triplets
 from .curve import Curve
+from .heads import embedded, new_head
 from .losses import distance, embedding_loss
 from .train_settings import TrainSettings, not_none
 from .triplets import Ints
@@ -55,22 +56,10 @@ def cached(features: Sequence[Floats], labels: npt.NDArray[np.int32]) -> Picture
     return Pictures(labels, len(features) - 1, gather)
 
 
-def new_layer(features: int, dim: int, seed: int) -> nn.Linear:
-    """The layer before training: W orthogonal, b zero.
-
-    If dim >= features, the embedding has exactly the cosines of the backbone's features, so training starts from the
-    backbone's accuracy; a smaller dim gives a random projection, which nearly preserves them.
-    """
-    layer = nn.Linear(features, dim)
-    nn.init.orthogonal_(layer.weight, generator=torch.Generator().manual_seed(seed))
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 def train_embedding(
     settings: TrainSettings, train: Pictures, val: Pictures | None, features: int, folder: Path, facts: dict[str, Any]
-) -> nn.Linear:
-    """Trains the layer on features of length `features`; returns it as it was when validation loss was lowest.
+) -> nn.Module:
+    """Trains a head on features of length `features`; returns it as it was when validation loss was lowest.
 
     `folder` is the run: its curve is written, and its checkpoints `embed-last` and `embed-best`; if it has them,
     training resumes from the last one. `facts` (data set, backbone, settings) are stored in them and must equal those
@@ -86,12 +75,18 @@ def train_embedding(
     saved, device = folder / CHECKPOINTS, torch.device(settings.device)
     groups = triplets.group(train.labels, settings.positive)
     check = _validation(settings, val, device)
-    layer = new_layer(features, settings.dim, settings.seed).to(device)
-    optimizer = torch.optim.SGD(layer.parameters(), lr, settings.momentum, weight_decay=settings.embed_weight_decay)
+    head = new_head(settings.head, features, settings.dim, settings.seed).to(device)
+    optimizer = torch.optim.SGD(
+        head.parameters(),
+        lr,
+        settings.momentum,
+        weight_decay=settings.embed_weight_decay,
+        nesterov=settings.embed_nesterov,
+    )
     start, best, total, steps = 0, math.inf, 0.0, 0
     resumed = checkpoint.load(saved, "embed-last", facts)
     if resumed:
-        checkpoint.unpack(resumed[0], layer, optimizer)
+        checkpoint.unpack(resumed[0], head, optimizer)
         start, best = resumed[1]["iteration"], resumed[1]["best"]
         checkpoint.refuse_shorter(folder, "--embed-iterations", start, iterations)
     curve = Curve(folder / CURVE, "embed", start, settings.tensorboard)
@@ -107,7 +102,9 @@ def train_embedding(
             settings.negative,
             np.random.default_rng([settings.seed, iteration]),
         )
-        loss = step_loss(layer, train, drawn, settings, device)
+        if settings.embed_lr_drop:
+            optimizer.param_groups[0]["lr"] = lr * 0.1 ** ((iteration - 1) // settings.embed_lr_drop)
+        loss = step_loss(head, train, drawn, settings, device)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -119,9 +116,9 @@ def train_embedding(
                 saved, f"the loss of stage 2 is {loss.item()} at step {iteration}", "--embed-lr"
             )
         validates = iteration == iterations or iteration % validate_every == 0
-        val_loss, accuracy = check(layer) if validates else (None, None)
+        val_loss, accuracy = check(head) if validates else (None, None)
         if validates or iteration % log_every == 0:
-            curve.add(iteration, total / steps, lr, accuracy)
+            curve.add(iteration, total / steps, optimizer.param_groups[0]["lr"], accuracy)
             bar.set_postfix(loss=f"{total / steps:.4f}", refresh=False)
             total, steps = 0.0, 0
         if validates:
@@ -129,42 +126,49 @@ def train_embedding(
             best = val_loss if val_loss is not None and better else best
             state = {**facts, "iteration": iteration, "best": best}
             for name in ("embed-best", "embed-last") if better else ("embed-last",):
-                checkpoint.save(saved, name, checkpoint.pack(layer, optimizer), state)
+                checkpoint.save(saved, name, checkpoint.pack(head, optimizer), state)
     bar.close()
     curve.close()
     found = checkpoint.load(saved, "embed-best", facts)
     assert found
-    checkpoint.unpack(found[0], layer, optimizer)
-    return layer.cpu()
+    checkpoint.unpack(found[0], head, optimizer)
+    return head.cpu().eval()
 
 
 def step_loss(
-    layer: nn.Linear, source: Pictures, drawn: triplets.Triplets, settings: TrainSettings, device: torch.device
+    head: nn.Module, source: Pictures, drawn: triplets.Triplets, settings: TrainSettings, device: torch.device
 ) -> Tensor:
     gathered = torch.from_numpy(source.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)
-    anchor, positive, negative = functional.normalize(layer(gathered)).chunk(3)
-    return embedding_loss(anchor, positive, negative, settings.margin, settings.distance, settings.mse_weight)
+    return _loss(settings, *embedded(head, *gathered.chunk(3)))
+
+
+def _loss(settings: TrainSettings, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    margin, kind, weight = not_none(settings.margin), settings.distance, settings.mse_weight
+    return embedding_loss(anchor, positive, negative, margin, kind, weight, settings.loss)
 
 
 def _validation(
     settings: TrainSettings, val: Pictures | None, device: torch.device
-) -> Callable[[nn.Linear], tuple[float | None, float | None]]:
+) -> Callable[[nn.Module], tuple[float | None, float | None]]:
     """Loss and accuracy on the same triplets of the validation photographs each time.
 
-    Accuracy is the share of triplets whose anchor is nearer to the positive than to the (masked) negative. Both are
-    None if validation holds fewer than two identities.
+    Accuracy is the share of triplets whose anchor is nearer to the positive than to the negative, which is masked but
+    for EUM. Both are None if validation holds fewer than two identities.
     """
     if val is None or len(np.unique(val.labels)) < 2:
-        return lambda layer: (None, None)
+        return lambda head: (None, None)
     groups = triplets.group(val.labels)
     rng = np.random.default_rng([settings.seed, 0])
-    drawn = triplets.draw(groups, VALIDATION_TRIPLETS, val.variants, 1.0, "any", "masked", rng)
+    negative = "unmasked" if settings.head == EUM else "masked"
+    drawn = triplets.draw(groups, VALIDATION_TRIPLETS, val.variants, 1.0, "any", negative, rng)
     gathered = torch.from_numpy(val.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)
 
     @torch.inference_mode()
-    def check(layer: nn.Linear) -> tuple[float | None, float | None]:
-        anchor, positive, negative = functional.normalize(layer(gathered)).chunk(3)
-        loss = embedding_loss(anchor, positive, negative, settings.margin, settings.distance, settings.mse_weight)
+    def check(head: nn.Module) -> tuple[float | None, float | None]:
+        head.eval()
+        anchor, positive, negative = embedded(head, *gathered.chunk(3))
+        head.train()
+        loss = _loss(settings, anchor, positive, negative)
         nearer = distance(anchor, positive, "cosine") < distance(anchor, negative, "cosine")
         return float(loss), float(nearer.float().mean())
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..figure import saved_figure
+from ..figure import new_figure, save
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,18 +22,20 @@ def plot_curves(table: Path, picture: Path) -> None:
     `MaskgenError` if it cannot be read or holds no number.
     """
     series = _read_curves(table)
-    with saved_figure(picture, columns=max(len(series), 1)) as panels:
-        for axes, (stage, columns) in zip(np.atleast_1d(panels), series.items(), strict=True):
-            axes.set(title=stage, xlabel="iteration")
-            axes.set_ylabel("loss", color="C0")
-            axes.plot(*columns["loss"], linewidth=1, label="loss")
-            for iteration in _drops(columns["lr"]):
-                axes.axvline(iteration, color="0.7", linewidth=0.8, linestyle=":")
-            if len(columns["val_accuracy"][0]):
-                right = axes.twinx()
-                right.plot(*columns["val_accuracy"], color="C1", marker=".", label="validation accuracy")
-                right.set_ylabel("validation accuracy", color="C1")
-                right.set_ylim(0, 1.02)
+    panels = max(len(series), 1)
+    figure, found = new_figure(6.4 * panels, columns=panels)
+    for axes, (stage, columns) in zip(np.atleast_1d(found), series.items(), strict=True):
+        axes.set(title=stage, xlabel="iteration")
+        axes.set_ylabel("loss", color="C0")
+        axes.plot(*columns["loss"], linewidth=1, label="loss")
+        for iteration in _drops(columns["lr"]):
+            axes.axvline(iteration, color="0.7", linewidth=0.8, linestyle=":")
+        if len(columns["val_accuracy"][0]):
+            right = axes.twinx()
+            right.plot(*columns["val_accuracy"], color="C1", marker=".", label="validation accuracy")
+            right.set_ylabel("validation accuracy", color="C1")
+            right.set_ylim(0, 1.02)
+    save(figure, picture)
 
 
 def _read_curves(table: Path) -> dict[str, dict[str, tuple[Floats, Floats]]]:

@@ -40,14 +40,22 @@ class TrainOptions(TypedDict, total=False):
     min_lr: float
     momentum: float
     weight_decay: float
+    classifier: str
+    classifier_margin: float | None
+    classifier_scale: float
+    augment: Sequence[str]
     validate_every: int | None
     log_every: int | None
     triplets: int | None
     embed_iterations: int | None
     embed_lr: float | None
     embed_weight_decay: float
+    embed_nesterov: bool
+    embed_lr_drop: int | None
     dim: int
-    margin: float
+    head: str
+    loss: str
+    margin: float | None
     distance: str
     mse_weight: float
     positive: str

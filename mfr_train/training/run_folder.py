@@ -21,7 +21,7 @@ from ..networks import run_files
 from ..networks.resnet import weights_file
 from ..networks.run_files import CHECKPOINTS, LOCK
 from . import checkpoint
-from .train_settings import TrainSettings, compared, goal
+from .train_settings import TrainSettings, compared, goal, recorded
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
             isinstance(there, dict)
             and record.get("finished") is False
             and record.get("dataset") == dataset.content
-            and all(there.get(name) == value for name, value in goal(full).items())
+            and all(recorded(there).get(name) == value for name, value in goal(full).items())
             and not _other_weights(full, record)
             and _free(newest)
         ):

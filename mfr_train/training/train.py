@@ -4,7 +4,7 @@ RUN/settings.json           what ran, on which data
 RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
-RUN/embedding.safetensors   W and b of stage 2
+RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
 RUN/identities.json         the people it was trained on
 """
 
@@ -24,12 +24,13 @@ from maskgen.storage import files
 from .. import hardware
 from ..data.feature_cache import embed_rows, row_index
 from ..defaults import DLIB, ONNX, RESNETS, SKIP, TRAINED
-from ..networks import run_files
+from ..networks import onnx_file, run_files
 from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
 from ..notebook import progress_bar
 from . import checkpoint, classify, curve, distributed, embed, triplets
+from .heads import tensors_of
 from .plots import plot_curves
 from .run_folder import claimed
 from .train_settings import TrainSettings, compared, filled, not_none
@@ -85,10 +86,10 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
     facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}
-    layer = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
-    about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content}
+    head = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
+    about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content, "head": full.head}
     with checkpoint.disk_errors(folder / run_files.EMBEDDING):
-        checkpoint.write_tensors(folder / run_files.EMBEDDING, dict(layer.state_dict()), about)
+        checkpoint.write_tensors(folder / run_files.EMBEDDING, tensors_of(head), about)
 
 
 def _backbone(full: TrainSettings, folder: Path) -> Backbone:
@@ -97,7 +98,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB, full.device)
     if full.backbone == ONNX:
-        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE)
+        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE, full.device)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -118,11 +119,11 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     return load_backbone(str(own), full.device)
 
 
-def _onnx_backbone(weights: Path, own: Path) -> Backbone:
-    backbone = load_backbone(ONNX, weights=own if own.is_file() else weights)
+def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
+    backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
     if not own.is_file():
         with checkpoint.disk_errors(own):
-            files.write(own, weights.read_bytes())
+            files.write(own, onnx_file.read(weights))
     return backbone
 
 

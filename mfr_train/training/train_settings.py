@@ -12,11 +12,17 @@ from maskgen.errors import UsageError
 from maskgen.settings import setting
 
 from ..defaults import (
+    AUGMENTATIONS,
     BACKBONES,
     CACHE,
+    CLASSIFIERS,
     DEVICES,
     DISTANCES,
     DLIB,
+    EUM,
+    HEADS,
+    LINEAR,
+    LOSSES,
     MAX_INPUT_SIZE,
     MIN_INPUT_SIZE,
     NEGATIVES,
@@ -108,6 +114,20 @@ class TrainSettings:
     min_lr: float = setting(1e-5, help="Lowest learning rate of stage 1.", low=0)
     momentum: float = setting(0.9, help="Momentum of SGD, both stages.", low=0, high=1)
     weight_decay: float = setting(5e-4, help="Weight decay of stage 1.", low=0)
+    classifier: str = setting(
+        "softmax",
+        help="Loss of stage 1: cross-entropy of a softmax as in the paper, or ArcFace or CosFace, which have a margin.",
+        choices=tuple(CLASSIFIERS),
+    )
+    classifier_margin: float | None = setting(
+        None, help="Margin of arcface (radians; by default 0.5) or cosface (by default 0.35).", low=0, high=3
+    )
+    classifier_scale: float = setting(64.0, help="Scale of the cosines of arcface and cosface.", low=1e-3)
+    augment: tuple[str, ...] = setting(
+        (),
+        help="Random changes of the pictures of stage 1: flip, crop or color; may be repeated; by default none.",
+        metavar="|".join(AUGMENTATIONS),
+    )
     validate_every: int | None = setting(None, help="Steps between validations and between checkpoints.", low=1)
     log_every: int | None = setting(None, help="Steps between rows of the curve.", low=1)
 
@@ -115,11 +135,25 @@ class TrainSettings:
     embed_iterations: int | None = setting(None, help="Steps of stage 2.", low=1)
     embed_lr: float | None = setting(None, help="Learning rate of stage 2.", low=0)
     embed_weight_decay: float = setting(0.0, help="Weight decay of stage 2.", low=0)
+    embed_nesterov: bool = setting(False, help="Use Nesterov momentum in stage 2.")
+    embed_lr_drop: int | None = setting(
+        None, help="Divide the learning rate of stage 2 by 10 after each so many steps; by default never.", low=1
+    )
     dim: int = setting(512, help="Length of an embedding.", low=2, high=65_536)
-    margin: float = setting(0.2, help="Margin of the triplet loss.", low=0)
+    head: str = setting(
+        LINEAR,
+        help="What stage 2 trains: the paper's linear layer, or EUM, which changes features of masked pictures only.",
+        choices=HEADS,
+    )
+    loss: str = setting(
+        "triplet+mse",
+        help="Loss of stage 2: the triplet loss with or without weighted MSE, or the self-restrained triplet loss.",
+        choices=tuple(LOSSES),
+    )
+    margin: float | None = setting(None, help="Margin of the triplet loss; by default 0.2, for srt 2.", low=0)
     distance: str = setting("squared", help="Distance of the triplet loss.", choices=DISTANCES)
     mse_weight: float = setting(
-        30.0, help="Lambda, the weight of MSE(anchor, positive); 0 means the triplet loss alone.", low=0
+        30.0, help="Lambda, the weight of MSE(anchor, positive) in triplet+mse; 0 is triplet.", low=0
     )
     positive: str = setting(
         "any",
@@ -172,6 +206,22 @@ def filled(given: TrainSettings) -> TrainSettings:
         raise UsageError(f"a network of --backbone {full.backbone} is already trained; use --stage embed.")
     if len(set(full.variants)) < len(full.variants):
         raise UsageError("--variants names a variant twice; give each once.")
+    if wrong := [name for name in full.augment if name not in AUGMENTATIONS]:
+        raise UsageError(f"--augment is {wrong[0]!r}; choose from {', '.join(AUGMENTATIONS)}.")
+    if len(set(full.augment)) < len(full.augment):
+        raise UsageError("--augment names a change twice; give each once.")
+    if full.classifier == "softmax" and full.classifier_margin is not None:
+        raise UsageError("--classifier softmax has no margin; leave --classifier-margin out, or choose another.")
+    if full.margin is None:
+        full = dataclasses.replace(full, margin=LOSSES[full.loss])
+    if full.embed_nesterov and not full.momentum:
+        raise UsageError("--embed-nesterov needs a --momentum above 0.")
+    if full.head == EUM:
+        if full.negative == "masked":
+            raise UsageError("--head eum compares masked pictures with unmasked ones; leave --negative out.")
+        if full.triplets == 1:
+            raise UsageError("--head eum has BatchNorm, which needs --triplets of at least 2.")
+        full = dataclasses.replace(full, negative="unmasked")
     if full.backbone == DLIB and full.weights is not None:
         raise UsageError("dlib's network has weights of its own; leave --weights out.")
     if full.backbone == ONNX and full.weights is None:
@@ -205,6 +255,24 @@ MAY_CHANGE = ("data", "stage", "recipe", "iterations", "embed-iterations", "micr
 """Settings that may differ when a run resumes: it may get longer, run another stage or use less memory, and its data
 may have moved. (BatchNorm sees one micro batch at a time, so another size changes the training from there on. It is
 allowed all the same: a run that ran out of memory must be able to resume.)"""
+
+
+ADDED = (
+    "classifier",
+    "classifier-margin",
+    "classifier-scale",
+    "augment",
+    "head",
+    "loss",
+    "embed-nesterov",
+    "embed-lr-drop",
+)
+"""Settings that earlier versions did not record: their runs have the defaults."""
+
+
+def recorded(there: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a run recorded, with the defaults of those that were added since."""
+    return {name: value for name, value in settings.jsonable(TrainSettings()).items() if name in ADDED} | there
 
 
 def compared(full: TrainSettings) -> dict[str, Any]:

@@ -94,11 +94,11 @@ def test_commands_and_options_exist(block: Block) -> None:
             assert (ROOT / words[1]).is_file(), line
         elif program and words[0] in (program, "torchrun", "python"):
             group, arguments = COMMANDS[Path(program).name], words[words.index(program) + 1 :]
-            if arguments and not arguments[0].startswith("-"):
-                assert arguments[0] in group.commands, line
-                options_exist(group.commands[arguments[0]], arguments[1:])
-            else:
-                options_exist(group, arguments)
+            command: click.Command = group
+            while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+                assert arguments[0] in command.commands, line
+                command, arguments = command.commands[arguments[0]], arguments[1:]
+            options_exist(command, arguments)
 
 
 def test_a_wrong_option_would_be_noticed() -> None:

@@ -113,12 +113,12 @@ def test_commands_with_mutated_settings_files(
 
 
 def test_protocol_tables(tmp_path: Path, cases: Cases) -> None:
-    scenarios = pytest.importorskip("mfr_train.evaluation.scenarios")
+    protocol_table = pytest.importorskip("mfr_train.evaluation.protocol_table")
     path, good = tmp_path / "protocol.csv", 0
     for data in cases(PROTOCOL, "protocol CSV"):
         path.write_bytes(data)
         try:
-            found = scenarios.read_protocol(path)
+            found = protocol_table.read_protocol(path)
         except maskgen.UsageError as error:
             one_sentence(error)
         else:

@@ -62,7 +62,7 @@ def prints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def halves(prints: Path) -> tuple[maskgen.Texture, ...]:
     """The texture without transparent parts."""
-    return tuple(texture for texture in read_textures(prints) if texture.levels[0][-1, -1, 3] == 255)
+    return tuple(texture for texture in read_textures(prints) if texture.levels[0][3, -1, -1] == 0)
 
 
 def style_named(name: str, prints: Path, seed: int = 0) -> Style:
@@ -112,17 +112,38 @@ def test_a_mask_has_the_colour_that_was_drawn(head: np.ndarray, landmarks: np.nd
 
 
 def test_light_is_measured_in_the_face(head: np.ndarray, landmarks: np.ndarray) -> None:
-    grey, share = np.full((100, 120), 90, np.uint8), np.full((100, 120), 255, np.uint8)
-    np.testing.assert_array_equal(cloth.light(grey, share), 128)
-    grey[:, :60], grey[:, 60:] = 60, 120  # 60 / 90 is a third less than the mean, of which 0.85 remain: 128 x 0.7167
-    lit = cloth.light(grey, share)
-    assert (lit[0, 0], lit[-1, -1]) == (92, 164)
-    assert (np.diff(lit.astype(int), axis=1) >= 0).all()
-    share[:, 60:] = 0  # what is beside the mask does not count
-    np.testing.assert_array_equal(cloth.light(grey, share)[:, :60], 128)
-    np.testing.assert_array_equal(cloth.light(np.zeros_like(grey), share), 128)
-    np.testing.assert_array_equal(cloth.light(grey, np.zeros_like(share)), 128)
+    points = landmarks.tolist()
+    jaw, middle = landmarks[1:16], round(float(landmarks[30, 0]))
 
+    def lit(grey: np.ndarray) -> np.ndarray:
+        return cloth.light(np.repeat(grey[:, :, None], 3, axis=2), points).on(0, 0, *grey.shape[::-1])
+
+    grey = np.full(head.shape[:2], 90, np.uint8)
+    np.testing.assert_array_equal(lit(grey), 128)
+    np.testing.assert_array_equal(lit(np.zeros_like(grey)), 128)
+    # What is beside the face does not count, but for blocks at its edge.
+    beside = cv2.fillPoly(np.ones_like(grey), [np.rint([*jaw, landmarks[27]]).astype(np.int32)], 0) > 0
+    grey[beside] = 255
+    np.testing.assert_allclose(lit(grey), 128, atol=3)
+    # 60 / 90 is a third less than the mean, of which 0.85 remain: 128 x 0.7167; and as much more on the other side.
+    grey[:, :middle], grey[:, middle:] = 60, 120
+    y = round(float(landmarks[3, 1]))
+    row = lit(grey)[y].astype(int)
+    assert row[round(float(jaw[:, 0].min()))] == pytest.approx(92, abs=6)
+    assert row[round(float(jaw[:, 0].max()))] == pytest.approx(164, abs=6)
+    assert (np.diff(row) >= 0).all()
+
+
+def test_light_is_the_same_for_any_part_of_the_photograph() -> None:
+    map_ = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    found = cloth.Light(map_, 5, 7)
+    np.testing.assert_array_equal(found.on(6, 8, 2, 2), [[5, 6], [9, 10]])
+    np.testing.assert_array_equal(found.on(4, 6, 3, 2), [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(found.on(8, 9, 3, 3), np.full((3, 3), 11))
+    np.testing.assert_array_equal(found.on(90, 90, 1, 2), [[11], [11]])
+
+
+def test_light_falls_on_the_cloth(head: np.ndarray, landmarks: np.ndarray) -> None:
     ramp = np.linspace(60, 200, head.shape[1]).astype(np.uint8)
     picture = np.broadcast_to(ramp[None, :, None], head.shape).copy()
     sides = (picture, picture[:, ::-1].copy())
@@ -136,12 +157,16 @@ def test_the_place_on_the_cloth_turns_with_the_head(landmarks: np.ndarray) -> No
     turn = cv2.getRotationMatrix2D((90, 90), 30, 1)
     turned = points @ turn[:, :2].T + turn[:, 2]
     polygon = outline(points, "wide_high")
-    both = cloth.frame(polygon, points), cloth.frame(polygon @ turn[:, :2].T + turn[:, 2], turned)
+    picture = np.zeros((180, 180, 3), np.uint8)
+    both = (
+        cloth.frame(polygon, cloth.face_of(picture, points)),
+        cloth.frame(polygon @ turn[:, :2].T + turn[:, 2], cloth.face_of(picture, turned)),
+    )
     ramp = np.tile((np.arange(256) * np.ones((256, 1))).astype(np.uint8)[:, :, None], (1, 1, 2))
     ramp[:, :, 1] = ramp[:, :, 0].T
-    places = [cloth.warped(ramp, cloth.mesh_of(one, 0, 0, 180, 180), 180, 180) / 255 for one in both]
+    places = [cloth.warped(ramp, one, 0, 0, 180, 180) / 255 for one in both]
     (u, v), (u2, v2) = (np.moveaxis(one, 2, 0) for one in places)
-    mirrored = cloth.warped(ramp, cloth.mesh_of(both[0], 0, 0, 180, 180), 180, 180, True)[:, :, 0] / 255
+    mirrored = cloth.warped(ramp, both[0], 0, 0, 180, 180, True)[:, :, 0] / 255
     np.testing.assert_allclose(mirrored, 1 - u, atol=2 / 255)
     for x, y in ((80, 120), (95, 110), (90, 140), (70, 115)):
         x2, y2 = np.rint(turn[:, :2] @ (x, y) + turn[:, 2]).astype(int)
@@ -175,7 +200,9 @@ def test_a_mask_follows_from_seed_source_and_variant_alone(
 ) -> None:
     style = style_named(name, prints)
     outlines = [outline(landmarks, variant) for variant in VARIANTS]
+    before = head.copy()
     six = [one.copy() for one in draw_each(head, landmarks, VARIANTS, outlines, [BLUE] * 6, style, "a")]
+    np.testing.assert_array_equal(head, before)
     for variant, one in zip(VARIANTS, six, strict=True):
         np.testing.assert_array_equal(one, draw(head, landmarks, variant, BLUE, style, "a"))
     copy = pickle.loads(pickle.dumps(style))
@@ -192,6 +219,13 @@ def test_every_look_is_drawn_and_no_map_is_flat() -> None:
     for one in [*maps, fabric.shading("plain", 0)]:
         assert 100 < one.mean() < 145
         assert one.std() > 4
+
+
+def test_landmarks_that_are_no_numbers_end(head: np.ndarray, landmarks: np.ndarray) -> None:
+    points = landmarks.astype(np.float64)
+    points[[0, 5, 30, 36]] = np.nan, np.inf
+    masked = draw(head, points, "round_high", BLUE, Style("fabric"))
+    assert (masked != head).any()
 
 
 def test_hostile_landmarks_end(head: np.ndarray, prints: Path) -> None:
@@ -405,9 +439,9 @@ def test_options_that_do_not_fit(options: list[str], words: str, tree: Path, tmp
 def test_a_texture_is_kept_small_with_its_aspect(tmp_path: Path) -> None:
     folder = data_sets.write_tree(tmp_path, {"a.png": one_colour(2048, 1024)})
     (texture,) = read_textures(folder)
-    assert [level.shape for level in texture.levels] == [(256, 512, 4), (128, 256, 4), (64, 128, 4), (32, 64, 4)]
-    np.testing.assert_array_equal(texture.levels[0][0, 0], (200, 100, 50, 255))
-    assert texture.level(100).shape == (64, 128, 4)
+    assert [level.shape for level in texture.levels] == [(4, 256, 512), (4, 128, 256), (4, 64, 128), (4, 32, 64)]
+    np.testing.assert_array_equal(texture.levels[0][:, 0, 0], (200, 100, 50, 0))
+    assert texture.level(100).shape == (4, 64, 128)
     with pytest.raises(ValueError, match="the style texture needs textures"):
         Style("texture")
     with pytest.raises(ValueError, match="no style 'felt'"):

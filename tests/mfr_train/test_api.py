@@ -23,9 +23,9 @@ import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data.feature_cache import embed_rows
-from mfr_train.evaluation import outputs
 from mfr_train.evaluation.evaluate import EvalOptions
 from mfr_train.evaluation.report import COLUMNS
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.keywords import AnyPath
 from mfr_train.networks.model import load_run
 from mfr_train.notebook import progress_bar
@@ -221,12 +221,12 @@ def test_a_report_as_a_tidy_table(report: mfr_train.Report) -> None:
     assert whole.loc[("U-M", "fnmr_at_uu_fmr100"), "value"] == point.fnmr
     assert whole.loc[("U-M", "fmr_at_uu_fmr100"), "value"] == point.fmr
     assert np.isnan(whole.loc[("U-M", "auc"), "threshold"])
-    assert len(frame) == sum(7 + 2 * len(row.drift) for row in report)
+    assert len(frame) == sum(14 + 2 * len(row.drift) for row in report)
 
 
 def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> None:
     hostile = replace(report, model="<script>alert(1)</script>", notes=["a < b", "\x1b[31m\n"], data="two\nlines")
-    lines = outputs.table(hostile).splitlines()
+    lines = report_text(hostile).splitlines()
     assert lines[0].startswith(r"<script>alert(1)</script> on two\nlines: ")
     assert lines[-2:] == ["a < b", r"\x1b[31m\n"]
     assert all(map(str.isprintable, lines))

@@ -14,11 +14,11 @@ from maskgen.errors import MaskgenError, UsageError
 from mfr_train.explaining import faithfulness, occlusion, shares
 from mfr_train.explaining.attention import Attention, attention, placed, shuffled
 from mfr_train.explaining.photographs import order
-from mfr_train.networks.backbones import load_backbone
-from mfr_train.networks.dlib_network import alignment, dlib_backbone
+from mfr_train.networks import faces
+from mfr_train.networks.dlib_network import dlib_backbone
 from mfr_train.networks.model import Model
 from mfr_train.networks.pooled import PooledNetwork
-from mfr_train.networks.resnet import Network, resized, resnet_backbone, scaling
+from mfr_train.networks.resnet import Network, resnet_backbone
 
 GREY = np.full((60, 60, 3), 100, np.uint8)
 
@@ -74,7 +74,7 @@ def test_what_attention_refuses() -> None:
     with pytest.raises(UsageError, match="1 keys for 2 pictures"):
         attention(look, [GREY, GREY], keys=["a"])
     with pytest.raises(UsageError, match="attention has no option 'data'"):
-        attention(look, GREY, data="smfd")
+        attention(look, GREY, **{"data": "smfd"})
     with pytest.raises(UsageError, match="--patch is 2"):
         attention(look, GREY, patch=2.0)
     assert attention(look, []).shape == (0, 0, 0)
@@ -108,20 +108,20 @@ def test_positions_lie_in_the_middle_of_what_they_see(narrow: None) -> None:
     assert (int(seen[0]) + int(seen[-1])) / 2 == position * pooled.stride + pooled.first == 352
 
 
-def of_size(size: int, stride: float, first: float) -> PooledNetwork:
-    return PooledNetwork(lambda *_: GREY, lambda *_: np.eye(2, 3), lambda given: given, size, stride, first, "cpu")
+def positions(stride: float, first: float) -> PooledNetwork:
+    return PooledNetwork(lambda given: given, stride, first, "cpu")
 
 
 def test_values_are_placed_and_interpolated_by_hand() -> None:
     """Two positions at pixels 2 and 6 of a face of 8 pixels, which is the picture moved by one pixel to the left."""
     moved = np.array([(1, 0, -1), (0, 1, 0)], np.float64)
-    found = placed(np.array([[0, 4], [0, 4]], np.float32), of_size(8, 4, 2), moved, 8, 10)
+    found = placed(np.array([[0, 4], [0, 4]], np.float32), positions(4, 2), 8, moved, 8, 10)
     expected = [0, 0, 0, 0, 1, 2, 3, 4, 4, 0]  # pixels 0 and 9 of the picture are outside the face
     np.testing.assert_allclose(found, np.tile(expected, (8, 1)), atol=1e-6)
 
 
 def test_one_position_is_the_same_everywhere() -> None:
-    assert (placed(np.array([[3]], np.float32), of_size(8, 32, 0), np.eye(2, 3), 8, 8) == 3).all()
+    assert (placed(np.array([[3]], np.float32), positions(32, 0), 8, np.eye(2, 3), 8, 8) == 3).all()
 
 
 def test_the_map_from_picture_to_face_is_that_of_the_pixels() -> None:
@@ -129,16 +129,13 @@ def test_the_map_from_picture_to_face_is_that_of_the_pixels() -> None:
     y, x = np.mgrid[0:200, 0:240]
     picture = np.stack([x, y, np.full_like(x, 255)], axis=2).astype(np.uint8)
     landmarks = np.random.default_rng(0).uniform(70, 150, (68, 2)).astype(np.float32)
-    pooled = load_backbone("dlib").pooled
-    assert pooled is not None
-    for face, matrix in (
-        (pooled.cut_out([picture], landmarks[None])[0], alignment(picture, landmarks)),
-        (resized(picture, 160), scaling(picture, 160)),
-    ):
+    for how, size in (("dlib", 150), ("arcface", 112), ("none", 160)):
+        [face] = faces.cut_out([picture], landmarks[None], how, size)
+        matrix = faces.matrix(picture, landmarks, how, size)
         rows, columns = np.nonzero(face[:, :, 2] == 255)
         expected = face[rows, columns, :2].astype(float)
         found = (np.stack([columns, rows], 1) - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-        assert len(expected) > 10_000
+        assert len(expected) > 5000
         assert np.abs(found - expected).mean() < 0.55  # coordinates are whole numbers
 
 

@@ -12,7 +12,8 @@ from torchvision.models import resnet18
 
 from maskgen.errors import UsageError
 from mfr_train.networks import backbone as backbone_module
-from mfr_train.networks import backbones, resnet
+from mfr_train.networks import backbones, resizing, resnet
+from mfr_train.networks.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_weights_files_load_with_or_without_a_classifier(network, tmp_path, endi
         torch.save({"state_dict": state}, path)
     else:
         save_file(state, path, metadata={"architecture": "resnet18", "input_size": "32"})
-    loaded = backbones.load_backbone("resnet18", weights=path, input_size=32)
+    loaded = backbones.load_backbone("resnet18", weights=path, given=Preprocessing(input_size=32))
     assert loaded.fingerprint == resnet.fingerprint(network, "resnet18", 32)
     if ending == "safetensors":
         assert backbones.load_backbone(str(path)).fingerprint == loaded.fingerprint
@@ -82,7 +83,7 @@ def test_weights_files_load_with_or_without_a_classifier(network, tmp_path, endi
 def test_weights_without_the_count_of_batches_load(network, tmp_path):
     state = {name: tensor for name, tensor in network.trunk.state_dict().items() if "num_batches" not in name}
     torch.save(state, tmp_path / "old.pth")
-    loaded = backbones.load_backbone("resnet18", weights=tmp_path / "old.pth", input_size=32)
+    loaded = backbones.load_backbone("resnet18", weights=tmp_path / "old.pth", given=Preprocessing(input_size=32))
     assert loaded.fingerprint == resnet.fingerprint(network, "resnet18", 32)
 
 
@@ -104,8 +105,8 @@ def test_unfit_weights_are_refused_in_a_sentence(network, tmp_path):
 
 def test_resizing_keeps_a_picture_of_the_right_size_as_it_is():
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert resnet.resized(image, 4) is image
-    np.testing.assert_array_equal(resnet.resized(np.full((8, 8, 3), 7, np.uint8), 4), np.full((4, 4, 3), 7))
+    assert resizing.resized(image, 4) is image
+    np.testing.assert_array_equal(resizing.resized(np.full((8, 8, 3), 7, np.uint8), 4), np.full((4, 4, 3), 7))
 
 
 def test_a_run_folder_is_a_weights_file(network, tmp_path: Path):

@@ -44,7 +44,13 @@ def by_definition(comparison: Comparison, count: int, seed: int, threshold: floa
         if not all(len(values) for values in sides):
             continue
         figures = metrics.figures_of(metrics.from_scores(*sides))
-        values = {**bootstrap.plain(figures), AT.name: float((sides[0] < threshold).mean())}
+        values = {
+            **bootstrap.plain(figures),
+            "gstd": float(sides[0].std()),
+            "istd": float(sides[1].std()),
+            AT.name: float((sides[0] < threshold).mean()),
+            AT.fmr_name: float((sides[1] >= threshold).mean()),
+        }
         for name, value in values.items():
             found.setdefault(name, []).append(value)
     return found
@@ -67,7 +73,10 @@ def test_intervals_are_those_of_repeated_scores(
     assert found is not None
     assert found.resamples == len(expected["eer"])
     assert set(found.bound.values()) == {0.0}
-    for name, values in expected.items():
+    # Without false matches there is no interval, nor at a limit that the 545 or 1090 impostor pairs do not resolve.
+    assert set(expected) - set(found.intervals) == {"zero_fmr", *(["fmr1000"] if symmetric else [])}
+    for name in found.intervals:
+        values = expected[name]
         assert found.intervals[name] == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-9), name
 
 
@@ -80,6 +89,8 @@ def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.Monke
         assert exact is not None
         assert found is not None
         assert 0 <= found.bound["fmr100"] < 0.2
+        for name in ("gstd", "istd", "d_prime"):  # spread within bins is that of all scores in them
+            assert found.intervals[name] == pytest.approx(exact.intervals[name], rel=0.05), name
         for name, bound in found.bound.items():
             assert found.intervals[name] == pytest.approx(exact.intervals[name], abs=bound + 1e-9), name
         # The means and the FNMR at a fixed threshold, which is an edge, are not binned.

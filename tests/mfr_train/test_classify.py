@@ -266,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint_kept(
         calls.append(1)
         return real(*arguments) * (float("nan") if len(calls) == 5 else 1)
 
-    monkeypatch.setattr("mfr_train.training.classify.functional.cross_entropy", bad)
+    monkeypatch.setattr("mfr_train.training.classifiers.functional.cross_entropy", bad)
     said = r"the loss of stage 1 is nan by step 5; the last good checkpoint is kept in .*checkpoints, so lower --lr"
     with pytest.raises(MaskgenError, match=said):
         run(settings)

@@ -120,7 +120,7 @@ def test_the_linear_layer_and_the_projection_are_one(monkeypatch: pytest.MonkeyP
     pooled = backbone.pooled.activations(torch.from_numpy(picture)).mean((2, 3))[0]
     z = (head.weight @ pooled + head.bias).numpy()
     landmarks = np.zeros((1, 68, 2), np.float32)
-    monkeypatch.setattr("mfr_train.networks.dlib_network.aligned", lambda image, landmarks: image)
+    monkeypatch.setattr("mfr_train.networks.faces.chip", lambda image, landmarks, size: image)
     expected = model.embed(picture.astype(np.uint8), landmarks)[0]
     np.testing.assert_allclose(z / np.linalg.norm(z), expected, rtol=0, atol=1e-6)
 

@@ -46,7 +46,7 @@ def data(undamaged: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_plots(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfr_train.evaluation.plots.plot_rates", lambda curves, folder: None)
+    monkeypatch.setattr("mfr_train.evaluation.plots.save", lambda figure, path, formats: None)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging.detectors import model_path
-from mfr_train.networks import dlib_network, dlib_weights
+from mfr_train.networks import dlib_network, dlib_weights, faces
 from mfr_train.networks.backbone import Backbone, Floats
 from mfr_train.networks.backbones import load_backbone
 from mfr_train.networks.model import load_model
@@ -67,9 +67,9 @@ def test_alignment_undoes_a_turn_of_the_photograph() -> None:
     image = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
     turned = np.rot90(image).copy()  # counter-clockwise: (x, y) -> (y, 223 - x)
     turned_points = np.stack([points[:, 1], 223 - points[:, 0]], axis=1)
-    upright = dlib_network.aligned(image, points)
+    upright = faces.chip(image, points, 150)
     assert upright.shape == (150, 150, 3)
-    difference = np.abs(dlib_network.aligned(turned, turned_points).astype(int) - upright)
+    difference = np.abs(faces.chip(turned, turned_points, 150).astype(int) - upright)
     assert np.median(difference) <= 2
 
 

@@ -16,6 +16,7 @@ import torch
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.networks import resnet
 from mfr_train.training import curve, embed, triplets
+from mfr_train.training.heads import new_layer
 from mfr_train.training.train_settings import TrainSettings, filled
 
 LABELS = np.repeat(np.arange(5, dtype=np.int32), [4, 3, 6, 1, 2])
@@ -39,7 +40,7 @@ def settings(tiny: Callable[..., TrainSettings]) -> TrainSettings:
     return filled(tiny(stage="embed", validate_every=4))
 
 
-def run(settings: TrainSettings, **given: Any) -> torch.nn.Linear:
+def run(settings: TrainSettings, **given: Any) -> Any:
     full = replace(settings, **given)
     assert full.out
     full.out.mkdir(parents=True, exist_ok=True)
@@ -72,14 +73,14 @@ def test_the_loss_of_the_first_step_is_that_of_its_triplets(settings: TrainSetti
     run(settings, embed_iterations=1, distance=kind, margin=0.3, mse_weight=5.0)
     groups = triplets.group(LABELS)
     drawn = triplets.draw(groups, 20, 2, 0.5, "any", "any", np.random.default_rng([0, 1]))
-    wanted = by_hand(embed.new_layer(8, 16, 0), clusters(0), drawn, kind)
+    wanted = by_hand(new_layer(8, 16, 0), clusters(0), drawn, kind)
     assert wanted > 0.1
     assert losses(settings.out)[0] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_step_is_sgd_on_the_layer_alone(settings: TrainSettings) -> None:
     layer = run(settings, embed_iterations=1, embed_lr=0.5, embed_weight_decay=0.1)
-    start = embed.new_layer(8, 16, 0)
+    start = new_layer(8, 16, 0)
     drawn = triplets.draw(triplets.group(LABELS), 20, 2, 0.5, "any", "any", np.random.default_rng([0, 1]))
     features = clusters(0)
     stacked = [
@@ -104,10 +105,10 @@ def test_the_loss_falls_and_masked_faces_come_nearer_than_strangers(settings: Tr
 
 def test_the_start_keeps_the_angles_of_the_features() -> None:
     features = torch.tensor(clusters(0)[0])
-    embedded = embed.new_layer(8, 16, 3)(features)
+    embedded = new_layer(8, 16, 3)(features)
     cosines = torch.nn.functional.cosine_similarity
     torch.testing.assert_close(cosines(embedded[:1], embedded[1:]), cosines(features[:1], features[1:]))
-    assert not torch.equal(embed.new_layer(8, 16, 3).weight, embed.new_layer(8, 16, 4).weight)
+    assert not torch.equal(new_layer(8, 16, 3).weight, new_layer(8, 16, 4).weight)
 
 
 def test_triplets_of_training_are_unmasked_masked_and_someone_else(settings: TrainSettings) -> None:

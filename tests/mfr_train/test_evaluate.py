@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,20 +17,24 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskgen
+import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data import feature_cache
-from mfr_train.evaluation import metrics, outputs
+from mfr_train.evaluation import metrics, outputs, score_files, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
-from mfr_train.networks import backbone, resnet
+from mfr_train.evaluation.report_text import report_text
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
+
+CURVE_FILES = ("curves.csv", "histogram.csv")
 
 SIDE = 6
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
@@ -90,7 +96,7 @@ def test_failures_are_the_rejects_of_the_split(settings: EvalSettings, rejects: 
     expected = sorted(reason for source, reason in rejects(people).items() if split[source] == "test")
     report = evaluate(replace(settings, bootstrap=0, breakdown=False))
     assert sorted(report.failures) == expected
-    assert f"{len(expected)} failures" in outputs.table(report)
+    assert f"{len(expected)} failures" in report_text(report)
 
 
 def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -> None:
@@ -134,7 +140,7 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
     exact = evaluate(settings)
     binned = evaluate(replace(settings, exact_pairs=0))
     assert not list(binned.out.glob("*.parquet"))
-    assert "was counted in bins" in outputs.table(binned)
+    assert "was counted in bins" in report_text(binned)
     for one, other in zip(exact.rows + exact.breakdown, binned.rows + binned.breakdown, strict=True):
         assert (one.scenario, one.group, other.binned) == (other.scenario, other.group, True)
         assert abs(one.figures.eer.eer - other.figures.eer.eer) <= other.figures.bounds["eer"]
@@ -161,14 +167,128 @@ def test_the_same_settings_give_the_same_report(settings: EvalSettings, tmp_path
 
 
 def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> None:
-    out = evaluate(replace(settings, bootstrap=0)).out
-    evaluate(replace(settings, bootstrap=0, scenario="U-U"))
-    assert sorted(path.name for path in out.iterdir()) == ["U-U.parquet", "det.png", "report.json", "roc.png"]
+    out = evaluate(replace(settings, bootstrap=0, exact_pairs=0, keep_scores="all", figures="png,pdf")).out
+    theirs = ["U-M/00000.csv", "U-M/00007.parquet", "notes.txt", "tables/mine.csv"]
+    for name in theirs:
+        (out / name).write_text("of somebody else")
+    evaluate(replace(settings, bootstrap=0, scenario="U-U", figures="svg"))
+    ours = ["U-U.parquet", *CURVE_FILES, "det.svg", "histogram.svg", "report.json", "roc.svg", "tables.tex"]
+    there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert [name for name in there if name in theirs] == theirs
+    assert [name for name in there if "/" not in name and name not in theirs] == sorted(ours)
+    assert {"tables/scenarios.csv"} <= set(there)
+    assert not any("by_mask" in name or name.startswith(("U-U/", "M-M/")) for name in there)
+    assert json.loads((out / "report.json").read_text())["files"] == sorted(set(there) - set(theirs), key=_last)
+
+
+def _last(name: str) -> tuple[bool, str]:
+    return name == "report.json", name
+
+
+def test_a_report_that_lists_files_of_others_deletes_none(settings: EvalSettings, tmp_path: Path) -> None:
+    (settings.out / "tables").mkdir(parents=True)
+    (tmp_path / "victim.csv").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/00000.parquet").write_text("x")
+    (settings.out / "U-M").symlink_to(tmp_path / "elsewhere")
+    listed = ["../victim.csv", str(tmp_path / "victim.csv"), "tables/../../victim.csv", "U-M/00000.parquet", 7, None]
+    (settings.out / "report.json").write_text(json.dumps({"files": listed}))
+    evaluate(replace(settings, bootstrap=0, scenario="U-U", breakdown=False, figures="none"))
+    assert (tmp_path / "victim.csv").is_file()
+    assert (tmp_path / "elsewhere/00000.parquet").is_file()
+
+
+def test_the_scores_of_large_sets_are_files_of_a_folder(
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(score_files, "GROUP", 50)
+    monkeypatch.setattr(score_files, "ROWS", 4)
+    monkeypatch.setattr(score_files, "SHARD", 100)
+    settings = replace(settings, bootstrap=0, breakdown=False, figures="none")
+    exact = evaluate(replace(settings, out=tmp_path / "exact")).out
+    binned = evaluate(replace(settings, out=tmp_path / "binned", exact_pairs=0)).out
+    report = evaluate(replace(settings, out=tmp_path / "all", exact_pairs=0, keep_scores="all"))
+    nothing = evaluate(replace(settings, out=tmp_path / "none", keep_scores="none")).out
+    for out in (binned, nothing):
+        assert not list(out.rglob("*.parquet"))
+    names = ["reference", "reference_picture", "probe", "probe_picture", "genuine"]
+    for scenario in ("U-U", "U-M", "M-M"):
+        files = sorted((report.out / scenario).iterdir())
+        assert [path.name for path in files] == [f"{number:05}.parquet" for number in range(len(files))]
+        parts = [pq.read_table(path).to_pylist() for path in files]
+        assert len(parts) > 1
+        assert max(map(len, parts)) < 100 + 2 * 50
+        written = {tuple(str(row[name]) for name in names): row["score"] for part in parts for row in part}
+        whole = pq.read_table(exact / f"{scenario}.parquet").to_pylist()
+        assert len(written) == len(whole) == sum(map(len, parts))
+        for row in whole:
+            assert written[tuple(str(row[name]) for name in names)] == np.float32(row["score"])
+        kinds = [row["genuine"] for part in parts for row in part]
+        assert kinds == sorted(kinds, reverse=True)
+        assert any(note.startswith(f"{scenario}/ holds {len(whole):,} scores in ") for note in report.notes)
+
+
+def test_scores_that_do_not_fit_the_disk_are_one_sentence(
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, bootstrap=0, breakdown=False, figures="none", exact_pairs=0, keep_scores="all")
+    usage = shutil.disk_usage("/")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+        with pytest.raises(MaskgenError, match=r"scores of U-U can take .* kB, and 100 bytes are free; give another"):
+            evaluate(settings)
+    assert not list(settings.out.iterdir())
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(MaskgenError, match=r"cannot write .*U-U \(No space left on device\); make room"):
+        evaluate(settings)
+    assert not list(settings.out.iterdir())
+
+
+def test_a_report_is_drawn_from_its_files_or_its_scores(settings: EvalSettings, tmp_path: Path) -> None:
+    report = evaluate(replace(settings, breakdown=False, bootstrap=100))
+    drawn = mfr_train.plot_det(report)
+    drawn.savefig(tmp_path / "again.svg", metadata={"Date": None})
+    lines = {line.get_label(): line.get_data() for line in drawn.axes[0].get_lines()}
+    assert len(drawn.axes[0].collections) == 3, "each scenario has its band"
+    for name in CURVE_FILES:
+        (report.out / name).unlink()
+    for line in mfr_train.plot_det(report).axes[0].get_lines():
+        if line.get_label() in ("U-U", "U-M", "M-M"):
+            np.testing.assert_array_equal(line.get_data(), lines[line.get_label()])
+    assert len(mfr_train.plot_scores(report, "U-M").axes) == 1
+    [axes] = mfr_train.plot_roc({"here": report, "there": ([0.5, 0.75], [0.25])}, "M-M").axes
+    assert {line.get_label() for line in axes.get_lines()} >= {"here, M-M", "there"}
+    with pytest.raises(UsageError, match="nothing to draw of X-X"):
+        mfr_train.plot_roc(report, "X-X")
+    (report.out / "U-M.parquet").write_text("no scores")
+    with pytest.raises(MaskgenError, match="has neither curves nor the scores of U-M; measure again"):
+        mfr_train.plot_scores(report)
+
+
+def test_tables_are_also_written_from_python(settings: EvalSettings, tmp_path: Path) -> None:
+    report = evaluate(replace(settings, bootstrap=100, figures="none"))
+    made = report.to_csv(tmp_path / "new/tables")
+    assert {path.name: path.read_bytes() for path in made} == {
+        path.name: path.read_bytes() for path in (report.out / "tables").iterdir()
+    }
+    assert report.to_latex() == (report.out / "tables.tex").read_text(encoding="utf-8")
+    with (report.out / "tables/scenarios.csv").open(newline="") as file:
+        for line, row in zip(csv.DictReader(file), report.rows, strict=True):
+            assert float(line["eer"]) == row.eer.value
+            assert (float(line["eer_low"]), float(line["eer_high"])) == row.eer.interval
+            assert ("fmr100" in line["few_errors"].split()) == row.fmr100.few_errors
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MaskgenError, match="give another folder"):
+        report.to_csv(tmp_path / "file")
 
 
 def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None:
     report = evaluate(replace(settings, breakdown=False))
-    text = outputs.table(report)
+    text = report_text(report)
     assert "fewer than 30 expected errors" in text
     row = report.rows[0]
     assert f"{100 * row.figures.fmr100.fnmr:.2f}*" in text
@@ -181,7 +301,7 @@ def test_the_table_marks_figures_with_few_errors(settings: EvalSettings) -> None
     [(99_999, "99999"), (100_000, "100k"), (999_500, "1M"), (1_234_567, "1.23M"), (99_960_000, "100M")],
 )
 def test_counts_have_five_characters_at_most(count: int, text: str) -> None:
-    assert outputs._short(count) == text
+    assert table_formats.short(count) == text
 
 
 def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
@@ -193,7 +313,7 @@ def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
     )  # fmt: skip
     few = {"fmr100": 1.0, "fmr10": 1.0, "eer": 1.0}
     wide = [replace(row, figures=figures, few=few) for row in report]
-    lines = outputs.table(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
+    lines = report_text(replace(report, rows=wide[:3], breakdown=wide[3:])).splitlines()
     tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
     assert any(line.startswith("round_medium   100.00*") for line in tables)
     assert max(map(len, tables)) == 80
@@ -304,6 +424,72 @@ def test_a_protocol_without_masked_references_leaves_mm_out(
     assert any("no pictures for M-M" in note for note in report.notes)
     with pytest.raises(UsageError, match="no pictures for M-M"):
         evaluate(replace(chosen, scenario="M-M"))
+
+
+def test_further_columns_of_a_protocol_are_broken_down_with_intervals(
+    settings: EvalSettings, people: Path, tmp_path: Path
+) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    group = dict(zip(sorted({row["subject"] for row in rows}), "xxxy", strict=True))
+    days = dict(zip(sorted({row["path"][:9] for row in rows if row["role"] == "probe"}), "23" * 99, strict=False))
+    for row in rows:
+        row |= {"group": group[row["subject"]], "day": days.get(row["path"][:9], "1")}
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    report = evaluate(replace(settings, protocol=table, scenario="U-M"))
+    assert sorted(row.group for row in report.breakdown) == ["day=2", "day=3", "group=x"]
+    assert any(note.startswith("U-M group=y is not measured: ") for note in report.notes), "one person, no impostors"
+    whole = pq.read_table(report.out / "U-M.parquet").to_pylist()
+    by_path = {row["path"]: row for row in rows}
+    for found in report.breakdown:
+        column, value = found.group.split("=")
+        sides: tuple[list[float], list[float]] = ([], [])
+        for pair in whole:
+            values = [by_path[pair[side]][column] for side in ("reference", "probe")]
+            if (set(values) == {value}) if column == "group" else (values[1] == value):
+                sides[not pair["genuine"]].append(pair["score"])
+        assert found.figures == metrics.figures_of(metrics.from_scores(*sides))
+        assert found.intervals is not None
+        low, high = found.intervals.intervals["gmean"]
+        assert low < found.figures.gmean < high
+    printed = report_text(report).splitlines()
+    start = printed.index("U-M by the columns of the protocol:")
+    assert [line.split()[0] for line in printed[start + 2 : start + 11 : 3]] == [row.group for row in report.breakdown]
+    assert all(line.startswith("  95 % from") for line in printed[start + 3 : start + 12 : 3])
+    assert evaluate(replace(settings, protocol=table, scenario="U-M", breakdown=False)).breakdown == []
+
+
+def test_a_group_of_one_or_two_people_has_no_interval(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=False)
+    header, *lines = table.read_text().splitlines()
+    names = sorted({line.split(",")[0] for line in lines})
+    pair = dict(zip(names, "ppqq", strict=True))
+    table.write_text("\n".join([f"{header},pair", *(f"{line},{pair[line.split(',')[0]]}" for line in lines)]))
+    report = evaluate(replace(settings, protocol=table, scenario="U-U"))
+    assert [(row.group, row.intervals) for row in report.breakdown] == [("pair=p", None), ("pair=q", None)]
+    assert report["U-U"].intervals is not None
+
+
+def test_pictures_in_both_roles_are_compared_once(settings: EvalSettings, people: Path, tmp_path: Path) -> None:
+    table = protocol(tmp_path, people, masked_references=True)
+    header, *lines = table.read_text().splitlines()
+    once = {line.replace("reference", "probe") for line in lines}
+    both = sorted({*once, *(line.replace("probe", "reference") for line in once)})
+    table.write_text("\n".join([header, *both]))
+    counts = np.unique([line.split(",")[0] for line in once if ",0," in line], return_counts=True)[1]
+    genuine, pictures = int((counts * (counts - 1) // 2).sum()), int(counts.sum())
+    every = pictures * (pictures - 1) // 2
+    for exact_pairs in (10_000, 0):
+        report = evaluate(replace(settings, protocol=table, bootstrap=0, exact_pairs=exact_pairs))
+        found = {row.scenario: (row.figures.genuine, row.figures.impostor) for row in report.rows}
+        assert found["U-U"] == found["M-M"] == (genuine, every - genuine)
+    # In U-M a masked picture is another file than the unmasked one of its take, and all of them are compared.
+    assert sum(found["U-M"]) == pictures * pictures
 
 
 def test_detectors_find_the_faces_of_a_protocol(
@@ -420,7 +606,11 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
 ) -> None:
     settings = replace(settings, bootstrap=0, breakdown=False)
     out = evaluate(settings).out
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def everything() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    before = everything()
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -430,7 +620,7 @@ def test_an_evaluation_that_fails_leaves_the_earlier_one(
             patch.setattr(module, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 evaluate(replace(settings, seed=1, cache=settings.cache / name))
-        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        assert everything() == before
 
 
 def test_by_default_each_model_and_data_set_has_its_own_folder(
@@ -471,7 +661,7 @@ def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Pa
         "3 of 4 identities have names that the model was trained on: if they are the same people, this measures what "
         "was memorised in training.",
     ]
-    assert all(note in outputs.table(report) for note in report.notes)
+    assert all(note in report_text(report) for note in report.notes)
     assert json.loads((report.out / "report.json").read_bytes())["notes"] == report.notes
 
 

@@ -45,7 +45,7 @@ def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
     maps = read_maps(out / "maps.parquet")
     assert len({(row["key"], row["picture"]) for row in maps}) == len(maps) == 8
     told = json.loads((out / "explanation.json").read_text())
-    expected = {}
+    expected: dict[str, list[float]] = {}
     for row in maps:
         shown = dataset[row["key"]]
         assert (row["height"], row["width"], row["subject"]) == (shown.height, shown.width, shown.identity)

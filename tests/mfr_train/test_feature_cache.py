@@ -27,11 +27,16 @@ class FakeRow:
 
     landmarks = np.zeros((68, 2), np.float32)
 
+    @property
+    def colors(self) -> dict[str, tuple[int, int, int]]:
+        return {"wide_high": (int(self.key), 1, 2), "wide_low": (3, 4, 5)}
+
 
 @dataclass
 class FakeDataset:
     size: int = 5
     content: str = "d" * 64
+    variants: tuple[str, ...] = ("wide_low", "wide_high")
 
     def count(self, split: str) -> int:
         return self.size if split == "train" else 0
@@ -211,3 +216,4 @@ def test_the_row_index_names_every_row():
     assert index.labels.tolist() == [0, 0, 1]
     assert index.identities.tolist() == ["n0", "n0", "n1"]
     assert index.variants.tolist() == ["", "", ""]
+    assert index.colors.tolist() == [[[3, 4, 5], [0, 1, 2]], [[3, 4, 5], [1, 1, 2]], [[3, 4, 5], [2, 1, 2]]]

@@ -14,8 +14,8 @@ import safetensors.torch
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data.decoders import worker_errors
-from mfr_train.evaluation.outputs import table
 from mfr_train.evaluation.report import Report
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks.backbones import load_backbone
 from mfr_train.networks.model import load_run
 from mfr_train.networks.resnet import Network, weights_facts
@@ -132,7 +132,7 @@ def test_a_report_that_cannot_be_is_one_sentence(tmp_path: Path, name: str) -> N
 
 def test_a_report_without_some_intervals_is_shown(tmp_path: Path) -> None:
     report = Report.load(changed_report(tmp_path, lambda row: None))
-    lines = table(report).splitlines()
+    lines = report_text(report).splitlines()
     [start] = [line.split() for line in lines if "95 % from" in line]
     assert start == ["95", "%", "from", "10.00"], "of its EER alone"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyeer import eer_stats
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from maskgen.errors import MaskgenError
-from mfr_train.evaluation import metrics
+from maskgen.errors import MaskgenError, UsageError
+from mfr_train.evaluation import limits, metrics
 
 INFINITY = float("inf")
 
@@ -45,6 +45,29 @@ def test_figures_by_hand() -> None:
     assert found.gmean == pytest.approx(0.75)
     assert found.imean == pytest.approx(0.4)
     assert set(found.bounds.values()) == {0.0}
+    # Squares of the distances from the means: 0.0625 + 2 * 0.0025 + 0.0225 = 0.09, and 0.09 + 0.01 + 0.04 = 0.14.
+    assert found.gstd == pytest.approx((0.09 / 4) ** 0.5, abs=1e-15)
+    assert found.istd == pytest.approx((0.14 / 3) ** 0.5, abs=1e-15)
+    assert found.d_prime == pytest.approx(0.35 / ((0.0225 + 0.14 / 3) / 2) ** 0.5, abs=1e-12)
+    assert found.zero_fmr == found.fmr1000 == metrics.Point(0.8, 0.0, 0.25)
+
+
+def test_points_at_limits_by_hand() -> None:
+    found = metrics.figures([0.5, 0.8, 0.8, 0.9], [0.1, 0.5, 0.6], fmr=[0.7, 0.5, 1e-5])
+    # FMR is 2/3 at 0.5, 1/3 at 0.6 and 0 at 0.8.
+    assert found.at(0.7) == metrics.Point(0.5, 2 / 3, 0.0)
+    assert found.at(0.5) == metrics.Point(0.6, pytest.approx(1 / 3), 0.25)
+    assert found.at(1e-5) == found.zero_fmr
+    assert (found.at(0.7).tar, found.at(0.5).tar) == (1, 0.75)
+    assert found.at(0.01) == found.fmr100
+    with pytest.raises(UsageError, match=r"no operating point at an FMR of 0.2; there are 0.7, 0.5, 0.1, 0.01, 0.001"):
+        found.at(0.2)
+
+
+def test_equal_scores_have_no_spread() -> None:
+    found = measured([0.1] * 3, [0.7] * 7)
+    assert (found.gstd, found.istd, found.d_prime) == (0, 0, INFINITY)
+    assert measured([0.1] * 3, [0.1] * 7).d_prime == 0
 
 
 def test_eer_takes_the_interval_at_the_lower_threshold_where_its_sum_is_smaller() -> None:
@@ -107,6 +130,12 @@ def test_few_errors_counts_the_smaller_side() -> None:
     # FMR100 rests on 50 false non-matches but only on 20 allowed false matches.
     assert metrics.few_errors(found)["fmr100"] == pytest.approx(20)
     assert "fmr10" not in metrics.few_errors(found)
+    assert metrics.few_errors(found)["fmr1000"] == pytest.approx(2)
+    assert "zero_fmr" not in metrics.few_errors(found), "no false match is allowed: only the 50 non-matches count"
+    fixed = metrics.FixedThreshold(0.01, 0.5)
+    few = metrics.few_errors(found, {fixed: metrics.Point(0.5, 0.014, 0.05)})
+    assert few["fmr_at_uu_fmr100"] == pytest.approx(28)
+    assert "fnmr_at_uu_fmr100" not in few
 
 
 @pytest.mark.parametrize(
@@ -165,6 +194,39 @@ def test_rates_and_figures_are_pyeers(genuine: list[float], impostor: list[float
         assert metrics.fnmr_nearest_fmr(curve, target).fnmr == value
     _, value = eer_stats.get_fmr_op(curve.fmr, curve.fnmr, 0)
     assert metrics.fnmr_at_fmr(curve, 1e-9).fnmr == value
+    found = measured(genuine, impostor)
+    assert found.zero_fmr is not None
+    assert found.zero_fmr.fnmr == value
+
+
+@several
+@given(scores, scores)
+def test_spread_is_numpys_and_decidability_pyeers(genuine: list[float], impostor: list[float]) -> None:
+    found = measured(genuine, impostor)
+    gstd, istd = np.std(np.array(genuine)), np.std(np.array(impostor))
+    assert found.gstd == pytest.approx(gstd, abs=1e-12)
+    assert found.istd == pytest.approx(istd, abs=1e-12)
+    if max(gstd, istd) > 1e-6:
+        expected = eer_stats.get_decidability_value(found.gmean, gstd, found.imean, istd)
+        assert found.d_prime == pytest.approx(expected, rel=1e-9)
+
+
+@several
+@given(scores, scores, st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=5, unique=True))
+def test_points_are_those_of_scikit_learns_curve(
+    genuine: list[float], impostor: list[float], wanted: list[float]
+) -> None:
+    labels = [1] * len(genuine) + [0] * len(impostor)
+    fpr, tpr, _ = roc_curve(labels, genuine + impostor, drop_intermediate=False)
+    found = metrics.figures(genuine, impostor, fmr=wanted)
+    for limit in wanted:
+        assert found.at(limit).tar == pytest.approx(tpr[fpr < limit].max(), abs=1e-12)
+        assert found.at(limit).fmr < limit
+    # A looser limit never loses more genuine pairs, and none loses more than the one without false matches.
+    fnmr = [found.at(limit).fnmr for limit in sorted(wanted)]
+    assert fnmr == sorted(fnmr, reverse=True)
+    assert found.zero_fmr is not None
+    assert max(fnmr) <= found.zero_fmr.fnmr
 
 
 @several
@@ -193,7 +255,8 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
             values = [value.eer for value in values]
         elif "fmr" in name:
             values = [value.fnmr for value in values]
-        assert abs(values[0] - values[1]) <= bound + 1e-12, name
+        if np.isfinite(bound):  # d' has no bound if bins are wide against the spread
+            assert abs(values[0] - values[1]) <= bound * (1 + 1e-9) + 1e-12, name
 
 
 def test_a_bin_for_each_score_is_exact() -> None:
@@ -230,3 +293,44 @@ def test_operating_points_are_numbers() -> None:
 def test_a_threshold_of_uu_has_its_name_in_the_report() -> None:
     names = [metrics.FixedThreshold(limit, 0.5).name for limit in (metrics.FMR100, metrics.FMR10)]
     assert names == ["fnmr_at_uu_fmr100", "fnmr_at_uu_fmr10"]
+    assert metrics.FixedThreshold(1e-5, 0.5).fmr_name == "fmr_at_uu_fmr100000"
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [(0.1, "fmr10"), (0.001, "fmr1000"), (1e-5, "fmr100000"), (0.03, "fmr_0.03"), (0.5, "fmr2")]
+)
+def test_limits_have_names_that_give_them_back(limit: float, name: str) -> None:
+    assert limits.name(limit) == name
+    assert limits.limit_of(name) == limit
+
+
+@pytest.mark.parametrize("name", ["eer", "fmr", "fmr0", "fmr1", "fmr_2", "fmr_", "fnmr10"])
+def test_other_names_are_not_limits(name: str) -> None:
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        limits.limit_of(name)
+
+
+def test_limits_are_read_in_their_order() -> None:
+    assert limits.parsed("0.1, 1e-3,0.01") == (0.1, 0.001, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0.1,", "--fmr has ''; give shares between 0 and 1"),
+        ("1%", "--fmr has '1%'; give shares"),
+        ("1", "--fmr has '1'; give shares"),
+        ("0", "--fmr has '0'; give shares"),
+        ("nan", "--fmr has 'nan'; give shares"),
+        ("0.1,0.10", "--fmr has 0.1 twice; give each limit once"),
+        (",".join(f"0.{n}" for n in range(11, 24)), "--fmr has 13 limits; give at most 12"),
+    ],
+)
+def test_wrong_limits_are_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        limits.parsed(text)
+
+
+def test_a_limit_needs_more_impostors_than_its_inverse() -> None:
+    assert not limits.resolved(0.01, 100), "one false match of 100 is 1 %, which is not below it"
+    assert limits.resolved(0.01, 101)

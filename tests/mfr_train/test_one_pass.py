@@ -14,7 +14,8 @@ import maskgen
 from mfr_train.data import feature_cache, one_pass
 from mfr_train.data.batches import Feed, picture
 from mfr_train.data.decoders import decoded
-from mfr_train.networks.resnet import Network, resized, resnet_backbone
+from mfr_train.networks.resizing import resized
+from mfr_train.networks.resnet import Network, resnet_backbone
 
 Pieces = dict[int, tuple[bytes, int]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from maskgen.errors import MaskgenError
 from mfr_train.comparison import paired
-from mfr_train.comparison.score_files import Picture, ScoredPairs, common
+from mfr_train.comparison.scored_pairs import Picture, ScoredPairs, common
 from mfr_train.evaluation import metrics
 
 

@@ -18,14 +18,15 @@ from sklearn.metrics import accuracy_score
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train.evaluation import bootstrap, folds, metrics, outputs
+from mfr_train.evaluation import bootstrap, folds, metrics
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.pair_list import Name, PairCounts, read_pairs
 from mfr_train.evaluation.report import Report
+from mfr_train.evaluation.report_text import report_text
 from mfr_train.evaluation.scores import Comparison, side
-from mfr_train.networks import backbone, resnet
+from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
 
 SIDE = 6
@@ -36,7 +37,7 @@ FOLDS = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nCyd\t0004\t5\nCyd\t4\tDee Lee\t1\n"
 
 def pixels(image: np.ndarray) -> np.ndarray:
     """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resnet.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
     return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
@@ -311,7 +312,7 @@ def test_pairs_that_cannot_be_compared_are_counted_and_named(settings: EvalSetti
             ["6", "Zoe 1", "Zoe 2", "1", "Zoe 1", "absent"],
             ["10", "Cyd 5", "Dee 2", "0", "Cyd 5", "no_face"],
         ]
-    text = outputs.table(report)
+    text = report_text(report)
     failed = "3 failed (1 absent, 1 no_face, 1 not_an_image; 2 of them genuine)"
     assert f"6 genuine and 4 impostor pairs, {failed}" in text
     assert any("too few pairs to make 10: no accuracy" in note for note in report.notes)
@@ -429,7 +430,7 @@ def test_accuracy_stands_in_the_report_and_the_table(settings: EvalSettings, wri
     facts = json.loads((report.out / "report.json").read_text())
     assert facts["scenarios"][0]["accuracy"]["mean"] == expected.mean
     assert facts["scenarios"][0]["accuracy"]["standard_error"] == expected.standard_error
-    line = next(line for line in outputs.table(report).splitlines() if line.startswith("U-U") and "*" not in line)
+    line = next(line for line in report_text(report).splitlines() if line.startswith("U-U") and "*" not in line)
     assert line.split()[1:4] == [f"{100 * expected.mean:.2f}", f"{100 * expected.standard_error:.2f}", "5"]
     assert Report.load(report.out) == replace(report, settings=Report.load(report.out).settings)
     figures = {record["figure"]: record["value"] for record in report["U-U"].records()}

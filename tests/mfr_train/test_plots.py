@@ -1,36 +1,166 @@
-"""Plots: what is drawn is read back from the figure's curves, and a training table with blanks."""
+"""Plots: what is drawn is read back from the figure, the same data give the same bytes, and odd curves have axes."""
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from maskgen.errors import MaskgenError
-from mfr_train.evaluation import metrics, plots
+from maskgen.errors import MaskgenError, UsageError
+from mfr_train import figure
+from mfr_train.evaluation import curves, metrics, plots
+from mfr_train.evaluation.curves import Curve
 from mfr_train.training import plots as training_plots
 
 
-def test_thinning_keeps_ends_and_operating_points() -> None:
-    generator = np.random.default_rng(4)
-    counts = metrics.from_scores(generator.normal(0.4, 0.1, 30_000), generator.normal(0, 0.1, 200_000))
-    curve = metrics.rates(counts)
-    fmr, fnmr = plots._thinned(curve)
-    assert len(fmr) <= plots.POINTS + 4
-    assert (fmr[0], fnmr[0], fmr[-1], fnmr[-1]) == (0, 1, 1, 0)
-    assert (np.diff(fmr) >= 0).all()
-    assert (np.diff(fnmr) <= 0).all()
-    for limit in (1e-4, 0.01, 0.1):
-        exact = metrics.fnmr_at_fmr(curve, limit).fnmr
-        assert fnmr[np.searchsorted(fmr, limit) - 1] == pytest.approx(exact, abs=0.002)
+def curve(genuine: list[float], impostor: list[float]) -> Curve:
+    return curves.curve(metrics.from_scores(genuine, impostor))
 
 
-def test_curves_of_one_impostor_pair_have_axes(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-    plots.plot_rates({"U-U": metrics.rates(metrics.from_scores([0.5, 0.75], [0.25]))}, tmp_path)
+def shares(text: list[str]) -> list[float]:
+    return [float(each) / 100 for each in text]
+
+
+def test_a_det_curve_is_the_staircase_of_the_rates() -> None:
+    """Corners, worked out by hand: FMR 0 with FNMR 2/4 (t = .7), FMR 3/5 with 1/4 (t = .5), FMR 4/5 with 0 (t = .2)."""
+    [axes] = plots.det({"U-U": curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])}).axes
+    line = axes.get_lines()[0]
+    x, y = (np.asarray(values).tolist() for values in line.get_data())
+    # No false match is drawn at one of five, and no false non-match at one of four.
+    assert x == [0.2, 0.6, 0.8]
+    assert y == [0.5, 0.25, 0.25]
+    assert axes.get_xlim() == (0.2, 0.5)
+    assert axes.get_ylim()[0] == 0.2
+    assert axes.get_xscale() == axes.get_yscale() == "function"
+
+
+def test_axes_are_of_normal_deviates() -> None:
+    """A normal distribution with equal variances has a straight DET curve (Martin et al., 1997)."""
+    [axes] = plots.det({"U-U": curve([0.9, 0.4], [0.5, 0.1])}).axes
+    transform = axes.xaxis.get_transform()
+    rates, deviates = [0.001, 0.5, 0.975], [-3.090232306167813, 0, 1.959963984540054]  # of printed tables
+    np.testing.assert_allclose(transform.transform(np.array(rates)), deviates, atol=1e-9)
+    np.testing.assert_allclose(transform.inverted().transform(np.array(deviates)), rates, atol=1e-9)
+
+
+def test_axes_begin_where_the_pairs_end() -> None:
+    generator = np.random.default_rng(5)
+    found = curves.curve(metrics.from_scores(generator.normal(1, 0.4, 115), generator.normal(0, 0.4, 4000)))
+    figures = plots.det({"U-M": found}), plots.roc({"U-M": found})
+    assert [each.axes[0].get_xlim()[0] for each in figures] == [1 / 4000, 1 / 4000]
+    assert figures[0].axes[0].get_ylim()[0] == 1 / 115
+    ticks = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
+    assert min(shares(ticks)) > 1 / 115
+    assert {"1", "2", "5", "10", "20", "40"} <= set(ticks)
+
+
+def test_a_perfect_system_is_marked_at_the_lowest_rates() -> None:
+    found = plots.det({"U-U": curve([0.9, 0.8, 0.7, 0.95, 0.85, 0.75], [0.1] * 20)})
+    [axes] = found.axes
+    marks = [line for line in axes.get_lines() if line.get_marker() == "v"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in marks] == [([1 / 20], [1 / 6])]
+    [legend] = found.legends
+    assert "no false non-match from here on" in [text.get_text() for text in legend.get_texts()]
+    line = plots.roc({"U-U": curve([0.9, 0.8], [0.1] * 20)}).axes[0].get_lines()[0]
+    assert [list(values) for values in line.get_data()] == [[1 / 20, 1], [1, 1]]
+
+
+def test_operating_points_are_those_of_the_figures() -> None:
+    generator = np.random.default_rng(6)
+    counts = metrics.from_scores(generator.normal(1, 0.5, 300), generator.normal(0, 0.5, 5000))
+    [axes] = plots.det({"U-M": curves.curve(counts)}, (0.1, 0.01, 1e-5)).axes
+    [marked] = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    figures = metrics.figures_of(counts)
+    assert (np.diff(marked.get_xdata()) < 0).all()
+    assert (marked.get_xdata() <= [figures.fmr10.fmr, figures.fmr100.fmr]).all(), "1e-5 is below one false match"
+    assert list(marked.get_ydata()) == [figures.fmr10.fnmr, figures.fmr100.fnmr]
+
+
+def test_bands_are_drawn_around_the_curve() -> None:
+    plain = curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])
+    banded = replace(plain, low=plain.fnmr * 0.5, high=np.minimum(plain.fnmr * 1.5, 1))
+    [axes] = plots.roc({"U-U": banded}).axes
+    [band] = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(1 - banded.high.max())
+    assert heights.max() == pytest.approx(1 - banded.low.min())
+    texts = [text.get_text() for text in plots.det({"U-U": banded}).legends[0].get_texts()]
+    assert "95 % band over subjects" in texts
+
+
+def test_histograms_are_densities_with_thresholds() -> None:
+    generator = np.random.default_rng(7)
+    sides = generator.normal(0.6, 0.1, 3000), generator.normal(0, 0.1, 9000)
+    found = curves.histogram(metrics.from_scores(*sides))
+    panels = plots.histogram({"U-U": found, "M-M": found}, {"FMR below 1 %": 0.25, "none": np.inf}).axes
+    assert len(panels) == 2
+    for axes in panels:
+        areas = []
+        for patch in axes.patches:
+            values, edges, _ = patch.get_data()
+            areas.append(values @ np.diff(edges))
+        np.testing.assert_allclose(areas, 1)
+        assert [line.get_xdata()[0] for line in axes.get_lines()] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("genuine", "impostor"), [([0.5, 0.75], [0.25]), ([0.5], [0.5]), ([0.1], [0.9]), ([0.0, 0.0], [0.0] * 3)]
+)
+def test_the_smallest_curves_have_axes(
+    genuine: list[float], impostor: list[float], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    counts = metrics.from_scores(genuine, impostor)
+    plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
+    plots.write(plotted, {0.01: 0.5, 0.1: np.inf}, tmp_path, ("png",))
     assert not [str(warning.message) for warning in recwarn]
-    assert cv2.imread(str(tmp_path / "det.png")).std() > 1
+    for name in ("det", "roc", "histogram"):
+        assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 1
+
+
+def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
+    """Also in another process, which has other hashes of strings, and later."""
+    program = """
+import sys
+from pathlib import Path
+from mfr_train.evaluation import curves, metrics, plots
+counts = metrics.from_scores([.2, .5, .7, .9], [.1, .3, .6, .6, .65])
+plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
+plots.write(plotted, {.1: .6}, Path(sys.argv[1]), ("png", "svg", "pdf"))
+"""
+    for name, seed in (("one", "1"), ("other", "2")):
+        (tmp_path / name).mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "SOURCE_DATE_EPOCH": seed}
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True, env=environment)
+    written = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert [name for name in written if name.startswith("det")] == ["det.pdf", "det.png", "det.svg"]
+    for name in written:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
+
+
+def test_names_are_neither_formulas_nor_hidden() -> None:
+    found = curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])
+    drawn = plots.det({"$\\frac{$": found, "_hidden": found, "$a$": found})
+    texts = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert {r"\$\frac{\$", " _hidden", r"\$a\$"} <= set(texts)
+    drawn.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize(("text", "formats"), [("png", ("png",)), ("svg, pdf,svg", ("svg", "pdf")), ("none", ())])
+def test_formats_are_a_list(text: str, formats: tuple[str, ...]) -> None:
+    assert figure.chosen_formats(text) == formats
+
+
+@pytest.mark.parametrize("text", ["", "jpg", "png,none", "png,,svg"])
+def test_an_unknown_format_is_one_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match="give a list of png, svg, pdf, or none"):
+        figure.chosen_formats(text)
 
 
 def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
-"""Which pictures are compared, and protocol tables."""
+"""Which pictures are compared."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from maskgen import VARIANTS
-from maskgen.errors import UsageError
 from mfr_train.evaluation import scenarios
-from mfr_train.evaluation.scenarios import Photographs, pairing, read_protocol
+from mfr_train.evaluation.scenarios import Photographs, pairing
 
 PEOPLE = Photographs(
     np.array([f"{number:09d}" for number in range(600)]), np.arange(600) // 6, VARIANTS, np.array([""] * 600)
@@ -59,46 +57,25 @@ def test_random_variants_are_broken_down_by_what_was_drawn() -> None:
     assert found.probe.names.tolist() == ["masked", "masked"]
 
 
-def write(folder: Path, *lines: str) -> Path:
-    path = folder / "protocol.csv"
-    path.write_text("\n".join(("subject,role,masked,path", *lines)) + "\n")
-    return path
+def test_a_colour_restricts_what_was_drawn() -> None:
+    colors = np.where(np.arange(600)[:, None] % 3 == 0, "black", "white").repeat(6, 1)
+    colors[:, VARIANTS.index("wide_low")] = "red"
+    people = replace(PEOPLE, colors=colors)
+    assert scenarios.colors_of(people) == ["black", "red", "white"]
+    drawn = pairing("U-M", people, 0).probe
+    red, black = (pairing("U-M", people, 0, color=name) for name in ("red", "black"))
+    np.testing.assert_array_equal(red.probe.rows, drawn.rows[drawn.names == "wide_low"])
+    np.testing.assert_array_equal(black.probe.rows, np.flatnonzero((drawn.names != "wide_low") & (drawn.rows % 3 == 0)))
+    assert red.reference.rows.tolist() == list(range(600))
+    both = pairing("M-M", people, 0, color="red")
+    assert both.symmetric
+    np.testing.assert_array_equal(both.reference.rows, red.probe.rows)
 
 
-def test_a_protocol_table_gives_sides_by_role_and_mask(tmp_path: Path) -> None:
-    found = read_protocol(
-        write(tmp_path, "ann,reference,0,a1.png", "bob,reference,0,b1.png", "ann,probe,1,a2.png", "ann,probe,0,a1.png")
-    )
-    assert [path.name for path in found.paths] == ["a1.png", "b1.png", "a2.png"]
-    assert found.names == ("ann", "bob")
-    assert found.subjects.tolist() == [0, 1, 0]
-    assert {key: rows.tolist() for key, rows in found.sides.items()} == {
-        ("reference", False): [0, 1],
-        ("probe", True): [2],
-        ("probe", False): [0],
-    }
-    um = scenarios.protocol_pairing("U-M", found)
-    assert um is not None
-    assert (um.reference.rows.tolist(), um.probe.rows.tolist(), um.symmetric) == ([0, 1], [2], False)
-    assert (set(um.reference.names), set(um.probe.names)) == ({"unmasked"}, {"masked"})
-    assert scenarios.protocol_pairing("M-M", found) is None
-
-
-def test_a_table_without_its_failures_has_neither_them_nor_who_has_no_other_picture(tmp_path: Path) -> None:
-    lines = ("ann,reference,0,a1.png", "bob,reference,0,b1.png", "cyd,probe,1,c/1.png", "ann,probe,0,./a1.png")
-    whole = read_protocol(write(tmp_path, *lines))
-    assert whole.labels == ("a1.png", "b1.png", "c/1.png")
-    found = scenarios.restricted(whole, np.array([True, False, True]))
-    assert (found.labels, found.names) == (("a1.png", "c/1.png"), ("ann", "cyd"))
-    assert found.paths == (tmp_path / "a1.png", tmp_path / "c/1.png")
-    assert found.subjects.tolist() == [0, 1]
-    assert {key: rows.tolist() for key, rows in found.sides.items()} == {
-        ("reference", False): [0],
-        ("probe", True): [1],
-        ("probe", False): [0],
-    }
-    nothing = scenarios.restricted(whole, np.zeros(3, bool))
-    assert (nothing.names, len(nothing.subjects), len(nothing.sides)) == ((), 0, 3)
+def test_masks_of_one_colour_or_none_have_no_colours_to_compare() -> None:
+    assert scenarios.colors_of(PEOPLE) == []
+    assert scenarios.colors_of(replace(PEOPLE, colors=np.full((600, 6), "dark"))) == []
+    assert len(pairing("U-M", PEOPLE, 0, color="dark").probe.rows) == 0
 
 
 def test_u_u_is_measured_along_and_only_the_names_that_are_compared_are_embedded() -> None:
@@ -107,31 +84,3 @@ def test_u_u_is_measured_along_and_only_the_names_that_are_compared_are_embedded
     assert scenarios.names_in([pairing("U-U", PEOPLE, 0)]) == ["unmasked"]
     assert scenarios.names_in([pairing("M-M", PEOPLE, 0, ("wide_low",))]) == ["wide_low"]
     assert scenarios.names_in([pairing("U-M", PEOPLE, 0)]) == ["unmasked", *sorted(VARIANTS)]
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (["ann,gallery,0,a.png"], "line 2 .* role reference or probe"),
-        (["ann,probe,yes,a.png"], "masked 0 or 1"),
-        ([",probe,0,a.png"], "needs a subject"),
-        (["ann,probe,0"], "a path"),
-        (["ann,probe,0,a.png", "bob,probe,0,a.png"], "line 3 .* second subject"),
-        ([], "lists no pictures"),
-    ],
-)
-def test_a_bad_line_is_one_sentence(tmp_path: Path, lines: list[str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        read_protocol(write(tmp_path, *lines))
-
-
-def test_a_table_without_a_column_or_missing_is_one_sentence(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.csv"
-    bad.write_text("subject,role,path\n")
-    with pytest.raises(UsageError, match="no column 'masked'"):
-        read_protocol(bad)
-    with pytest.raises(UsageError, match="cannot read the protocol table"):
-        read_protocol(tmp_path / "none.csv")
-    bad.write_bytes(b"subject,role,masked,path\n\xff\xfe,probe,0,a.png\n")
-    with pytest.raises(UsageError, match="UTF-8"):
-        read_protocol(bad)

@@ -1,0 +1,92 @@
+"""What a comparison writes: its tables as text, CSV and LaTeX, the DET curves over each other, and comparison.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskgen.errors import MaskgenError
+from maskgen.storage import files
+
+from ..evaluation import curves, plots
+from ..evaluation.measurement import Measurement
+from ..evaluation.table_formats import as_latex, as_text, csv_files
+from ..evaluation.tables import Cell, Column, Table
+from ..figure import save
+from . import paired
+
+if TYPE_CHECKING:
+    from .compare import SystemComparison
+
+RESULT, LATEX = "comparison.json", "tables.tex"
+
+_FIGURES = (
+    Column("fmr100", "FMR100 %", "percent", 2),
+    Column("fmr10", "FMR10 %", "percent", 2),
+    Column("eer", "EER %", "percent", 2),
+    Column("auc", "AUC", "number", 4),
+)
+
+
+def tables(found: SystemComparison) -> list[Table]:
+    """For each scenario the figures of every system, and their differences from the first one."""
+    names = [scenario.name for scenario in found.scenarios]
+    return [table for name in names for table in (_figures(found, name), _steps(found, name))]
+
+
+def _figures(found: SystemComparison, scenario: str) -> Table:
+    drawn = next(each for each in found.scenarios if each.name == scenario).found
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(Measurement(system.values[column.name], system.interval(column.name)) for column in _FIGURES))
+        for name, system in zip(found.systems, drawn, strict=True)
+    ]
+    columns = (Column("system", "system", "text"), *_FIGURES)
+    return Table(f"{scenario}_systems", f"{scenario}, each system", columns, tuple(rows), "lines")
+
+
+def _steps(found: SystemComparison, scenario: str) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name in found.systems[1:]:
+        steps = {each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, name)}
+        chosen = (steps[column.name] for column in _FIGURES)
+        rows.append((name, *(Measurement(each.value, (each.low, each.high)) for each in chosen)))
+    columns = (Column("system", "system", "text"), *_FIGURES)
+    title = f"{scenario}, difference from {found.systems[0]} over the same draws of subjects"
+    return Table(f"{scenario}_differences", title, columns, tuple(rows), "lines")
+
+
+def text(found: SystemComparison) -> list[str]:
+    """The lines that the command prints."""
+    lines: list[str] = []
+    for table in tables(found):
+        lines += [f"{table.title}:", *as_text(table), ""]
+    lines += [*found.conclusions, ""]
+    if len(found.conclusions) > 1:
+        lines.append(f"p-values are corrected for {len(found.conclusions)} conclusions (Holm).")
+    return [*lines, *found.notes]
+
+
+def write(found: SystemComparison, formats: Sequence[str]) -> None:
+    """Writes the results into the folder of a comparison; each file replaces an earlier one of its name."""
+    try:
+        found.out.mkdir(parents=True, exist_ok=True)
+        made = tables(found)
+        for name, content in {**csv_files(made), LATEX: as_latex(made)}.items():
+            _replace(found.out / name, content)
+        for scenario in found.scenarios:
+            shown = {
+                name: curves.curve(paired.counts_of(system))
+                for name, system in zip(found.systems, scenario.pairs, strict=True)
+            }
+            save(plots.det(shown), found.out / f"det-{scenario.name}", formats)
+        _replace(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot write to {found.out} ({error.strerror or error}); make room or give another --out."
+        ) from None
+
+
+def _replace(path: Path, content: str) -> None:
+    files.write(path, content.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,170 @@
+"""The tables of a report, as data: `table_formats` writes them as text, CSV and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+from .metrics import FMR1000
+
+if TYPE_CHECKING:
+    from .report import Report, Row
+
+Cell = str | float | None
+"""A cell: text, a number, or None if there is nothing. Rates are shares; a `Measurement` brings its interval."""
+
+Kind = Literal["text", "percent", "number", "count"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    `name` is for programs, `label` for readers. A `percent` column holds shares and is shown in percent, with `digits`
+    decimals; None shows as many as the number has. With `starred`, figures with few errors get a star.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    digits: int | None = None
+    starred: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of figures.
+
+    `intervals` says where text shows the 95 % intervals of measurements: in two lines below a row, in two columns, or
+    not at all. CSV always has them.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    intervals: Literal["lines", "columns", "hidden"] = "hidden"
+
+
+FIGURES = (
+    Column("fmr100", "FMR100 %", "percent", 2, starred=True),
+    Column("fmr10", "FMR10 %", "percent", 2, starred=True),
+    Column("eer", "EER %", "percent", 2, starred=True),
+    Column("auc", "AUC", "number", 4),
+    Column("gmean", "GMean", "number", 4),
+    Column("imean", "IMean", "number", 4),
+)
+"""The figures of the first table. A name is an attribute of `Row` that gives a `Measurement`."""
+
+SPREAD = (
+    Column("d_prime", "d'", "number", 4),
+    Column("gstd", "GStd", "number", 4),
+    Column("istd", "IStd", "number", 4),
+    Column("fmr1000", "FMR1000 %", "percent", 2, starred=True),
+    Column("zero_fmr", "ZeroFMR %", "percent", 2, starred=True),
+    Column("nearest_fmr100", "nearest FMR100 %", "percent", 2, starred=True),
+)
+"""The figures of the second table, likewise."""
+
+UNRESOLVED = "n/a"
+"""The cell of an operating point for which there are too few impostor pairs."""
+
+_PAIRS = (Column("genuine", "Ng", "count"), Column("impostor", "Ni", "count"))
+
+
+def tables(report: Report) -> list[Table]:
+    """The tables of a report in the order in which they are printed."""
+    found = [_figures("scenarios", "Figures of each scenario", "scenario", report.rows, "lines")]
+    if all(row.figures.d_prime is not None for row in report.rows):
+        found.append(_spread(report.rows))
+    found.append(_operating_points(report.rows))
+    if any(row.accuracy for row in report.rows):
+        found.append(_accuracies(report.rows))
+    for (scenario, by_column), rows in groupby(report.breakdown, lambda row: (row.scenario, "=" in row.group)):
+        if by_column:  # of a protocol table: `session=2`
+            title = f"{scenario} by the columns of the protocol"
+            found.append(_figures(f"{scenario}_by_column", title, "group", list(rows), "lines"))
+        else:
+            found.append(_figures(f"{scenario}_by_mask", f"{scenario} by mask", "group", list(rows), "hidden"))
+    if any(row.drift for row in report.rows):
+        found.append(_drift(report.rows))
+    return found
+
+
+def _figures(name: str, title: str, first: str, rows: Sequence[Row], intervals: Literal["lines", "hidden"]) -> Table:
+    columns = (Column(first, "scenario", "text"), *FIGURES, *_PAIRS)
+    cells = (
+        (
+            row.group or row.scenario,
+            *(getattr(row, column.name) for column in FIGURES),
+            row.figures.genuine,
+            row.figures.impostor,
+        )
+        for row in rows
+    )
+    return Table(name, title, columns, tuple(cells), intervals)
+
+
+def _spread(rows: Sequence[Row]) -> Table:
+    columns = (Column("scenario", "scenario", "text"), *SPREAD)
+    cells = []
+    for row in rows:
+        found: list[Cell] = [getattr(row, column.name) for column in SPREAD]
+        if not row.resolved(FMR1000):
+            found[SPREAD.index(next(column for column in SPREAD if column.name == "fmr1000"))] = UNRESOLVED
+        cells.append((row.scenario, *found))
+    return Table("spread", "Decidability, standard deviations and further rates", columns, tuple(cells), "lines")
+
+
+def _operating_points(rows: Sequence[Row]) -> Table:
+    lost = any(row.lost_genuine for row in rows)
+    columns = (
+        Column("scenario", "scenario", "text"),
+        Column("far", "FAR below %", "percent"),
+        Column("tar", "TAR %", "percent", 2, starred=True),
+        Column("threshold", "threshold", "number", 4),
+        *([Column("fnmr_with_failures", "FNMR+lost %", "percent", 2)] if lost else []),
+    )
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        for limit in row.limits:
+            tar = row.tar(limit)
+            found: tuple[Cell, ...] = (tar, tar.threshold) if row.resolved(limit) else (UNRESOLVED, None)
+            counted = [float(row.with_failures(limit)) if row.resolved(limit) else UNRESOLVED] if lost else []
+            cells.append((row.scenario, limit, *found, *counted))
+    return Table("tar_at_far", "TAR at FAR: 1 - FNMR where the FMR is below a limit", columns, tuple(cells), "columns")
+
+
+def _accuracies(rows: Sequence[Row]) -> Table:
+    columns = (
+        Column("scenario", "scenario", "text"),
+        Column("accuracy", "accuracy %", "percent", 2),
+        Column("standard_error", "standard error %", "percent", 2),
+        Column("folds", "folds", "count"),
+        Column("lowest", "lowest %", "percent", 2),
+        Column("highest", "highest %", "percent", 2),
+    )
+    cells = (
+        (row.scenario, found.mean, found.standard_error, len(found.folds), min(found.folds), max(found.folds))
+        for row, found in ((row, row.accuracy) for row in rows)
+        if found
+    )
+    title = "Accuracy over folds, each at the threshold that is best on the others"
+    return Table("accuracy", title, columns, tuple(cells))
+
+
+def _drift(rows: Sequence[Row]) -> Table:
+    lowest = min(fixed.limit for row in rows for fixed in row.drift)
+    columns = (
+        Column("scenario", "scenario", "text"),
+        Column("uu_fmr", "U-U FMR %", "percent"),
+        Column("fnmr", "FNMR %", "percent", 2, starred=True),
+        Column("fmr", "FMR %", "percent", 3 if lowest >= FMR1000 else 5),
+    )
+    cells = []
+    for row in rows:
+        for fixed, point in row.drift.items():
+            cells.append((row.scenario, fixed.limit, row.at_uu(fixed.limit), point.fmr))
+    return Table("fixed_thresholds", "At thresholds fixed on U-U, by their FMR there", columns, tuple(cells), "columns")

@@ -26,7 +26,7 @@ from ..networks.pooled import PooledNetwork
 from . import closed_form, occlusion
 from .explain_settings import AUTO, GRADCAM, OCCLUSION, ExplainSettings
 
-MIN_POSITIONS = 4
+MIN_POSITIONS = 3
 """Rows and columns that a map of Smooth Grad-CAM++ needs to be chosen: fewer say little about where."""
 
 NO_LANDMARKS = np.zeros((68, 2), np.float32)
@@ -66,8 +66,8 @@ class Explainer:
     """A model that is explained.
 
     `embed` takes versions of one picture, its landmarks (68, 2) and whether it shows a mask, which only EUM uses, and
-    gives embeddings of length 1. `attention` takes a picture, its landmarks, whether it shows a mask, and its key, which
-    with the seed decides what noise is added. `note` says why the method is not Smooth Grad-CAM++, or is empty.
+    gives embeddings of length 1. `attention` takes a picture, its landmarks, whether it shows a mask, and its key,
+    which with the seed decides what noise is added. `note` says why the method is not Smooth Grad-CAM++, or is empty.
     """
 
     method: str
@@ -186,8 +186,7 @@ def _of_function(function: Callable[[list[Image]], npt.ArrayLike], settings: Exp
         if not np.isfinite(found).all():
             raise MaskgenError("the function gives embeddings that are no finite numbers; check it.")
         length = np.linalg.norm(found, axis=1, keepdims=True)
-        unit: Floats = found / np.where(length > 0, length, np.float32(1))
-        return unit
+        return (found / np.where(length > 0, length, 1)).astype(np.float32)
 
     return Explainer(OCCLUSION, embed, partial(_occluded, embed, settings))
 

@@ -40,7 +40,7 @@ class ExplainSettings:
     method: str = setting(
         AUTO,
         help="Smooth Grad-CAM++ for networks that end in pooling and a linear layer (gradcam), occlusion for any "
-        "model; auto is gradcam where it gives a map of at least 4 x 4 positions.",
+        "model; auto is gradcam where it gives a map of at least 3 x 3 positions.",
         choices=METHODS,
     )
     samples: int = setting(

@@ -12,12 +12,13 @@ import torch
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.explaining import faithfulness, occlusion, shares
-from mfr_train.explaining.attention import Attention, attention, placed, shuffled
+from mfr_train.explaining.attention import Attention, attention, placed, readable, shuffled
 from mfr_train.explaining.photographs import order
 from mfr_train.networks import faces
 from mfr_train.networks.dlib_network import dlib_backbone
 from mfr_train.networks.model import Model
 from mfr_train.networks.pooled import PooledNetwork
+from mfr_train.networks.preprocessing import Preprocessing
 from mfr_train.networks.resnet import Network, resnet_backbone
 
 GREY = np.full((60, 60, 3), 100, np.uint8)
@@ -93,6 +94,18 @@ def test_only_networks_that_can_be_read_have_closed_forms(tmp_path: Path) -> Non
     backbone = replace(dlib_backbone("cpu"), pooled=None)
     with pytest.raises(UsageError, match="does not end in pooling and a linear layer that can be read"):
         attention(Model("closed", backbone), GREY, np.zeros((1, 68, 2)), method="gradcam")
+
+
+def test_eum_and_a_projection_of_unit_features_are_no_linear_layer() -> None:
+    backbone = dlib_backbone("cpu")
+    eye, zero = np.eye(128, dtype=np.float32), np.zeros(128, np.float32)
+    assert backbone.pooled is not None
+    assert readable(Model("m", backbone, eye, zero)) is backbone.pooled
+    assert readable(Model("m", backbone, unmasking=((eye, zero), (eye, zero)))) is None
+    unit = replace(backbone, pooled=replace(backbone.pooled, normalised=True))
+    assert readable(Model("m", unit)) is unit.pooled
+    assert readable(Model("m", unit, eye, zero)) is None
+    assert dlib_backbone("cpu", Preprocessing(flip_sum=True)).pooled is None
 
 
 def test_positions_lie_in_the_middle_of_what_they_see(narrow: None) -> None:

@@ -13,6 +13,7 @@ from mfr_train.explaining.attention import attention
 from mfr_train.explaining.closed_form import Head
 from mfr_train.explaining.explain_settings import FIRST, NUMERATORS, SECOND
 from mfr_train.networks.backbones import load_backbone
+from mfr_train.networks.inception_resnet import InceptionResnet
 from mfr_train.networks.model import Model
 from mfr_train.networks.resnet import Network, resnet_backbone
 from tests.support.narrow import use_narrow_networks
@@ -151,3 +152,18 @@ def test_more_samples_than_a_batch_and_no_noise_are_what_they_mean(model: Model,
     monkeypatch.setattr("mfr_train.explaining.attention.CHUNK", 2)
     np.testing.assert_allclose(attention(model, pictures, samples=5), many, rtol=1e-4)
     np.testing.assert_array_equal(attention(model, pictures, samples=5, noise=0), attention(model, pictures, samples=0))
+
+
+def test_the_linear_layer_and_batch_norm_of_inception_resnet_are_one() -> None:
+    torch.manual_seed(4)
+    network = InceptionResnet().eval()
+    for statistic in (network.last_bn.running_mean, network.last_bn.running_var, network.last_bn.bias):
+        with torch.no_grad():
+            statistic.copy_(torch.rand(512) + 0.5)
+    with torch.inference_mode():
+        face = torch.randn((1, 3, 160, 160))
+        activations = network.activations(face)
+        weight, bias = map(torch.from_numpy, network.linear())
+        found = functional.normalize(activations.mean((2, 3)) @ weight.T + bias)
+        assert activations.shape == (1, 1792, 3, 3)
+        torch.testing.assert_close(found, network(face), rtol=0, atol=1e-6)

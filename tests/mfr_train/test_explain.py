@@ -65,8 +65,8 @@ def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
     table = pq.read_table(out / "shares.parquet")
     assert table.num_rows == 8
     assert table["in_mask"].to_pylist() == pytest.approx(table["in_mask_area"].to_pylist(), rel=1e-5)
-    with Image.open(out / "people.png") as picture:
-        assert picture.width > picture.height / 2
+    with Image.open(out / "people.png") as figure:
+        assert figure.width > figure.height / 2
 
 
 def test_two_models_are_compared_and_a_second_call_writes_the_same(run: Path, demo: Path, tmp_path: Path) -> None:

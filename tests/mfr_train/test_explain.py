@@ -102,7 +102,7 @@ def test_two_models_are_compared_and_a_second_call_writes_the_same(run: Path, de
         one.share("run", "masked", "nose")
 
 
-def test_settings_that_cannot_be_and_models_that_are_not_there(run: Path, demo: Path, tmp_path: Path) -> None:
+def test_what_is_refused_with_one_sentence(run: Path, demo: Path, tmp_path: Path) -> None:
     def refused(error: type[MaskgenError], words: str, *models: Path, **options: object) -> None:
         with pytest.raises(error, match=words):
             mfr_train.explain(*models, data=demo, device="cpu", out=tmp_path / "refused", **options)
@@ -113,13 +113,10 @@ def test_settings_that_cannot_be_and_models_that_are_not_there(run: Path, demo: 
     refused(UsageError, "--mask is 'nose'; choose random or one of wide_high", run, mask="nose")
     refused(UsageError, "--bootstrap is 3; give at least 100", run, bootstrap=3)
     refused(UsageError, "there is no setting 'photos'", run, photos=3)
-    (run / "backbone.safetensors").unlink()
-    refused(UsageError, "lacks its network", run)
-    assert not (tmp_path / "refused").exists()
-
-
-def test_what_cannot_be_written_is_one_sentence_and_the_old_files_stay(run: Path, demo: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(MaskgenError, match=r"cannot write to .*file .*; give another --out"):
         mfr_train.explain(run, data=demo, photographs=1, curves=0, device="cpu", out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+    (run / "backbone.safetensors").unlink()
+    refused(UsageError, "lacks its network", run)
+    assert not (tmp_path / "refused").exists()

@@ -60,10 +60,16 @@ class EvalSettings:
         "`mfr protocol` makes it.",
         metavar="CSV",
     )
+    embeddings: Path | None = setting(
+        None,
+        help="Measure embeddings that were computed elsewhere, without a model or pictures: a Parquet or npz file of "
+        "subject, masked (0 or 1) and embedding, and perhaps role, variant and image. They are scaled to length 1.",
+        metavar="FILE",
+    )
     pairs: Path | None = setting(
         None,
-        help="List of pairs to compare instead of all: LFW's format, or a CSV table of sources or keys of --data "
-        "(a,b,genuine). Adds the accuracy over folds.",
+        help="List of pairs to compare instead of all: LFW's format, or a CSV table of sources or keys of --data, "
+        "or images of --embeddings (a,b,genuine). Adds the accuracy over folds.",
         metavar="FILE",
     )
     split: str = setting("test", help="Split of the data set to measure on.", choices=("test", "val", "train"))

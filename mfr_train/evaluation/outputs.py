@@ -15,6 +15,7 @@ from maskgen.storage import files
 
 from ..figure import FORMATS
 from .curve_files import CURVES, HISTOGRAMS
+from .failures import FAILURES
 from .listed_pairs import FailedPair
 from .plots import DET, HISTOGRAM, ROC
 from .report import REPORT, Report
@@ -25,7 +26,7 @@ from .tables import Table, tables
 FAILED_PAIRS, LATEX, TABLES = "failed_pairs.csv", "tables.tex", "tables"
 
 _OURS = (
-    *(FAILED_PAIRS, LATEX, CURVES, HISTOGRAMS, REPORT),
+    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, REPORT),
     *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM) for ending in FORMATS),
     *(f"{scenario}.parquet" for scenario in MASKED),
 )

@@ -29,7 +29,7 @@ FORMATS = ("png", "svg")
 
 PICTURES = (UNMASKED, MASKED)
 
-MARGIN, FRAME = 32, 176
+MARGIN, FRAME = 16, 144
 """Mean maps are drawn in a frame of `FRAME` pixels around ArcFace's aligned face, whose places move by `MARGIN`."""
 
 BRIGHTEST = 0.995
@@ -153,6 +153,7 @@ def _heat(axis: Any, image: Image, attention: Floats, top: float) -> Any:
 
 def _outline(axis: Any, outline: Points) -> None:
     closed = np.concatenate([outline, outline[:1]])
+    axis.autoscale(False)  # an outline may leave the picture
     axis.plot(closed[:, 0], closed[:, 1], color="white", linewidth=0.7, linestyle="--")
 
 

@@ -23,7 +23,7 @@ from ..defaults import (
 )  # fmt: skip
 from ..networks.preprocessing import Numbers, Preprocessing
 
-ALL = "all"
+ALL, IDENTIFY = "all", "identify"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class EvalSettings:
     scenario: str = setting(
         ALL,
         help="What to compare: unmasked with unmasked (U-U), unmasked references with masked probes (U-M), masked "
-        "with masked (M-M), or all three.",
-        choices=(*SCENARIOS, ALL),
+        "with masked (M-M), or all three. identify is all three, and each probe is also searched in a gallery of one "
+        "reference of each subject (1:N).",
+        choices=(*SCENARIOS, ALL, IDENTIFY),
     )
     run: Path | None = setting(
         None, help="Run folder to measure; by default the newest finished run in runs/.", metavar="DIR"

@@ -30,6 +30,7 @@ from . import (
     failures,
     folds,
     given_embeddings,
+    identification,
     inputs,
     limits,
     metrics,
@@ -39,8 +40,9 @@ from . import (
     score_files,
 )
 from .bootstrap import MIN_SUBJECTS
-from .eval_settings import ALL, EvalSettings
+from .eval_settings import ALL, IDENTIFY, EvalSettings
 from .folds import FoldAccuracy
+from .identification import Identification
 from .material import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
@@ -149,8 +151,10 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
+    if settings.pairs is not None and settings.scenario == IDENTIFY:
+        raise UsageError("--scenario identify searches all photographs, not listed pairs; leave --pairs out.")
     given, made = preprocessing.of(settings), provenance.date()
-    wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
+    wanted = list(MASKED) if settings.scenario in (ALL, IDENTIFY) else [settings.scenario]
     if settings.embeddings is not None:
         _check_alone(settings)
         material = given_embeddings.from_embeddings(settings.embeddings, settings, wanted)
@@ -167,6 +171,7 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     with outputs.replacing(out) as folder:
         rows, plotted, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
+        identified = _identified(settings, material, wanted) if settings.scenario == IDENTIFY else []
         report = Report(
             settings,
             name,
@@ -184,10 +189,13 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
             failures.by_variant(material.failed),
             made,
             provenance.versions(),
+            identified,
         )
         failures.write(material.failed, folder)
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
+        if identified and (formats := figure.chosen_formats(settings.figures)):
+            figure.save(plots.cmc({each.scenario: each for each in identified}), folder / plots.CMC, formats)
         lines = {each.limit: each.threshold for each in thresholds}
         plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
         outputs.write_report(report, folder)
@@ -293,6 +301,25 @@ def _breakdown(
         except MaskgenError as error:
             material.notes.append(f"{scenario} {group} is not measured: {error}")
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
+
+
+def _identified(settings: EvalSettings, material: Material, wanted: list[str]) -> list[Identification]:
+    """Each scenario as identification: probes are searched in a gallery of one reference of each subject."""
+    found = []
+    for scenario in wanted:
+        if scenario not in material.pairings:  # of a protocol table without one of the sides
+            continue
+        comparison, left, _ = material.comparison(material.pairings[scenario])
+        try:
+            keys = [material.labels[row] for row in left.rows]
+            gallery = comparison.reference.at(
+                identification.enrolled(keys, comparison.reference.subjects, settings.seed)
+            )
+            searches = identification.search(gallery, comparison.probe)
+            found.append(identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed))
+        except MaskgenError as error:
+            material.notes.append(f"{scenario} is not measured as identification: {error}")
+    return found
 
 
 def _compared(settings: EvalSettings, material: Material, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:

@@ -127,7 +127,7 @@ def from_dataset(
     chosen = {name: used[rows] for name, rows in pictures.items()}  # nothing else is embedded
     planned(missing(dataset, model.backbone, split, chosen, settings.cache))
     features = embed_chosen(dataset, model.backbone, split, chosen, settings.cache, settings.workers, progress)
-    embedded = {name: Embedded(pictures[name], model.project(found)) for name, found in features}
+    embedded = {name: Embedded(pictures[name], model.project(found, name != UNMASKED)) for name, found in features}
     notes = listed.notes if listed else singles(np.bincount(subjects))
     notes += _seen([str(name) for name in identities], model)
     if len(identities) < MIN_SUBJECTS:
@@ -165,7 +165,7 @@ def from_protocol(
     planned(len(whole.paths))
     features, reasons = _protocol_features(whole, model, settings, progress)
     usable = np.array([not reason for reason in reasons])
-    protocol, embeddings = restricted(whole, usable), model.project(features[usable])
+    protocol = restricted(whole, usable)
     pairings = _with_lost(_protocol_pairings(protocol, measured(wanted)), protocol, whole)
     parts = protocol_parts(protocol, wanted) if settings.breakdown else {}
     every = protocol_parts(whole, wanted)
@@ -183,7 +183,10 @@ def from_protocol(
         protocol.names,
         pairings,
         parts,
-        dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings)),
+        {
+            name: Embedded(np.arange(usable.sum()), model.project(features[usable], masked))
+            for name, masked in ((UNMASKED, False), (RANDOM, True))
+        },
         _protocol_failures(whole, reasons),
         notes,
     )

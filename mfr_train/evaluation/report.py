@@ -16,8 +16,9 @@ from maskgen.storage import files
 from ..keywords import AnyPath, settings_from
 from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
-from . import metrics
+from . import identification, metrics
 from .eval_settings import EvalSettings
+from .identification import Identification
 from .measurement import Measurement
 from .pair_list import PairCounts
 from .rows import COLUMNS as COLUMNS
@@ -51,6 +52,7 @@ class Report:
         failures_by_variant: The same by the variant that the photograph would have worn, where the build drew one.
         date: When it was made, in UTC (ISO 8601). SOURCE_DATE_EPOCH sets it.
         versions: The versions of maskgen, Python, NumPy and, if they were loaded, PyTorch and onnxruntime.
+        identification: With the scenario `identify`, the figures of searches in a gallery (1:N), by scenario.
 
     Example:
         >>> report = Report.load("runs/eval/dlib-smfd")  # doctest: +SKIP
@@ -74,6 +76,7 @@ class Report:
     failures_by_variant: dict[str, dict[str, int]] = field(default_factory=dict)
     date: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    identification: list[Identification] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: AnyPath) -> Report:
@@ -167,6 +170,7 @@ class Report:
             },
             "scenarios": [row_facts(row) for row in self.rows],
             "breakdown": [row_facts(row) for row in self.breakdown],
+            **({"identification": [each.as_json() for each in self.identification]} if self.identification else {}),
             "notes": self.notes,
             **({"pairs": dataclasses.asdict(self.pairs)} if self.pairs else {}),
         }
@@ -232,6 +236,7 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         },
         str(facts.get("date", "")),
         {str(name): str(version) for name, version in facts.get("versions", {}).items()},
+        [identification.from_json(each) for each in facts.get("identification", [])],
     )
 
 

@@ -31,7 +31,9 @@ class Metadata:
 def written(made: Preprocessing, masked_output: str | None, origin: Mapping[str, str]) -> dict[str, str]:
     """The metadata of a file: its preprocessing, and what `origin` says about it, each under `mfr.`."""
     values = preprocessing.described(made)
-    found = {PREFIX + name: _text(values[name.replace("_", "-")]) for name in FIELDS if name.replace("_", "-") in values}
+    found = {
+        PREFIX + name: _text(values[name.replace("_", "-")]) for name in FIELDS if name.replace("_", "-") in values
+    }
     if masked_output:
         found[MASKED_OUTPUT] = masked_output
     return found | {PREFIX + name: text for name, text in origin.items()}

@@ -116,7 +116,9 @@ def _what(full: TrainSettings) -> str:
     head = "an embedding unmasking model (EUM) for masked faces" if full.head == EUM else "a linear embedding"
     if full.stage == EMBED:
         return f"A trained network ({full.backbone}) and {head}, trained by the loss `{full.loss}` on its features."
-    return f"A {network}, trained to classify the people of the data set, and {head}, trained by the loss `{full.loss}`."
+    return (
+        f"A {network}, trained to classify the people of the data set, and {head}, trained by the loss `{full.loss}`."
+    )
 
 
 def _settings(full: TrainSettings) -> Iterator[str]:
@@ -124,7 +126,9 @@ def _settings(full: TrainSettings) -> Iterator[str]:
     usual = settings.jsonable(filled(TrainSettings(recipe=full.recipe)), run_only=False)
     own = settings.jsonable(full, run_only=False)
     # Not the data, which is above, nor the stage, whose default depends on the network.
-    changed = {name: own[name] for name in own if own[name] != usual[name] and name not in ("data", "stage", "variants")}
+    changed = {
+        name: own[name] for name in own if own[name] != usual[name] and name not in ("data", "stage", "variants")
+    }
     yield f"Those of the recipe `{full.recipe}`" + (", but for:" if changed else ".")
     if changed:
         yield ""

@@ -77,7 +77,9 @@ def test_stage_1_of_a_run_is_measured_by_name(tiny: Tiny, demo: Path, tmp_path: 
     assert embedded.model == "run"
     assert embedded.rows != by_name.rows
     (run.folder / "embedding.safetensors").unlink()
-    with pytest.raises(mfr_train.UsageError, match="has no embedding, since stage 2 is not trained; give --stage classify"):
+    with pytest.raises(
+        mfr_train.UsageError, match="has no embedding, since stage 2 is not trained; give --stage classify"
+    ):
         mfr_train.evaluate(**common, run=run, stage="embed")
     with pytest.raises(mfr_train.UsageError, match="--stage chooses what of a run"):
         mfr_train.load_model("dlib", stage="classify")

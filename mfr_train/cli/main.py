@@ -12,7 +12,7 @@ from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_l
 from maskgen.errors import UsageError, installing, shown
 
 from ..comparison.compare_settings import CompareSettings
-from ..defaults import CLASSIFY, EMBED
+from ..defaults import CLASSIFY, EMBED, is_function
 from ..evaluation.eval_settings import EvalSettings
 from ..explaining.explain_settings import ExplainSettings
 from ..training.train_settings import TrainSettings
@@ -56,6 +56,9 @@ def train(settings: TrainSettings) -> None:
     _check_installed()
     from .console import train_with_summary
 
+    if is_function(settings.loss):
+        _check_typed("loss", settings.loss)
+
     if summary := train_with_summary(settings):
         say(summary)
 
@@ -87,14 +90,10 @@ def eval_(settings: EvalSettings) -> None:
       mfr eval --model dlib --data lfw-masked --pairs pairs.txt
     """
     _check_installed()
-    from ..networks.python_function import is_function
     from .console import eval_with_progress
 
-    source = click.get_current_context().get_parameter_source("model")
-    if source is ParameterSource.DEFAULT_MAP and settings.model and is_function(settings.model):
-        raise UsageError(
-            f"--config sets model to {settings.model!r}, which is run as code; give it on the command line."
-        )
+    if settings.model and is_function(settings.model):
+        _check_typed("model", settings.model)
 
     say(eval_with_progress(settings))
 
@@ -188,6 +187,12 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
 
 
 mfr.add_command(protocol)
+
+
+def _check_typed(option: str, value: str) -> None:
+    """Raises `UsageError` for a function, which is run as code, that comes from a file and was not typed."""
+    if click.get_current_context().get_parameter_source(option) is ParameterSource.DEFAULT_MAP:
+        raise UsageError(f"--config sets {option} to {value!r}, which is run as code; give it on the command line.")
 
 
 def _check_installed() -> None:

@@ -26,10 +26,10 @@ class Backbone:
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: it needs the
     landmarks, by which faces are cut out and aligned). What was trained on features of a network with one of the
     `former_fingerprints` fits this one: its features are the same but for rounding. `preprocessing` is all that is
-    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a linear layer and they can
-    be read. `module` is the network in PyTorch, if it is one: faces as `run` cuts them out, uint8 (N, size, size, 3) RGB,
-    to features. With `pairs` a feature is two embeddings side by side: what the picture has if its face is unmasked, and
-    if it is masked.
+    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a linear layer and they
+    can be read. `module` is the network in PyTorch, if it is one: from faces as `run` cuts them out, uint8
+    (N, size, size, 3) RGB, to features. With `pairs` a feature is two embeddings side by side: that of the face if it
+    is unmasked, and if it is masked.
     """
 
     name: str

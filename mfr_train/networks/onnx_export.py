@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -99,8 +99,8 @@ def _exported(model: Model) -> tuple[nn.Module, list[str]]:
 def _graph(model: Model) -> bytes:
     """The graph of a model, by PyTorch's exporter that needs no further package."""
     module, outputs = _exported(model)
-    file = io.BytesIO()
-    with warnings.catch_warnings():
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        file = Path(folder) / "graph.onnx"
         warnings.simplefilter("ignore")  # this exporter is not the newest one; `_check` compares what it wrote
         torch.onnx.export(
             module,
@@ -112,7 +112,7 @@ def _graph(model: Model) -> bytes:
             opset_version=OPSET,
             dynamo=False,
         )
-    return file.getvalue()
+        return file.read_bytes()
 
 
 def _with_metadata(graph: bytes, model: Model, origin: dict[str, str]) -> bytes:

@@ -83,8 +83,8 @@ def text(folder: Path, full: TrainSettings, dataset: Dataset) -> str:
         "",
         "## Figures",
         "",
-        f"Error rates on people that the model never saw are measured by `mfr eval --run {name} --data {data}`, and are "
-        "not in this file.",
+        f"Error rates on people that the model never saw are not in this file: `mfr eval --run {name} --data {data}` "
+        "measures them.",
         "",
         "## Intended use and limits",
         "",

@@ -346,7 +346,8 @@ def load_run(path: Path, device: str = "cpu", stage: str | None = None) -> Model
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
         raise _lacks_network(path)
     backbone = load_backbone(str(own) if own else DLIB, device)
-    if facts.get("fingerprint") not in backbone.fingerprints or layers[0][0].shape[1] != backbone.dim:
+    fits = facts.get("fingerprint") in backbone.fingerprints and layers[0][0].shape[1] == backbone.dim
+    if not fits or backbone.pairs:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     if facts.get("head") == EUM:
         return Model(name, backbone, unmasking=layers, identities=identities)

@@ -127,6 +127,8 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
 
 def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
     backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
+    if backbone.pairs:
+        raise UsageError(f"{weights} has an embedding for masked faces already (EUM); give the network alone.")
     if not own.is_file():
         with checkpoint.disk_errors(own):
             files.write(own, onnx_file.read(weights))

@@ -40,6 +40,8 @@ def test_the_file_has_the_figures_of_the_run(tiny: Tiny, demo: Path, tmp_path: P
         found, wanted = (each.embed(pictures(), masked=which) for each in (model, of_run))
         np.testing.assert_allclose(found, wanted, atol=1e-5)
     if head == "eum":  # which is applied to masked pictures alone
+        with pytest.raises(UsageError, match="has an embedding for masked faces already"):
+            mfr_train.train(tiny(weights=file, backbone=None, input_size=None, out=tmp_path / "more"))
         unmasked = of_run.embed(pictures())
         assert (np.abs(unmasked - wanted).max(axis=1) > 1e-3).tolist() == masked.tolist()
     common = {"data": demo, "bootstrap": 0, "breakdown": False, "workers": 0, "device": "cpu", "cache": tmp_path / "c"}

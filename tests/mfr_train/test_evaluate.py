@@ -158,8 +158,9 @@ def test_limits_are_measured_and_fixed_on_uu(settings: EvalSettings) -> None:
 
 def test_lost_pairs_are_counted_as_non_matches(settings: EvalSettings) -> None:
     report = evaluate(replace(settings, bootstrap=0, breakdown=False, scenario="U-U"))
-    assert "FNMR+lost" not in report_text(report)
-    row = replace(report.rows[0], lost_genuine=25)
+    assert "FNMR+lost counts 10 genuine pairs" in report_text(report)
+    none, row = (replace(report.rows[0], lost_genuine=count) for count in (0, 25))
+    assert "FNMR+lost" not in report_text(replace(report, rows=[none]))
     text = report_text(replace(report, rows=[row]))
     pairs = row.figures.genuine
     assert f"{100 * (row.fmr10 * pairs + 25) / (pairs + 25):.2f}" in text
@@ -233,7 +234,8 @@ def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> 
     for name in theirs:
         (out / name).write_text("of somebody else")
     evaluate(replace(settings, bootstrap=0, scenario="U-U", figures="svg"))
-    ours = ["U-U.parquet", *CURVE_FILES, "det.svg", "histogram.svg", "report.json", "roc.svg", "tables.tex"]
+    plots = ("det.svg", "histogram.svg", "roc.svg")
+    ours = ["U-U.parquet", *CURVE_FILES, *plots, "failures.csv", "report.json", "tables.tex"]
     there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert [name for name in there if name in theirs] == theirs
     assert [name for name in there if "/" not in name and name not in theirs] == sorted(ours)

@@ -11,6 +11,8 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .ablation.ablate import Ablation, AblationRow, ablate
+    from .ablation.ablate_settings import AblateSettings
     from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from .version import __version__
 
 __all__ = [
+    "AblateSettings",
+    "Ablation",
+    "AblationRow",
     "EvalSettings",
     "Figures",
     "LearningCurve",
@@ -42,6 +47,7 @@ __all__ = [
     "TrainSettings",
     "UsageError",
     "__version__",
+    "ablate",
     "compare",
     "evaluate",
     "figures",
@@ -55,6 +61,9 @@ __all__ = [
 __getattr__, __dir__ = attributes(
     __name__,
     {
+        "AblateSettings": "ablation.ablate_settings",
+        "Ablation": "ablation.ablate",
+        "AblationRow": "ablation.ablate",
         "EvalSettings": "evaluation.eval_settings",
         "Figures": "evaluation.metrics",
         "LearningCurve": "training.curve",
@@ -68,6 +77,7 @@ __getattr__, __dir__ = attributes(
         "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "ablate": "ablation.ablate",
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "figures": "evaluation.metrics",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -22,13 +22,11 @@ from ..keywords import AnyPath, settings_from
 from ..networks.run_files import is_run
 from . import comparison_files, paired
 from .compare_settings import CompareSettings
+from .conclusions import conclusion, corrected
 from .paired import Difference, Drawn
 from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
-
-SIGNIFICANT = 0.05
-"""A conclusion needs a corrected p-value below this."""
 
 
 class CompareOptions(TypedDict, total=False):
@@ -153,8 +151,8 @@ def compare(
         raise MaskgenError(f"the systems share no scenario ({there}); measure them on the same ones.")
     scenarios = [_scenario(name, reports, chosen) for name in shared]
     found = [each for scenario in scenarios for each in paired.differences(scenario.name, names, scenario.found)]
-    found = _corrected(found, chosen.figure)
-    conclusions = [_conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
+    found = corrected(found, chosen.figure)
+    conclusions = [conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
     out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
     made = SystemComparison(
         names,
@@ -219,32 +217,6 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
     except MaskgenError as error:
         raise MaskgenError(f"{name}: {error}") from None
     return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)
-
-
-def _corrected(found: Sequence[Difference], figure: str) -> list[Difference]:
-    adjusted = paired.holm({f"{i}": each.p for i, each in enumerate(found) if each.figure == figure})
-    return [replace(each, adjusted_p=adjusted.get(f"{i}")) for i, each in enumerate(found)]
-
-
-def _conclusion(difference: Difference, first: str) -> str:
-    """The sentence on one system and scenario."""
-    assert difference.adjusted_p is not None
-    higher = difference.value > 0
-    unit, scale = ("", 1.0) if difference.figure in paired.HIGHER_IS_BETTER else (" points", 100.0)
-    low, high = sorted((abs(scale * difference.low), abs(scale * difference.high)))
-    p = f"p = {difference.adjusted_p:.2g}"
-    name = difference.figure.upper()
-    if difference.adjusted_p >= SIGNIFICANT:
-        ends = f"[{scale * difference.low:+.3g}, {scale * difference.high:+.3g}]"
-        return (
-            f"{difference.scenario}: whether {difference.system} or {first} is better cannot be told: {name} differs "
-            f"by {scale * difference.value:+.3g}{unit} {ends}, {p}."
-        )
-    better = higher == (difference.figure in paired.HIGHER_IS_BETTER)
-    return (
-        f"{difference.scenario}: {difference.system} is {'better' if better else 'worse'} than {first}: {name} is "
-        f"{abs(scale * difference.value):.3g}{unit} {'higher' if higher else 'lower'} [{low:.3g}, {high:.3g}], {p}."
-    )
 
 
 def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario]) -> list[str]:

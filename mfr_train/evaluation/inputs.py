@@ -165,7 +165,7 @@ def from_dataset(
         len(identities),
         pairings,
         parts,
-        {name: model.project(features[name][used]) for name in names},
+        {name: model.project(features[name][used], masked=name != UNMASKED) for name in names},
         listed.failures if listed else _failures(dataset, split),
         notes + damage.told(dataset),
         listed,
@@ -189,7 +189,8 @@ def from_protocol(
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
     features, usable, failures = _protocol_features(whole, model, settings, progress)
-    protocol, embeddings = restricted(whole, usable), model.project(features[usable])
+    protocol = restricted(whole, usable)
+    embeddings = model.project(features[usable], protocol.masked)
     found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
     pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
     notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]

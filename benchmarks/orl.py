@@ -30,7 +30,7 @@ from maskgen.pipeline.plan import make_plan
 from mfr_train.data.feature_cache import embed_rows, row_index
 from mfr_train.defaults import DLIB
 from mfr_train.evaluation import bootstrap
-from mfr_train.evaluation.inputs import Material
+from mfr_train.evaluation.material import Embedded, Material
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scenarios import Photographs, pairing
 from mfr_train.networks.backbone import Backbone, Floats
@@ -141,8 +141,9 @@ def measured(
     variants = tuple(name for name in faces.features if name != "unmasked")
     photographs = Photographs(faces.keys[test], subjects, variants, np.full(int(test.sum()), ""))
     material = Material(
-        "", tuple(photographs.keys), subjects, len(names), {}, {},
-        lambda name: model.project(faces.features[name][test]), {},
+        "", "", tuple(photographs.keys), subjects, tuple(names), {}, {},
+        {name: Embedded(np.arange(len(subjects)), model.project(of[test])) for name, of in faces.features.items()},
+        {},
     )  # fmt: skip
     found: Found = {}
     for title, (scenario, masks) in MEASURED.items():

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import maskgen
-from tests.support import containers, data_sets, faces, fuzz, writes
+from tests.support import containers, data_sets, faces, fuzz, pictures, writes
 from tests.support.once import once
 from tests.support.s3 import S3, running_server
 
@@ -35,15 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`make test` draws the same each time and judges the code alone; `make soak` draws anew and looks for more.
+    """`make test` and `make test-all` draw the same each time and judge the code alone, the first by fewer cases;
+    `make soak` draws anew and looks for more.
 
     Neither fails a test for taking long on a busy machine.
     """
     patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("same", derandomize=True, **patient)
     settings.register_profile("new", **patient)
-    fuzz.TIMES = int(config.getoption("--soak"))
-    settings.load_profile("same" if config.getoption("--soak") == "1" else "new")
+    fewer = settings.get_profile("same").max_examples // fuzz.QUICK
+    settings.register_profile("quick", derandomize=True, max_examples=fewer, **patient)
+    quick = config.getoption("markexpr") == "not slow"
+    fuzz.TIMES, fuzz.PARTS = int(config.getoption("--soak")), fuzz.QUICK if quick else 1
+    settings.load_profile("new" if fuzz.TIMES > 1 else "quick" if quick else "same")
     # Ctrl-C reaches the processes that tests start: a script's background ignores it, and so would all below it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -217,6 +221,14 @@ def without_rights() -> Iterator[Path]:
             for path in Path(name).rglob("*"):
                 if not path.is_symlink():
                     path.chmod(0o755)
+
+
+@pytest.fixture
+def undrawn() -> Iterator[pytest.MonkeyPatch]:
+    """Figures are saved as a picture of one pixel; after `undrawn.undo()` they are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        pictures.leave_undrawn(patch)
+        yield patch
 
 
 @pytest.fixture(scope="session")

@@ -185,7 +185,7 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
 ) -> None:
     src = write_tree(tmp_path / "src", {"ann/1.jpg": b"text", "ann/2.jpg": b"text", "bob/1.jpg": b""})
     for _ in range(2):  # what is finished stays so
-        result = run("build", "--src", src, "--out", tmp_path / "smfd")
+        result = run("build", "--src", src, "--out", tmp_path / "smfd", "--engine", "serial")
         assert result.exit_code == 1
         assert "holds 0 of 3 photographs" in result.stdout
         assert "mfr train --data" not in result.stdout
@@ -195,7 +195,7 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
 
 
 def test_the_summary_says_which_split_is_empty(photographs: Path, tmp_path: Path) -> None:
-    build = ("build", "--src", photographs, "--size", 64, "--limit", 8)
+    build = ("build", "--src", photographs, "--size", 64, "--limit", 8, "--engine", "serial")
     only_train = run(*build, "--out", tmp_path / "a").output
     assert "No test photographs, which mfr eval needs: raise --test-identities" in only_train
     assert "No training" not in only_train
@@ -208,14 +208,16 @@ def test_the_summary_says_which_split_is_empty(photographs: Path, tmp_path: Path
 def test_a_tilde_is_the_home_folder(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(photographs.parent))
     monkeypatch.chdir(tmp_path)
-    assert run("build", "--src=~/photographs", "--out=~/smfd", "--size=64", "--limit=2").exit_code == 0
+    assert (
+        run("build", "--src=~/photographs", "--out=~/smfd", "--size=64", "--limit=2", "--engine=serial").exit_code == 0
+    )
     assert not list(tmp_path.iterdir())
     assert maskgen.open(photographs.parent / "smfd").count("train") == 2
 
 
 def test_settings_file_is_the_default_and_the_command_line_wins(photographs: Path, tmp_path: Path) -> None:
     config = tmp_path / "build.toml"
-    config.write_text(f'src = "{photographs}"\nsize = 96\nvariants = "wide_low"\nquality = 80\n')
+    config.write_text(f'src = "{photographs}"\nsize = 96\nvariants = "wide_low"\nquality = 80\nengine = "serial"\n')
     result = run("build", "--config", config, "--out", tmp_path / "smfd", "--size", 64, "--limit", 8)
     assert result.exit_code == 0, result.output
     settings = maskgen.open(tmp_path / "smfd").info["settings"]
@@ -398,7 +400,7 @@ def test_preview_writes_a_sheet_and_names_what_has_no_face(photographs: Path, tm
 
 def test_verify_names_the_broken_shard_and_its_advice_works(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "smfd"
-    build = ("build", "--src", photographs, "--out", out, "--size", 64, "--limit", 40)
+    build = ("build", "--src", photographs, "--out", out, "--size", 64, "--limit", 40, "--engine", "serial")
     assert run(*build).exit_code == 0
     shard = sorted((out / "train").glob("*.parquet"))[0]
     whole = shard.read_bytes()

@@ -79,6 +79,8 @@ def eval_(settings: EvalSettings) -> None:
       mfr eval --model vendor.onnx --colors bgr
     Real masks, from a table of pictures (subject,role,masked,path):
       mfr eval --run runs/paper --protocol mfrc21.csv
+    Embeddings that another program computed:
+      mfr eval --embeddings vendor.npz
     The pairs of LFW, on a data set built with --test-identities 1:
       mfr eval --model dlib --data lfw-masked --pairs pairs.txt
     """

@@ -14,7 +14,6 @@ from ..evaluation import bootstrap, metrics
 from ..evaluation.metrics import Counts, FixedThreshold
 from .scored_pairs import Floats, ScoredPairs
 
-LOWER_IS_BETTER = ("fmr100", "fmr10", "eer", "nearest_fmr100")
 HIGHER_IS_BETTER = ("auc",)
 
 
@@ -116,6 +115,8 @@ def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> 
     made = []
     for name, system in zip(names[1:], found[1:], strict=True):
         for figure in first.values:
+            if not np.isfinite([*system.draws[figure], *first.draws[figure]]).all():
+                continue  # d' is infinite if all scores of each kind are equal
             steps = system.draws[figure] - first.draws[figure]
             value = system.values[figure] - first.values[figure]
             made.append(Difference(scenario, name, figure, value, *_ends(steps), p_value(steps)))

@@ -15,6 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
+START_METHOD = "spawn"
+"""How the processes start: a fork of this one would share its threads and its GPU."""
+
 PREFETCHED_PIECES = 2
 """Pieces that each process decodes in advance."""
 
@@ -46,7 +49,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         num_workers=workers,
         prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
-        multiprocessing_context="spawn",
+        multiprocessing_context=START_METHOD,
     )
     for piece in _started(loader):
         if isinstance(piece, MaskgenError):

@@ -1,18 +1,21 @@
-"""Features of every picture of a split, computed once by a frozen backbone and stored in memory-mapped files.
+"""Features of the pictures of a split, computed once by a frozen backbone and stored in memory-mapped files.
 
 A file lies at CACHE/<backbone>/<data set>/<split>/<picture>.npy, float32 (rows, dim) in the data set's own row
-order, beside a JSON note with its description and hash. A file that does not match its note and the request exactly is
-refused: it is never used in a training or an evaluation.
+order, beside a JSON note with its description and hash. Features of some rows alone are a part: <picture>-<hash>.npy,
+whose note says which rows they are. A part is never changed: a request for rows that no part holds writes another one,
+and a request for all rows writes the whole file, with what the parts hold. A file that does not match its note and the
+request exactly is refused: it is never used in a training or an evaluation.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
-from maskgen import Dataset
+from maskgen import Dataset, Row
 from maskgen.errors import MaskgenError
 from maskgen.storage import files
 
@@ -36,7 +39,10 @@ VERSION = 1
 NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
 """Networks that see the whole picture do not use landmarks."""
 
-Piece = tuple[npt.NDArray[np.int64], Floats]
+Rows = npt.NDArray[np.int64]
+"""Numbers of rows, (n,)."""
+
+Piece = tuple[Rows, Floats]
 """Row numbers (n,) and their features (n, dim)."""
 
 Progress = Callable[[int], object]
@@ -88,28 +94,135 @@ def embed_rows(
 ) -> dict[str, Floats]:
     """Features of the pictures called `names` ('unmasked', 'wide_high', ...) of a split: name -> float32 (rows, dim).
 
-    What `cache` already holds is mapped from there; the rest is computed, saved there, and mapped. `cache=None` saves
-    nothing. `workers` processes decode for networks that see the whole picture (by default up to
-    `MAX_DEFAULT_WORKERS`); the features are the same for any number. Raises
-    `MaskgenError` if the cache is damaged, truncated, or of other weights or data, or if features are to be computed of
-    shards that are not those of `dataset.content`, under which they are kept.
+    See `embed_chosen`, of which this is the case of all rows: what is in the cache is mapped and not read.
     """
-    if missing(dataset, backbone, split, names, cache):
+    rows = np.arange(dataset.count(split))
+    return dict(embed_chosen(dataset, backbone, split, dict.fromkeys(names, rows), cache, workers, progress))
+
+
+def embed_chosen(
+    dataset: Dataset,
+    backbone: Backbone,
+    split: str,
+    chosen: Mapping[str, Rows],
+    cache: Path | None = CACHE,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, Floats]]:
+    """Features of the chosen rows, int (n,) ascending, of each picture of a split: its name and float32 (n, dim).
+
+    What `cache` does not hold is computed and saved there; `cache=None` saves nothing. `workers` processes decode for
+    networks that see the whole picture (by default up to `MAX_DEFAULT_WORKERS`); the features are the same for any
+    number. Raises `MaskgenError` if the cache is damaged, truncated, or of other weights or data, or if features are to
+    be computed of shards that are not those of `dataset.content`, under which they are kept.
+    """
+    if missing(dataset, backbone, split, chosen, cache):
         dataset.check_files(split)
-    found: dict[str, Floats] = {}
-    for name in names:
-        pieces = _reported(partial(_pieces, dataset, backbone, split, name, workers), progress)
-        shape = (dataset.count(split), backbone.dim)
+
+    def pieces(name: str, rows: Rows) -> Iterator[Piece]:
+        return _reported(partial(_pieces, dataset, backbone, split, name, rows, workers), progress)
+
+    for name, rows in chosen.items():
         if cache is None:
-            found[name] = np.empty(shape, np.float32)
-            _fill(found[name], pieces)
-            continue
-        path = cache_path(cache, dataset, backbone, split, name)
-        note = _note(dataset, backbone, split, name)
-        if not _kept(path):
-            _write(path, note, pieces)
-        found[name] = _open(path, note)
-    return found
+            found = np.empty((len(rows), backbone.dim), np.float32)
+            _fill(found, rows, pieces(name, rows))
+            yield name, found
+        else:
+            kept = _Kept(cache, dataset, backbone, split, name)
+            kept.add(rows, partial(pieces, name))
+            yield name, kept.features(rows)
+
+
+class _Kept:
+    """What the cache holds of one picture of a split: the whole file, or else parts."""
+
+    def __init__(self, cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> None:
+        self.whole = cache_path(cache, dataset, backbone, split, name)
+        self.note = _note(dataset, backbone, split, name)
+        self.rows, self.dim = dataset.count(split), backbone.dim
+        self.parts = self._found()
+
+    def _found(self) -> dict[Path, Rows]:
+        """The rows of each file. An array without its note is incomplete and does not count."""
+        if self.whole.with_suffix(".json").exists():
+            return {self.whole: np.arange(self.rows)}
+        notes = sorted(self.whole.parent.glob(f"{self.whole.stem}-*.json"))
+        return {note.with_suffix(".npy"): self._rows_of(note) for note in notes}
+
+    def _rows_of(self, note: Path) -> Rows:
+        """The rows of a part by its note, whose name is their hash."""
+        try:
+            bits = bytes.fromhex(files.parse_json(note.read_bytes())["rows"])
+        except (OSError, ValueError, LookupError, TypeError):
+            bits = b""
+        rows = np.flatnonzero(np.unpackbits(np.frombuffer(bits, np.uint8)))
+        if (
+            not len(rows)
+            or rows[-1] >= self.rows
+            or _bits(rows, self.rows) != bits
+            or self._part(rows).stem != note.stem
+        ):
+            raise MaskgenError(f"features {note.with_suffix('.npy')} have no readable note; {_advice(note)}")
+        return rows
+
+    def _part(self, rows: Rows) -> Path:
+        digest = hashlib.sha256(_bits(rows, self.rows)).hexdigest()
+        return self.whole.with_name(f"{self.whole.stem}-{digest[:16]}.npy")
+
+    def _note_of(self, path: Path, rows: Rows) -> dict[str, Any]:
+        if path == self.whole:
+            return self.note
+        return {**self.note, "shape": [len(rows), self.dim], "rows": _bits(rows, self.rows).hex()}
+
+    def without(self, rows: Rows) -> Rows:
+        """Those of the rows that are not kept."""
+        kept = np.zeros(self.rows, bool)
+        for part in self.parts.values():
+            kept[part] = True
+        left: Rows = rows[~kept[rows]]
+        return left
+
+    def add(self, rows: Rows, pieces: Callable[[Rows], Iterator[Piece]]) -> None:
+        """Computes those of the rows that are not kept, and saves them as a part; the whole file if all are wanted."""
+        left = self.without(rows)
+        if len(rows) == self.rows and self.whole not in self.parts:
+            parts = ((part, _open(path, self._note_of(path, part))) for path, part in self.parts.items())
+            computed = pieces(left) if len(left) else iter(())
+            _write(self.whole, self.note, rows, chain(_without_twice(parts, self.rows), computed))
+        elif len(left):
+            path = self._part(left)
+            _write(path, self._note_of(path, left), left, pieces(left))
+        else:
+            return
+        self.parts = self._found()
+
+    def features(self, rows: Rows) -> Floats:
+        """The features of kept rows, float32 (n, dim); all of them are mapped."""
+        if self.whole in self.parts:
+            whole = _open(self.whole, self.note)
+            return whole if len(rows) == self.rows else whole[rows]
+        found = np.empty((len(rows), self.dim), np.float32)
+        for path, part in self.parts.items():
+            wanted = np.isin(rows, part)
+            if wanted.any():
+                found[wanted] = _open(path, self._note_of(path, part))[np.searchsorted(part, rows[wanted])]
+        return found
+
+
+def _without_twice(parts: Iterable[Piece], rows: int) -> Iterator[Piece]:
+    """Pieces without the rows of earlier ones: two processes may have kept the same row."""
+    done = np.zeros(rows, bool)
+    for numbers, features in parts:
+        fresh = ~done[numbers]
+        done[numbers] = True
+        yield numbers[fresh], features[fresh]
+
+
+def _bits(rows: Rows, count: int) -> bytes:
+    """Which of `count` rows are chosen, a bit each."""
+    chosen = np.zeros(count, bool)
+    chosen[rows] = True
+    return np.packbits(chosen).tobytes()
 
 
 def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, name: str) -> Path:
@@ -119,14 +232,13 @@ def cache_path(cache: Path, dataset: Dataset, backbone: Backbone, split: str, na
 
 
 def missing(
-    dataset: Dataset, backbone: Backbone, split: str, names: Sequence[str], cache: Path | None = CACHE
-) -> list[str]:
-    """Those of the pictures called `names` whose features are not in the cache: `embed_rows` would compute them."""
-    return [name for name in names if cache is None or not _kept(cache_path(cache, dataset, backbone, split, name))]
-
-
-def _kept(path: Path) -> bool:
-    return path.with_suffix(".json").exists()  # an array without its note is incomplete and does not count
+    dataset: Dataset, backbone: Backbone, split: str, chosen: Mapping[str, Rows], cache: Path | None = CACHE
+) -> int:
+    """How many of the chosen pictures are not in the cache: `embed_chosen` would compute them."""
+    if cache is None:
+        return sum(map(len, chosen.values()))
+    kept = {name: _Kept(cache, dataset, backbone, split, name) for name in chosen}
+    return sum(len(kept[name].without(rows)) for name, rows in chosen.items())
 
 
 def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[str, Any]:
@@ -140,13 +252,15 @@ def _note(dataset: Dataset, backbone: Backbone, split: str, name: str) -> dict[s
     }
 
 
-def _pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, workers: int | None) -> Iterator[Piece]:
+def _pieces(
+    dataset: Dataset, backbone: Backbone, split: str, name: str, rows: Rows, workers: int | None
+) -> Iterator[Piece]:
     if backbone.input_size is None:  # it aligns faces
-        yield from _aligned_pieces(dataset, backbone, split, name)
+        yield from _aligned_pieces(dataset, backbone, split, name, rows)
         return
     decoders = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
-    only = partial(_named, name)
-    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders):
+    only, chosen = partial(_named, name), None if len(rows) == dataset.count(split) else rows
+    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders, rows=chosen):
         yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
 
 
@@ -154,14 +268,25 @@ def _named(name: str, key: str) -> str:
     return name
 
 
-def _aligned_pieces(dataset: Dataset, backbone: Backbone, split: str, name: str) -> Iterator[Piece]:
+def _aligned_pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, rows: Rows) -> Iterator[Piece]:
     """For networks that align faces by their landmarks, which use all cores by threads."""
-    rows = dataset.rows(split, images=(name,))
+    read = _read(dataset, split, name, rows)
     first = 0
-    while group := list(islice(rows, CHUNK)):
+    while group := list(islice(read, CHUNK)):
         images, landmarks = [row.image(name) for row in group], np.stack([row.landmarks for row in group])
-        yield np.arange(first, first + len(group)), backbone.features(images, landmarks)
+        yield rows[first : first + len(group)], backbone.features(images, landmarks)
         first += len(group)
+
+
+def _read(dataset: Dataset, split: str, name: str, rows: Rows) -> Iterator[Row]:
+    """The chosen rows of a split, with one picture each."""
+    first = 0
+    for shard in dataset.shards(split):
+        low, high = np.searchsorted(rows, [first, first + shard.rows])
+        if low < high:
+            numbers = (rows[low:high] - first).tolist()
+            yield from (row for row, _ in shard.read_chosen((name,), partial(_named, name), numbers))
+        first += shard.rows
 
 
 def _reported(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) -> Iterator[Piece]:
@@ -172,21 +297,21 @@ def _reported(pieces: Callable[[], Iterator[Piece]], progress: Progress | None) 
                 progress(len(found))
 
 
-def _fill(array: Floats, pieces: Iterable[Piece]) -> int:
-    """Writes pieces into their rows; returns how many rows there were."""
-    rows = 0
+def _fill(array: Floats, rows: Rows, pieces: Iterable[Piece]) -> int:
+    """Writes the pieces of these rows; returns how many rows there were."""
+    done = 0
     for numbers, found in pieces:
-        array[numbers] = found
-        rows += len(found)
-    return rows
+        array[np.searchsorted(rows, numbers)] = found
+        done += len(found)
+    return done
 
 
-def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
+def _write(path: Path, note: dict[str, Any], rows: Rows, pieces: Iterable[Piece]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _writing_in(path.parent):
             with files.temporary(path) as name:
-                _write_array(name, path, note["shape"], pieces)
+                _write_array(name, path, note["shape"][1], rows, pieces)
                 sha256 = files.sha256(name)
                 files.publish(name, path)
             # The note comes last and commits.
@@ -197,14 +322,13 @@ def _write(path: Path, note: dict[str, Any], pieces: Iterable[Piece]) -> None:
         ) from None
 
 
-def _write_array(name: Path, path: Path, shape: tuple[int, int], pieces: Iterable[Piece]) -> None:
-    rows, dim = shape
-    if rows:
-        array = open_memmap(name, "w+", np.float32, (rows, dim))
-        done = _fill(array, pieces)
+def _write_array(name: Path, path: Path, dim: int, rows: Rows, pieces: Iterable[Piece]) -> None:
+    if len(rows):
+        array = open_memmap(name, "w+", np.float32, (len(rows), dim))
+        done = _fill(array, rows, pieces)
         array.flush()
-        if done != rows:
-            raise MaskgenError(f"{path} got {done} of {rows} rows; run `maskgen verify` on the data set.")
+        if done != len(rows):
+            raise MaskgenError(f"{path} got {done} of {len(rows)} rows; run `maskgen verify` on the data set.")
     else:  # an empty file cannot be mapped
         with name.open("wb") as file:
             np.save(file, np.empty((0, dim), np.float32))
@@ -237,7 +361,7 @@ def _writing_in(folder: Path) -> Iterator[None]:
 
 
 def _open(path: Path, note: dict[str, Any]) -> Floats:
-    advice = f"remove the folder {path.parent}, and its features are computed again."
+    advice = _advice(path)
     try:
         there = files.parse_json(path.with_suffix(".json").read_bytes())
     except (OSError, ValueError):
@@ -252,3 +376,7 @@ def _open(path: Path, note: dict[str, Any]) -> Floats:
     except (OSError, ValueError):
         raise MaskgenError(f"features {path} cannot be read; {advice}") from None
     return array
+
+
+def _advice(path: Path) -> str:
+    return f"remove the folder {path.parent}, and its features are computed again."

@@ -37,14 +37,17 @@ def sweep(
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
+    rows: Ints | None = None,
 ) -> Iterator[Piece]:
     """The picture called `only(key)`, one of `names`, of every `world`-th row of each shard from `rank`.
 
-    A piece has `CHUNK` rows at most. Up to `workers` processes decode, if there are enough photographs for them; the
-    pieces are the same for any number. Raises `MaskgenError` if a shard is damaged.
+    With `rows`, int64 (n,) ascending, only these rows of the split; shards without any are not opened. A piece has
+    `CHUNK` rows at most. Up to `workers` processes decode, if there are enough photographs for them; the pieces are the
+    same for any number. Raises `MaskgenError` if a shard is damaged.
     """
-    decoder = _Sweep(dataset, split, names, only, size, rank, world)
-    return decoded(decoder, min(workers, len(decoder.shards), dataset.count(split) // world // ROWS_PER_WORKER))
+    decoder = _Sweep(dataset, split, names, only, size, rank, world, rows)
+    count = dataset.count(split) if rows is None else len(rows)
+    return decoded(decoder, min(workers, len(decoder.shards), count // world // ROWS_PER_WORKER))
 
 
 class _Sweep(Decoder):
@@ -59,8 +62,9 @@ class _Sweep(Decoder):
         size: int,
         rank: int,
         world: int,
+        rows: Ints | None,
     ) -> None:
-        self.shards = dataset.shards(split)
+        self.shards, self.rows = dataset.shards(split), rows
         self.names, self.only, self.size, self.rank, self.world = names, only, size, rank, world
 
     def pieces(self) -> Iterator[Piece]:
@@ -68,13 +72,23 @@ class _Sweep(Decoder):
         ends = accumulate(shard.rows for shard in self.shards)
         own = slice(worker.id, None, worker.num_workers) if worker else slice(None)
         for shard, end in list(zip(self.shards, ends, strict=True))[own]:
-            numbers = range(self.rank, shard.rows, self.world)
+            numbers = self._numbers(end - shard.rows, end)
+            if not numbers:
+                continue
             rows = shard.read_chosen(self.names, self.only, numbers)
             for start in range(0, len(numbers), CHUNK):
                 chosen = numbers[start : start + CHUNK]
                 yield self._piece(list(islice(rows, len(chosen))), np.array(chosen) + end - shard.rows)
             for _ in rows:  # past its last row the reader checks that the shard was complete
                 pass
+
+    def _numbers(self, first: int, end: int) -> Sequence[int]:
+        """The rows to read of the shard that holds these rows of the split, counted from its own first one."""
+        if self.rows is None:
+            return range(self.rank, end - first, self.world)
+        low, high = np.searchsorted(self.rows, [first, end])
+        chosen: list[int] = (self.rows[low:high] - first).tolist()
+        return chosen[self.rank :: self.world]
 
     def _piece(self, rows: list[tuple[Row, str]], numbers: Ints) -> Piece:
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)

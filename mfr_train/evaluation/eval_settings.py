@@ -23,7 +23,7 @@ from ..defaults import (
 )  # fmt: skip
 from ..networks.preprocessing import Numbers, Preprocessing
 
-ALL = "all"
+ALL, IDENTIFY = "all", "identify"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class EvalSettings:
     scenario: str = setting(
         ALL,
         help="What to compare: unmasked with unmasked (U-U), unmasked references with masked probes (U-M), masked "
-        "with masked (M-M), or all three.",
-        choices=(*SCENARIOS, ALL),
+        "with masked (M-M), or all three. identify is all three, and each probe is also searched in a gallery of one "
+        "reference of each subject (1:N).",
+        choices=(*SCENARIOS, ALL, IDENTIFY),
     )
     run: Path | None = setting(
         None, help="Run folder to measure; by default the newest finished run in runs/.", metavar="DIR"
@@ -60,10 +61,16 @@ class EvalSettings:
         "`mfr protocol` makes it.",
         metavar="CSV",
     )
+    embeddings: Path | None = setting(
+        None,
+        help="Measure embeddings that were computed elsewhere, without a model or pictures: a Parquet or npz file of "
+        "subject, masked (0 or 1) and embedding, and perhaps role, variant and image. They are scaled to length 1.",
+        metavar="FILE",
+    )
     pairs: Path | None = setting(
         None,
-        help="List of pairs to compare instead of all: LFW's format, or a CSV table of sources or keys of --data "
-        "(a,b,genuine). Adds the accuracy over folds.",
+        help="List of pairs to compare instead of all: LFW's format, or a CSV table of sources or keys of --data, "
+        "or images of --embeddings (a,b,genuine). Adds the accuracy over folds.",
         metavar="FILE",
     )
     split: str = setting("test", help="Split of the data set to measure on.", choices=("test", "val", "train"))

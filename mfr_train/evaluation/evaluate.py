@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
+from maskgen.storage import files
 
 from .. import figure, hardware
 from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
@@ -23,11 +25,25 @@ from ..networks import preprocessing
 from ..networks.model import Model
 from ..networks.preprocessing import InputOptions, described
 from ..notebook import progress_bar
-from . import curves, folds, inputs, limits, metrics, outputs, plots, score_files
+from . import (
+    curves,
+    failures,
+    folds,
+    given_embeddings,
+    identification,
+    inputs,
+    limits,
+    metrics,
+    outputs,
+    plots,
+    provenance,
+    score_files,
+)
 from .bootstrap import MIN_SUBJECTS
-from .eval_settings import ALL, EvalSettings
+from .eval_settings import ALL, IDENTIFY, EvalSettings
 from .folds import FoldAccuracy
-from .inputs import Material
+from .identification import Identification
+from .material import Material
 from .measure import Measured, measure
 from .metrics import FixedThreshold
 from .plots import Plotted
@@ -39,6 +55,18 @@ Progress = Callable[[int], object]
 """Called with a number of pictures: those to embed, or those that were just embedded."""
 
 
+NOT_WITH_EMBEDDINGS = (
+    *("run", "model", "protocol", "data", "split", "on_damage"),
+    *("face", "detector", "detector_model", "predictor"),
+    *InputOptions.__annotations__,
+)
+"""Settings that say which pictures are embedded, and how."""
+
+
+NAMED_BY_HASH = ("data", "run", "model", "protocol", "pairs", "embeddings", "out")
+"""Settings that are paths of what is measured, which is known by its content, and of the report."""
+
+
 class EvalOptions(InputOptions, total=False):
     """The fields of `EvalSettings` as keywords; text or any path-like object is a path."""
 
@@ -47,6 +75,7 @@ class EvalOptions(InputOptions, total=False):
     run: AnyPath | None
     model: str | None
     protocol: AnyPath | None
+    embeddings: AnyPath | None
     pairs: AnyPath | None
     split: str
     seed: int
@@ -122,33 +151,51 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
     figure.chosen_formats(settings.figures)
     if settings.pairs is not None and settings.protocol is not None:
         raise UsageError("--pairs lists photographs of --data, not of --protocol; give one of them.")
-    given = preprocessing.of(settings)
-    model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
-    wanted = list(MASKED) if settings.scenario == ALL else [settings.scenario]
-    material = _material(settings, wanted, model, planned, progress)
-    if model.unfinished:
-        material.notes.insert(0, model.unfinished)
-    out = settings.out or EVALUATIONS / _folder_name(model, material)
+    if settings.pairs is not None and settings.scenario == IDENTIFY:
+        raise UsageError("--scenario identify searches all photographs, not listed pairs; leave --pairs out.")
+    given, made = preprocessing.of(settings), provenance.date()
+    wanted = list(MASKED) if settings.scenario in (ALL, IDENTIFY) else [settings.scenario]
+    if settings.embeddings is not None:
+        _check_alone(settings)
+        material = given_embeddings.from_embeddings(settings.embeddings, settings, wanted)
+        name, fingerprint = settings.embeddings.stem, files.sha256(settings.embeddings)
+        preprocessed = {}
+    else:
+        model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
+        material = _material(settings, wanted, model, planned, progress)
+        name, fingerprint = model.name, model.fingerprint
+        preprocessed = described(model.preprocessing)
+        if model.unfinished:
+            material.notes.insert(0, model.unfinished)
+    out = settings.out or EVALUATIONS / _folder_name(settings, name, fingerprint, material)
     with outputs.replacing(out) as folder:
         rows, plotted, thresholds = _scenarios(settings, material, wanted, folder)
         breakdown = _breakdown(settings, material, wanted, thresholds)
+        identified = _identified(settings, material, wanted) if settings.scenario == IDENTIFY else []
         report = Report(
             settings,
-            model.name,
-            model.fingerprint,
+            name,
+            fingerprint,
             material.name,
             out,
-            material.subject_count,
+            len(material.names),
             len(material.labels),
-            material.failures,
+            failures.by_reason(material.failed),
             rows,
             breakdown,
             material.notes,
             material.pairs.counts if material.pairs else None,
-            described(model.preprocessing),
+            preprocessed,
+            failures.by_variant(material.failed),
+            made,
+            provenance.versions(),
+            identified,
         )
+        failures.write(material.failed, folder)
         if material.pairs:
             outputs.write_failed_pairs(material.pairs.failed, folder)
+        if identified and (formats := figure.chosen_formats(settings.figures)):
+            figure.save(plots.cmc({each.scenario: each for each in identified}), folder / plots.CMC, formats)
         lines = {each.limit: each.threshold for each in thresholds}
         plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
         outputs.write_report(report, folder)
@@ -159,11 +206,26 @@ def _ignore(pictures: int) -> None:
     pass
 
 
-def _folder_name(model: Model, material: Material) -> str:
-    """MODEL-DATA-HASH, with a hash of the weights and of the data: names alone are not unique."""
+def _check_alone(settings: EvalSettings) -> None:
+    """Raises `UsageError` for settings of data sets, models and pictures beside --embeddings, which needs none."""
+    by_default = EvalSettings()
+    for name in NOT_WITH_EMBEDDINGS:
+        if getattr(settings, name) != getattr(by_default, name):
+            raise UsageError(f"--{name.replace('_', '-')} is not used with --embeddings; leave one of them out.")
+
+
+def _folder_name(settings: EvalSettings, name: str, fingerprint: str, material: Material) -> str:
+    """MODEL-DATA-HASH, with the scenario and the split between them if they are not the default.
+
+    The hash is of the weights, the data and every setting that changes the result: names alone are not unique.
+    """
     data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
-    digest = hashlib.sha256(f"{model.fingerprint} {material.fingerprint}".encode()).hexdigest()
-    return f"{model.name}-{data}-{digest[:8]}"
+    parts = [name, "embeddings" if settings.embeddings is not None else data]
+    parts += [settings.scenario] * (settings.scenario != ALL) + [settings.split] * (settings.split != "test")
+    values = declared.jsonable(settings, run_only=False)
+    chosen = {option: value for option, value in values.items() if option not in NAMED_BY_HASH}
+    text = f"{fingerprint} {material.fingerprint} {json.dumps(chosen, sort_keys=True)}"
+    return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
 def _material(
@@ -183,6 +245,8 @@ def _scenarios(
     plotted: Plotted = {}
     for scenario, pairing in material.pairings.items():
         try:
+            if nothing := failures.what_happened(scenario, pairing, material.failed):
+                raise MaskgenError(nothing)
             comparison, left, right = _compared(settings, material, pairing)
             found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
         except MaskgenError as error:
@@ -215,7 +279,9 @@ def _accuracy(scenario: str, material: Material, found: Measured) -> FoldAccurac
     if listed is None or listed.folds is None or found.scores is None:
         return None
     genuine, impostor = (side.values for side in found.scores)
-    of_genuine, of_impostor = listed.folds[listed.genuine], listed.folds[~listed.genuine]
+    compared = material.pairings[scenario].in_list
+    kinds, numbers = listed.genuine[compared], listed.folds[compared]
+    of_genuine, of_impostor = numbers[kinds], numbers[~kinds]
     try:
         return folds.accuracy(genuine, impostor, of_genuine, of_impostor, listed.fold_count)
     except MaskgenError as error:
@@ -237,6 +303,25 @@ def _breakdown(
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
+def _identified(settings: EvalSettings, material: Material, wanted: list[str]) -> list[Identification]:
+    """Each scenario as identification: probes are searched in a gallery of one reference of each subject."""
+    found = []
+    for scenario in wanted:
+        if scenario not in material.pairings:  # of a protocol table without one of the sides
+            continue
+        comparison, left, _ = material.comparison(material.pairings[scenario])
+        try:
+            keys = [material.labels[row] for row in left.rows]
+            gallery = comparison.reference.at(
+                identification.enrolled(keys, comparison.reference.subjects, settings.seed)
+            )
+            searches = identification.search(gallery, comparison.probe)
+            found.append(identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed))
+        except MaskgenError as error:
+            material.notes.append(f"{scenario} is not measured as identification: {error}")
+    return found
+
+
 def _compared(settings: EvalSettings, material: Material, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
     """A pairing with its kind of score, and the choices in the order of its sides."""
     comparison, left, right = material.comparison(pairing)
@@ -253,7 +338,7 @@ def _measured(
     few = len(np.unique(comparison.probe.subjects)) < MIN_SUBJECTS  # a group of one or two people has no interval
     return measure(
         comparison,
-        material.subject_count,
+        len(material.names),
         0 if few else settings.bootstrap,
         settings.seed,
         thresholds,

@@ -7,16 +7,19 @@ a mate is the same search with that mate taken out of the gallery, so that no pe
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import SCENARIOS
 from . import bootstrap, metrics
+from .measurement import Measurement
 from .metrics import Counts, Floats, Point
 from .scores import Side
 
@@ -72,6 +75,66 @@ class Identification:
     fnir: dict[float, Point]
     fnir_intervals: dict[float, tuple[float, float]]
     few: tuple[float, ...]
+
+    def hits(self, rank: int) -> Measurement:
+        """The hit rate at a rank, a share with its interval. A gallery that is smaller has 1 at its own size."""
+        place = min(rank, len(self.cmc)) - 1
+        return Measurement(self.cmc[place], self.cmc_intervals[place] if self.cmc_intervals else None)
+
+    def fnir_at(self, limit: float) -> Measurement:
+        """The FNIR at a limit of the FPIR in `FPIR_LIMITS`, a share with its interval."""
+        point = self.fnir[limit]
+        return Measurement(point.fnmr, self.fnir_intervals.get(limit), point.threshold, limit in self.few)
+
+    def as_json(self) -> dict[str, Any]:
+        """For report.json; an infinite threshold is None."""
+        return {
+            "scenario": self.scenario,
+            "gallery": self.gallery,
+            "probes": self.probes,
+            "cmc": list(self.cmc),
+            "cmc_intervals": [list(ends) for ends in self.cmc_intervals],
+            "fnir_at_fpir": {
+                repr(limit): {
+                    "fnir": point.fnmr,
+                    "fpir": point.fmr,
+                    "threshold": point.threshold if math.isfinite(point.threshold) else None,
+                    "interval": list(self.fnir_intervals[limit]) if limit in self.fnir_intervals else None,
+                    "few_errors": limit in self.few,
+                }
+                for limit, point in self.fnir.items()
+            },
+        }
+
+
+def from_json(facts: dict[str, Any]) -> Identification:
+    """The inverse of `Identification.as_json`. Raises `ValueError`, `LookupError` or `TypeError` for anything else."""
+    scenario, points = str(facts["scenario"]), {float(limit): each for limit, each in facts["fnir_at_fpir"].items()}
+    cmc = tuple(float(rate) for rate in facts["cmc"])
+    ends = tuple((float(low), float(high)) for low, high in facts["cmc_intervals"])
+    if scenario not in SCENARIOS or not cmc or len(ends) not in (0, len(cmc)) or set(points) != set(FPIR_LIMITS):
+        raise ValueError("identification of another scenario, or curves that do not fit")
+    return Identification(
+        scenario,
+        int(facts["gallery"]),
+        int(facts["probes"]),
+        cmc,
+        ends,
+        {
+            limit: Point(
+                math.inf if each["threshold"] is None else float(each["threshold"]),
+                float(each["fpir"]),
+                float(each["fnir"]),
+            )
+            for limit, each in points.items()
+        },
+        {
+            limit: (float(each["interval"][0]), float(each["interval"][1]))
+            for limit, each in points.items()
+            if each["interval"] is not None
+        },
+        tuple(limit for limit, each in points.items() if each["few_errors"]),
+    )
 
 
 def enrolled(keys: Sequence[str], subjects: npt.ArrayLike, seed: int) -> npt.NDArray[np.bool_]:

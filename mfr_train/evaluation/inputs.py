@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 import maskgen
 from maskgen.dataset import damage
@@ -18,13 +16,16 @@ from maskgen.errors import MaskgenError, Rejected, UsageError
 from maskgen.imaging.decode import decode
 from maskgen.storage import files
 
-from ..data.feature_cache import embed_rows, missing, row_index
-from ..defaults import DAMAGED_ROW, SKIP
+from ..data.feature_cache import embed_chosen, missing, row_index
+from ..defaults import SKIP
 from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import listed_pairs, mask_colors, scores
+from . import failures, listed_pairs, mask_colors
+from . import planned as planned_photographs
 from .bootstrap import MIN_SUBJECTS
+from .failures import Failure
 from .listed_pairs import ListedPairs
+from .material import Embedded, Material
 from .pair_list import read_pairs
 from .protocol_table import (
     Protocol,
@@ -39,67 +40,24 @@ from .scenarios import (
     MASKED,
     RANDOM,
     UNMASKED,
-    Choice,
     Indices,
+    Names,
     Pairing,
     Photographs,
     colors_of,
     groups,
     measured,
-    names_in,
-    on_both_sides,
     only_listed,
+    pair_counts,
     pairing,
+    pictures_in,
+    variants_worn,
 )
-from .scores import Comparison, Side
 
 if TYPE_CHECKING:
     from .eval_settings import EvalSettings
 
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Material:
-    """Photographs (N,) with their subjects int (N,), below `subject_count`, and labels for people to read.
-
-    `pairings` are the scenarios that are measured, `parts` those of the breakdown by (scenario, group).
-    `embeddings` holds, by the name of a picture, that picture of every photograph, float32 (N, d). `failures` counts
-    the photographs that could not be used, by reason; they are not among the N. `fingerprint` is a hash of the data
-    set or table. `pairs` are those of a list, if only they are compared.
-    """
-
-    name: str
-    fingerprint: str
-    labels: tuple[str, ...]
-    subjects: Indices
-    subject_count: int
-    pairings: dict[str, Pairing]
-    parts: dict[tuple[str, str], Pairing]
-    embeddings: dict[str, Floats]
-    failures: dict[str, int]
-    notes: list[str] = field(default_factory=list)
-    pairs: ListedPairs | None = None
-
-    def comparison(self, pairing: Pairing) -> tuple[Comparison, Choice, Choice]:
-        """The pairing as embeddings, with the choices in the order of its sides."""
-        reference, left, order = self._side(pairing.reference)
-        if pairing.symmetric:
-            return Comparison(reference, reference, True), left, left
-        probe, right, other = self._side(pairing.probe)
-        listed = None
-        if pairing.listed is not None:  # argsort inverts an order
-            listed = np.argsort(order)[pairing.listed[0]], np.argsort(other)[pairing.listed[1]]
-        return Comparison(reference, probe, False, listed, both=on_both_sides(left, right)), left, right
-
-    def _side(self, choice: Choice) -> tuple[Side, Choice, Indices]:
-        parts = {str(name): choice.names == name for name in np.unique(choice.names)}
-        found = [(mask, self.embeddings[name]) for name, mask in parts.items()]
-        embeddings = np.empty((len(choice.rows), found[0][1].shape[1] if found else 0), np.float32)
-        for mask, values in found:
-            embeddings[mask] = values[choice.rows[mask]]
-        side, order = scores.side(embeddings, self.subjects[choice.rows], choice.rows)
-        return side, Choice(choice.rows[order], choice.names[order]), order
 
 
 def from_dataset(
@@ -114,14 +72,17 @@ def from_dataset(
     if settings.on_damage == SKIP:
         dataset = damage.without_broken_rows(dataset, (split,))
     if not dataset.count(split):
+        if rejects := dataset.info["counts"].get(split, {}).get("rejects"):
+            why = ", ".join(f"{count} {reason}" for reason, count in sorted(rejects.items()))
+            raise MaskgenError(f"every photograph in {split} of {dataset} was rejected ({why}); build it from others.")
         advice = "build it with --test-identities above 0" if split == "test" else "choose another --split"
         raise MaskgenError(f"the data set {dataset} has no photographs in {split}; {advice}.")
     index = row_index(dataset, split)
     listed: ListedPairs | None = None
-    used: Indices | slice = slice(None)
+    used = np.arange(len(index))
     fingerprint = dataset.content
     if settings.pairs is not None:
-        listed = listed_pairs.find(read_pairs(settings.pairs), dataset, split, index.keys)
+        listed = listed_pairs.find(read_pairs(settings.pairs), listed_pairs.catalogue(dataset, split, index.keys))
         used = listed.rows
         fingerprint += f" {files.sha256(settings.pairs)}"
     identities, subjects = np.unique(index.identities[used], return_inverse=True)
@@ -134,14 +95,26 @@ def from_dataset(
     shown = None if printed else mask_colors.color_names(index.colors[used])
     photographs = Photographs(index.keys[used], subjects, dataset.variants, index.variants[used], shown)
 
+    failed = listed.failures if listed else _failures(dataset, split, index.keys)
+    whole = failures.with_failed(photographs, identities.tolist(), failed)
+
     def compared(scenario: str, masks: Sequence[str] | None = None, color: str | None = None) -> Pairing:
         found = pairing(scenario, photographs, settings.seed, masks, color)
-        return only_listed(found, listed.first, listed.second) if listed else found
+        if listed:
+            found = only_listed(found, listed.first, listed.second)
+        if color is not None:  # failed photographs have none
+            return found
+        lost = (
+            failures.lost_of_list(listed.lost, scenario, masks)
+            if listed
+            else failures.lost_genuine(scenario, found, photographs, whole, settings.seed, masks)
+        )
+        return replace(found, lost_genuine=lost)
 
     pairings = {scenario: compared(scenario) for scenario in measured(wanted)}
     parts = {
         (scenario, group): compared(scenario, masks)
-        for group, masks in (groups(photographs).items() if settings.breakdown else ())
+        for group, masks in (groups(variants_worn(photographs)).items() if settings.breakdown else ())
         for scenario in wanted
         if any(MASKED[scenario])
     } | {
@@ -150,10 +123,12 @@ def from_dataset(
         for scenario in wanted
         if any(MASKED[scenario])
     }
-    names = names_in([*pairings.values(), *parts.values()])
-    planned(len(index) * len(missing(dataset, model.backbone, split, names, settings.cache)))
-    features = embed_rows(dataset, model.backbone, split, names, settings.cache, settings.workers, progress)
-    notes = listed.notes if listed else _singles(np.bincount(subjects))
+    pictures = pictures_in([*pairings.values(), *parts.values()])
+    chosen = {name: used[rows] for name, rows in pictures.items()}  # nothing else is embedded
+    planned(missing(dataset, model.backbone, split, chosen, settings.cache))
+    features = embed_chosen(dataset, model.backbone, split, chosen, settings.cache, settings.workers, progress)
+    embedded = {name: Embedded(pictures[name], model.project(found, name != UNMASKED)) for name, found in features}
+    notes = listed.notes if listed else singles(np.bincount(subjects))
     notes += _seen([str(name) for name in identities], model)
     if len(identities) < MIN_SUBJECTS:
         notes.append(f"{len(identities)} subjects are too few for intervals, which need {MIN_SUBJECTS}.")
@@ -162,11 +137,11 @@ def from_dataset(
         fingerprint,
         tuple(str(key) for key in photographs.keys),
         subjects,
-        len(identities),
+        tuple(str(name) for name in identities),
         pairings,
         parts,
-        {name: model.project(features[name][used], masked=name != UNMASKED) for name in names},
-        listed.failures if listed else _failures(dataset, split),
+        embedded,
+        failed,
         notes + damage.told(dataset),
         listed,
     )
@@ -188,12 +163,16 @@ def from_protocol(
         if not os.path.isfile(picture):
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
-    features, usable, failures = _protocol_features(whole, model, settings, progress)
+    features, reasons = _protocol_features(whole, model, settings, progress)
+    usable = np.array([not reason for reason in reasons])
     protocol = restricted(whole, usable)
-    embeddings = model.project(features[usable], protocol.masked)
-    found = {scenario: protocol_pairing(scenario, protocol) for scenario in measured(wanted)}
-    pairings = {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
-    notes = [f"{path} has no pictures for {scenario}." for scenario in found if scenario not in pairings]
+    pairings = _with_lost(_protocol_pairings(protocol, measured(wanted)), protocol, whole)
+    parts = protocol_parts(protocol, wanted) if settings.breakdown else {}
+    every = protocol_parts(whole, wanted)
+    parts = {
+        name: replace(part, lost_genuine=_lost(part, protocol, every[name], whole)) for name, part in parts.items()
+    }
+    notes = [f"{path} has no pictures for {scenario}." for scenario in measured(wanted) if scenario not in pairings]
     notes += single_notes(protocol) + (column_notes(protocol) if settings.breakdown else [])
     notes += _seen(protocol.names, model)
     return Material(
@@ -201,19 +180,46 @@ def from_protocol(
         files.sha256(path),
         protocol.labels,
         protocol.subjects,
-        len(protocol.names),
+        protocol.names,
         pairings,
-        protocol_parts(protocol, wanted) if settings.breakdown else {},
-        dict.fromkeys((UNMASKED, RANDOM), embeddings),
-        failures,
+        parts,
+        {
+            name: Embedded(np.arange(usable.sum()), model.project(features[usable], masked))
+            for name, masked in ((UNMASKED, False), (RANDOM, True))
+        },
+        _protocol_failures(whole, reasons),
         notes,
     )
 
 
+def _protocol_pairings(protocol: Protocol, scenarios: Sequence[str]) -> dict[str, Pairing]:
+    found = {scenario: protocol_pairing(scenario, protocol) for scenario in scenarios}
+    return {scenario: pairing for scenario, pairing in found.items() if pairing is not None}
+
+
+def _with_lost(found: dict[str, Pairing], protocol: Protocol, whole: Protocol) -> dict[str, Pairing]:
+    every = _protocol_pairings(whole, [*found])
+    return {name: replace(part, lost_genuine=_lost(part, protocol, every[name], whole)) for name, part in found.items()}
+
+
+def _lost(found: Pairing, protocol: Protocol, every: Pairing, whole: Protocol) -> int:
+    """The genuine pairs of the whole table that those of the usable pictures lack."""
+    return pair_counts(every, whole.subjects)[0] - pair_counts(found, protocol.subjects)[0]
+
+
+def _protocol_failures(whole: Protocol, reasons: Sequence[str]) -> list[Failure]:
+    return [
+        Failure(whole.labels[row], whole.names[whole.subjects[row]], reasons[row], role=role, masked=masked)
+        for (role, masked), rows in whole.sides.items()
+        for row in rows.tolist()
+        if reasons[row]
+    ]
+
+
 def _protocol_features(
     protocol: Protocol, model: Model, settings: EvalSettings, progress: Progress
-) -> tuple[Floats, npt.NDArray[np.bool_], dict[str, int]]:
-    """Features float32 (N, D), whether each picture was usable (N,), and how many failed by reason."""
+) -> tuple[Floats, list[str]]:
+    """Features float32 (N, D), and why each picture is not usable (N,), '' if it is."""
     landmarker = (
         maskgen.Landmarker(
             settings.predictor,
@@ -225,37 +231,34 @@ def _protocol_features(
         else None
     )
     features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
-    usable = np.zeros(len(features), bool)
-    failures: Counter[str] = Counter()
+    reasons = [""] * len(features)
     for start in range(0, len(protocol.paths), CHUNK):
         rows, images, landmarks = [], [], []
         for row, path in enumerate(protocol.paths[start : start + CHUNK], start):
             try:
                 image = decode(path.read_bytes())
             except Rejected as rejected:
-                failures[rejected.reason] += 1
+                reasons[row] = rejected.reason
                 continue
             except OSError as error:
                 raise UsageError(f"cannot read {path} of the protocol table: {error.strerror}; check it.") from None
             [face] = landmarker.find_all([image], [None]) if landmarker else [None]
             if isinstance(face, Rejected):
-                failures[face.reason] += 1
+                reasons[row] = face.reason
                 continue
             rows.append(row)
             images.append(image)
             landmarks.append(face.landmarks if face else np.zeros((68, 2), np.float32))
         if rows:
-            usable[rows] = True
             features[rows] = model.backbone.features(images, np.stack(landmarks))
         progress(min(CHUNK, len(protocol.paths) - start))
-    return features, usable, dict(sorted(failures.items()))
+    return features, reasons
 
 
-def _failures(dataset: maskgen.Dataset, split: str) -> dict[str, int]:
-    """The rejected photographs of the split by reason, and the rows that are left out since they are broken."""
-    rejects = {str(reason): int(count) for reason, count in dataset.info["counts"][split]["rejects"].items()}
-    left_out = {DAMAGED_ROW: rows} if (rows := sum(map(len, dataset.left_out.values()))) else {}
-    return dict(sorted((rejects | left_out).items()))
+def _failures(dataset: maskgen.Dataset, split: str, keys: Names) -> list[Failure]:
+    """The rejected photographs of the split, and the rows that are left out since they are broken."""
+    found = planned_photographs.unusable(dataset, split, keys)
+    return [Failure(each.source, each.identity, why, each.key, variant=each.variant) for each, why in found]
 
 
 def _seen(names: Sequence[str], model: Model) -> list[str]:
@@ -267,9 +270,12 @@ def _seen(names: Sequence[str], model: Model) -> list[str]:
     return [f"{known}: if they are the same people, this measures what was memorised in training."]
 
 
-def _singles(counts: Indices) -> list[str]:
+def singles(counts: Indices) -> list[str]:
+    """A note about subjects with one photograph, by the number of photographs of each."""
     single = int((counts == 1).sum())
     if not single:
         return []
-    have = "identity has" if single == 1 else "identities have"
-    return [f"{single} of {len(counts)} {have} only one photograph, which is compared in impostor pairs alone."]
+    have = "has" if single == 1 else "have"
+    return [
+        f"{single} of {len(counts)} identities {have} only one photograph, which is compared in impostor pairs alone."
+    ]

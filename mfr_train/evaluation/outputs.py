@@ -15,8 +15,9 @@ from maskgen.storage import files
 
 from ..figure import FORMATS
 from .curve_files import CURVES, HISTOGRAMS
+from .failures import FAILURES
 from .listed_pairs import FailedPair
-from .plots import DET, HISTOGRAM, ROC
+from .plots import CMC, DET, HISTOGRAM, ROC
 from .report import REPORT, Report
 from .scenarios import MASKED
 from .table_formats import as_latex, csv_files
@@ -25,8 +26,8 @@ from .tables import Table, tables
 FAILED_PAIRS, LATEX, TABLES = "failed_pairs.csv", "tables.tex", "tables"
 
 _OURS = (
-    *(FAILED_PAIRS, LATEX, CURVES, HISTOGRAMS, REPORT),
-    *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM) for ending in FORMATS),
+    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, REPORT),
+    *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM, CMC) for ending in FORMATS),
     *(f"{scenario}.parquet" for scenario in MASKED),
 )
 """The files of an evaluation by name; those in folders are listed in its report."""

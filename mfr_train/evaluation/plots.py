@@ -15,9 +15,10 @@ from maskgen.errors import MaskgenError
 from ..figure import label, new_figure, save, style
 from . import curve_files
 from .curves import Curve, Histogram, common
+from .identification import Identification
 from .metrics import FMR10, FMR100, Floats
 
-DET, ROC, HISTOGRAM = "det", "roc", "histogram"
+DET, ROC, HISTOGRAM, CMC = "det", "roc", "histogram", "cmc"
 """The names of the files, without their endings."""
 
 LIMITS = (FMR10, FMR100)
@@ -140,6 +141,24 @@ def histogram(histograms: Mapping[str, Histogram], thresholds: Mapping[str, floa
     last.set(xlabel="score")
     handles, labels = last.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def cmc(found: Mapping[str, Identification]) -> Any:
+    """The hit rate at each rank (cumulative match characteristic), with 95 % bands."""
+    figure, axes = new_figure(height=5.0)
+    for number, (name, each) in enumerate(found.items()):
+        look, ranks = style(number), np.arange(1, len(each.cmc) + 1)
+        if each.cmc_intervals:
+            low, high = np.transpose(each.cmc_intervals)
+            axes.fill_between(ranks, low, high, facecolor=(look["color"], 0.12), edgecolor=(look["color"], 0.5))
+        axes.plot(
+            ranks, each.cmc, label=label(f"{name}: {each.probes:,} probes, {each.gallery:,} in the gallery"), **look
+        )
+    axes.set(xlabel="rank", ylabel="hit rate (%)", ylim=(None, 1.005))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_formatter(_percent)
+    figure.legend(loc="outside lower center", ncols=1, frameon=False)
     return figure
 
 

@@ -41,14 +41,6 @@ class Protocol:
     columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def masked(self) -> npt.NDArray[np.bool_]:
-        """Which pictures show a mask, bool (N,)."""
-        found = np.zeros(len(self.paths), bool)
-        for (_, masked), rows in self.sides.items():
-            found[rows] = masked
-        return found
-
 
 @dataclass(frozen=True)
 class _Picture:

@@ -16,8 +16,9 @@ from maskgen.storage import files
 from ..keywords import AnyPath, settings_from
 from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
-from . import metrics
+from . import identification, metrics
 from .eval_settings import EvalSettings
+from .identification import Identification
 from .measurement import Measurement
 from .pair_list import PairCounts
 from .rows import COLUMNS as COLUMNS
@@ -42,12 +43,16 @@ class Report:
         out: The folder that holds the report, the scores and the plots.
         subjects: How many people were compared.
         photographs: How many photographs were compared.
-        failures: How many photographs could not be used, by reason.
+        failures: How many photographs could not be used, by reason. failures.csv names them.
         rows: The scenarios.
         breakdown: Their parts by variant, shape and coverage of the mask.
         notes: Sentences about what limits these figures.
         pairs: With `pairs`, how many pairs the list has and how many failed.
         preprocessing: How pictures were given to the network: the fields of `Preprocessing`, as far as they are known.
+        failures_by_variant: The same by the variant that the photograph would have worn, where the build drew one.
+        date: When it was made, in UTC (ISO 8601). SOURCE_DATE_EPOCH sets it.
+        versions: The versions of maskgen, Python, NumPy and, if they were loaded, PyTorch and onnxruntime.
+        identification: With the scenario `identify`, the figures of searches in a gallery (1:N), by scenario.
 
     Example:
         >>> report = Report.load("runs/eval/dlib-smfd")  # doctest: +SKIP
@@ -68,6 +73,10 @@ class Report:
     notes: list[str] = field(default_factory=list)
     pairs: PairCounts | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
+    failures_by_variant: dict[str, dict[str, int]] = field(default_factory=dict)
+    date: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    identification: list[Identification] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: AnyPath) -> Report:
@@ -149,6 +158,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The content of report.json; an infinite threshold is None."""
         return {
+            **({"date": self.date, "versions": self.versions} if self.date else {}),
             "settings": declared.jsonable(self.settings),
             "model": {"name": self.model, "fingerprint": self.fingerprint, "preprocessing": self.preprocessing},
             "data": {
@@ -156,9 +166,11 @@ class Report:
                 "subjects": self.subjects,
                 "photographs": self.photographs,
                 "failures": self.failures,
+                **({"failures_by_variant": self.failures_by_variant} if self.failures_by_variant else {}),
             },
             "scenarios": [row_facts(row) for row in self.rows],
             "breakdown": [row_facts(row) for row in self.breakdown],
+            **({"identification": [each.as_json() for each in self.identification]} if self.identification else {}),
             "notes": self.notes,
             **({"pairs": dataclasses.asdict(self.pairs)} if self.pairs else {}),
         }
@@ -217,7 +229,14 @@ def _report(facts: dict[str, Any], folder: Path) -> Report:
         [row_from_facts(row) for row in facts["breakdown"]],
         [str(note) for note in facts["notes"]],
         _pairs(facts["pairs"]) if "pairs" in facts else None,
-        _preprocessing(model.get("preprocessing", {})),
+        _preprocessing(model["preprocessing"]) if model.get("preprocessing") else {},
+        {
+            str(variant): {str(reason): int(count) for reason, count in reasons.items()}
+            for variant, reasons in data.get("failures_by_variant", {}).items()
+        },
+        str(facts.get("date", "")),
+        {str(name): str(version) for name, version in facts.get("versions", {}).items()},
+        [identification.from_json(each) for each in facts.get("identification", [])],
     )
 
 

@@ -33,13 +33,18 @@ class Choice:
     rows: Indices
     names: Names
 
+    def at(self, positions: Indices) -> Choice:
+        """The pictures at these positions."""
+        return Choice(self.rows[positions], self.names[positions])
+
 
 @dataclass(frozen=True)
 class Pairing:
     """The references and probes of a scenario; `symmetric` if both are the same pictures.
 
-    `listed` are the pairs that are compared, as positions int (n,) on each side; None for all pairs. `lost_genuine`
-    counts the genuine pairs that are not among them because a photograph could not be used.
+    `listed` are the pairs that are compared, as positions int (n,) on each side; None for all pairs. `in_list`, int
+    (n,), are their places in the list. `lost_genuine` counts the genuine pairs that are not among them because a
+    photograph could not be used.
     """
 
     reference: Choice
@@ -47,6 +52,7 @@ class Pairing:
     symmetric: bool
     listed: tuple[Indices, Indices] | None = None
     lost_genuine: int = 0
+    in_list: Indices | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def only_listed(pairing: Pairing, first: Indices, second: Indices) -> Pairing:
     left, right = pairing.reference.rows, pairing.probe.rows  # both ascend
     there = np.isin(first, left) & np.isin(second, right)
     listed = np.searchsorted(left, first[there]), np.searchsorted(right, second[there])
-    return Pairing(pairing.reference, pairing.probe, symmetric=False, listed=listed)
+    return Pairing(pairing.reference, pairing.probe, symmetric=False, listed=listed, in_list=np.flatnonzero(there))
 
 
 def measured(wanted: Sequence[str]) -> list[str]:
@@ -103,11 +109,16 @@ def measured(wanted: Sequence[str]) -> list[str]:
     return [scenario for scenario in MASKED if scenario in wanted or scenario == "U-U"]
 
 
-def names_in(pairings: Iterable[Pairing]) -> list[str]:
-    """The names of all pictures that are compared, the unmasked one first."""
-    sides = (side for pairing in pairings for side in (pairing.reference, pairing.probe))
-    found = {str(name) for side in sides for name in np.unique(side.names)}
-    return sorted(found, key=lambda name: (name != UNMASKED, name))
+def pictures_in(pairings: Iterable[Pairing]) -> dict[str, Indices]:
+    """The pictures that are compared, the unmasked one first: by name, the photographs int (n,) ascending."""
+    found: dict[str, list[Indices]] = {}
+    for pairing in pairings:
+        for number, side in enumerate((pairing.reference, pairing.probe)):
+            used = side if pairing.listed is None else side.at(np.unique(pairing.listed[number]))
+            for name in np.unique(used.names):
+                found.setdefault(str(name), []).append(used.rows[used.names == name])
+    ordered = sorted(found, key=lambda name: (name != UNMASKED, name))
+    return {name: np.unique(np.concatenate(found[name])) for name in ordered}
 
 
 def masked_choice(photographs: Photographs, seed: int, masks: Sequence[str] | None = None) -> Choice:
@@ -119,14 +130,18 @@ def masked_choice(photographs: Photographs, seed: int, masks: Sequence[str] | No
     names = photographs.variants if masks is None else tuple(name for name in photographs.variants if name in masks)
     if not names:
         return Choice(everyone[:0], np.empty(0, str))
-    return Choice(everyone, np.array([names[_draw(key, seed, len(names))] for key in photographs.keys], str))
+    return Choice(everyone, np.array([names[draw(key, seed, len(names))] for key in photographs.keys], str))
 
 
-def groups(photographs: Photographs) -> dict[str, tuple[str, ...]]:
-    """The breakdown: each variant, each shape and each coverage that the masks have, by its name."""
-    variants = photographs.variants
-    if variants == (RANDOM,):
-        variants = tuple(sorted({str(name) for name in photographs.drawn}))
+def variants_worn(photographs: Photographs) -> tuple[str, ...]:
+    """The variants that the masks have."""
+    if photographs.variants == (RANDOM,):
+        return tuple(sorted({str(name) for name in photographs.drawn}))
+    return photographs.variants
+
+
+def groups(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The breakdown: each variant, and each shape and coverage that they have, by its name."""
     found: dict[str, tuple[str, ...]] = {name: (name,) for name in variants}
     for part in ("wide", "round", "high", "medium", "low"):
         members = tuple(name for name in variants if part in name.split("_"))
@@ -154,8 +169,11 @@ def _of_color(photographs: Photographs, choice: Choice, color: str) -> Choice:
 def on_both_sides(reference: Choice, probe: Choice) -> Indices:
     """The photographs, int (n,), of which the same picture is a reference and a probe: a pair of two of them is one
     comparison, whichever of them is the reference."""
-    rows, left, right = np.intersect1d(reference.rows, probe.rows, assume_unique=True, return_indices=True)
-    return rows[reference.names[left] == probe.names[right]]
+    _, names = np.unique(np.concatenate([reference.names, probe.names]), return_inverse=True)
+    size = int(names.max(initial=0)) + 1
+    left, right = np.split(np.concatenate([reference.rows, probe.rows]) * size + names, [len(reference.rows)])
+    both: Indices = np.unique(np.intersect1d(left, right) // size)
+    return both
 
 
 def pair_counts(pairing: Pairing, subjects: Indices) -> tuple[int, int]:
@@ -175,7 +193,7 @@ def pair_counts(pairing: Pairing, subjects: Indices) -> tuple[int, int]:
     return genuine, every - genuine
 
 
-def _draw(key: str, seed: int, count: int) -> int:
+def draw(key: str, seed: int, count: int) -> int:
     """A number below `count` that depends on the seed and the photograph alone."""
     digest = hashlib.blake2b(f"eval/{seed}/{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % count

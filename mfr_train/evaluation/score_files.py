@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from maskgen.errors import MaskgenError
 
 from . import scores
-from .inputs import Material
+from .material import Material
 from .measure import Measured
 from .scenarios import Choice, Indices
 from .scores import Comparison, Scores
@@ -39,7 +39,7 @@ def write(path: Path, material: Material, found: Measured, left: Choice, right: 
     """Writes the scores that were kept as one table; nothing if they were too many to keep.
 
     Columns: reference and probe (keys, or paths of the protocol table), reference_picture and probe_picture (names),
-    genuine (bool), score (float64).
+    reference_subject and probe_subject, genuine (bool), score (float64).
     """
     if found.scores is None:
         return
@@ -125,6 +125,7 @@ def _columns(material: Material, left: Choice, right: Choice) -> Columns:
     for name, side in (("reference", left), ("probe", right)):
         columns[name] = labels, side.rows
         columns[f"{name}_picture"] = np.unique(side.names, return_inverse=True)
+        columns[f"{name}_subject"] = np.array(material.names), material.subjects[side.rows]
     return columns
 
 

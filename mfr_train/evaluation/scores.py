@@ -49,6 +49,10 @@ class Side:
     def __len__(self) -> int:
         return len(self.subjects)
 
+    def at(self, chosen: Mask) -> Side:
+        """The chosen pictures, bool (N,)."""
+        return Side(self.embeddings[chosen], self.subjects[chosen], self.photographs[chosen])
+
 
 @dataclass(frozen=True)
 class Comparison:

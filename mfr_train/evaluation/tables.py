@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
+from .identification import FPIR_LIMITS, RANKS, Identification
+from .limits import resolved
 from .metrics import FMR1000
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ def tables(report: Report) -> list[Table]:
             found.append(_figures(f"{scenario}_by_mask", f"{scenario} by mask", "group", list(rows), "hidden"))
     if any(row.drift for row in report.rows):
         found.append(_drift(report.rows))
+    if report.identification:
+        found.append(_identification(report.identification))
     return found
 
 
@@ -135,6 +139,26 @@ def _operating_points(rows: Sequence[Row]) -> Table:
             counted = [float(row.with_failures(limit)) if row.resolved(limit) else UNRESOLVED] if lost else []
             cells.append((row.scenario, limit, *found, *counted))
     return Table("tar_at_far", "TAR at FAR: 1 - FNMR where the FMR is below a limit", columns, tuple(cells), "columns")
+
+
+def _identification(found: Sequence[Identification]) -> Table:
+    columns = (
+        Column("scenario", "scenario", "text"),
+        *(Column(f"rank{rank}", f"rank {rank} %", "percent", 2) for rank in RANKS),
+        *(
+            Column(f"fnir_at_fpir_{limit!r}", f"FNIR at {100 * limit:g} %", "percent", 2, starred=True)
+            for limit in FPIR_LIMITS
+        ),
+        Column("gallery", "gallery", "count"),
+        Column("probes", "probes", "count"),
+    )
+    cells: list[tuple[Cell, ...]] = []
+    for each in found:
+        hits = (each.hits(rank) for rank in RANKS)
+        fnir = (each.fnir_at(limit) if resolved(limit, each.probes) else UNRESOLVED for limit in FPIR_LIMITS)
+        cells.append((each.scenario, *hits, *fnir, float(each.gallery), float(each.probes)))
+    title = "Identification (1:N): hit rates by rank, and FNIR where the FPIR is below a limit"
+    return Table("identification", title, columns, tuple(cells), "lines")
 
 
 def _accuracies(rows: Sequence[Row]) -> Table:

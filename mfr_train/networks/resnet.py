@@ -13,7 +13,6 @@ import safetensors
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model
 
 from maskgen.errors import UsageError, short
 
@@ -28,6 +27,16 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's RGB values in 0..255: what torchvision's own weights expect."""
 
 
+def get_model(architecture: str) -> Any:
+    """torchvision's network with random weights.
+
+    torchvision is imported here: it takes twice the time of PyTorch, and processes that only decode do without.
+    """
+    from torchvision import models
+
+    return models.get_model(architecture, weights=None)
+
+
 class Network(nn.Module):
     """A torchvision ResNet on uint8 (N, size, size, 3) RGB pictures; its last layer is a classifier of its own.
 
@@ -39,7 +48,7 @@ class Network(nn.Module):
 
     def __init__(self, architecture: str, classes: int = 0) -> None:
         super().__init__()
-        self.trunk = get_model(architecture, weights=None)
+        self.trunk = get_model(architecture)
         self.dim: int = self.trunk.fc.in_features
         self.trunk.fc = nn.Identity()
         self.classifier = nn.Linear(self.dim, classes) if classes else nn.Identity()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import maskgen
-from tests.support.fuzz import CASES, Cases, mutated
+from tests.support.fuzz import Cases, cases_of, mutated
 from tests.support.once import once
 from tests.support.processes import SHAPE
 
@@ -26,9 +26,9 @@ def times(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def cases(chance: random.Random, times: int) -> Cases:
-    """`cases(data, reader)`: mutations of a file, as many as `CASES` has for its reader, divided among `parts`."""
-    return lambda data, reader, parts=1: [mutated(data, chance) for _ in range(CASES[reader] // parts * times)]
+def cases(chance: random.Random) -> Cases:
+    """`cases(data, reader)`: mutations of a file, as many as its reader has in this run, divided among `parts`."""
+    return lambda data, reader, parts=1: [mutated(data, chance) for _ in range(max(cases_of(reader) // parts, 1))]
 
 
 MOST_MEMORY, MOST_SECONDS = 600 << 20, 120

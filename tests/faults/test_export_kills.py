@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import maskgen
+from tests.support.preloaded import Ended, ended
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 KILLED_AT_A_STEP = """
-import os, signal, sys, threading
+import os, signal, threading
 import maskgen
 
-data, out, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 steps, lock = 0, threading.Lock()
 
 def counted(call):
@@ -47,9 +45,8 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 
 def test_an_export_killed_before_any_step_resumes(built: Path, tmp_path: Path, times: int) -> None:
-    def run(out: Path, last: int) -> subprocess.CompletedProcess[str]:
-        arguments = [str(built), str(out), str(last)]
-        return subprocess.run([sys.executable, "-c", KILLED_AT_A_STEP, *arguments], capture_output=True, text=True)
+    def run(out: Path, last: int) -> Ended:
+        return ended(KILLED_AT_A_STEP, data=str(built), out=str(out), last=last)
 
     steps = int(run(tmp_path / "whole", -1).stdout)
     expected = bytes_of(tmp_path / "whole")

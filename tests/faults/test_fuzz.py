@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -126,6 +130,45 @@ def test_protocol_tables(tmp_path: Path, cases: Cases) -> None:
             assert all(rows.max() < len(found.paths) for rows in found.sides.values())
             assert found.subjects.max() < len(found.names)
     assert good
+
+
+@pytest.mark.parametrize("kind", ["Parquet", "npz"])
+def test_files_of_embeddings(tmp_path: Path, cases: Cases, kind: str) -> None:
+    reader = pytest.importorskip("mfr_train.evaluation.embeddings_file")
+    path, good = tmp_path / "embeddings", 0
+    vectors = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    columns = {"subject": [*"aabbccdd"], "masked": [0, 1] * 4, "variant": [*"xyxyxyxy"], "image": [*"ijklmnop"]}
+    if kind == "Parquet":
+        pq.write_table(pa.table({**columns, "embedding": vectors.tolist()}), path)
+        files = cases(path.read_bytes(), "embeddings in Parquet")
+    else:  # the arrays are mutated and not the archive, whose checksums would tell
+        files = []
+        for name, values in {**columns, "embedding": vectors}.items():
+            array = io.BytesIO()
+            np.save(array, np.asarray(values))
+            for data in cases(array.getvalue(), "embeddings in npz", len(columns) + 1):
+                np.savez(whole := io.BytesIO(), **{**columns, "embedding": vectors})
+                files.append(_replaced(whole, f"{name}.npy", data))
+    for data in files:
+        path.write_bytes(data)
+        try:
+            found = reader.read_embeddings(path)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert np.allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
+            assert len(found.subjects.codes) == len(found) == len(found.embeddings)
+    assert good
+
+
+def _replaced(archive: io.BytesIO, name: str, data: bytes) -> bytes:
+    """A zip archive with another content of one member."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(made, "w") as new:
+        for member in old.namelist():
+            new.writestr(member, data if member == name else old.read(member))
+    return made.getvalue()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])

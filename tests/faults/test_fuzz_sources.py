@@ -19,7 +19,7 @@ from maskgen.errors import MaskgenError
 from maskgen.sources.listing import photographs
 from maskgen.sources.photograph import Photograph
 from maskgen.sources.reader import Reader
-from tests.support.fuzz import CASES, hypothesis_settings
+from tests.support.fuzz import hypothesis_settings
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 NAMES = [f"{person}/{number}.jpg" for person in ("ann", "bob") for number in range(3)]
@@ -112,7 +112,7 @@ def outcome(src: Path) -> list[Photograph] | str:
     return found
 
 
-@hypothesis_settings(CASES["tar of photographs"])
+@hypothesis_settings("tar of photographs")
 @given(changes=edits, repair=st.booleans())
 def test_mutated_tars(changes: list[tuple[str, float, bytes]], repair: bool) -> None:
     data = edited(TAR, changes)
@@ -124,7 +124,7 @@ def test_mutated_tars(changes: list[tuple[str, float, bytes]], repair: bool) -> 
         assert len(found) >= len(NAMES) + 1
 
 
-@hypothesis_settings(CASES["RecordIO pack and its index"])
+@hypothesis_settings("RecordIO pack and its index")
 @given(changes=edits, of_index=st.booleans())
 def test_mutated_packs(pack_of: tuple[bytes, bytes], changes: list[tuple[str, float, bytes]], of_index: bool) -> None:
     pack, index = pack_of
@@ -138,7 +138,7 @@ def test_mutated_packs(pack_of: tuple[bytes, bytes], changes: list[tuple[str, fl
         assert len(found) >= 6
 
 
-@hypothesis_settings(CASES["damaged source, built"])
+@hypothesis_settings("damaged source, built")
 @given(changes=edits, kind=st.sampled_from(["tar", "recordio"]))
 def test_rows_and_rejects_are_the_plan(
     pack_of: tuple[bytes, bytes],

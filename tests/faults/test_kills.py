@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +17,8 @@ from maskgen.dataset.markers import FOLDERS
 from maskgen.dataset.verify import verify
 from maskgen.storage.files import leftovers
 from tests.support.once import once
-from tests.support.processes import SHAPE, shards, start
+from tests.support.preloaded import Ended, ended
+from tests.support.processes import SHAPE, SMALL_PREDICTOR, shards, start
 
 Hashes = Callable[[Path], dict[str, str]]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -42,10 +40,9 @@ def expected(
 
 
 KILLED_AT_A_STEP = """
-import json, os, signal, sys
+import os, signal
 import maskgen
 
-src, out, shape, last = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
 steps = 0
 
 def counted(call):
@@ -71,9 +68,9 @@ def goes_on(src: Path, out: Path, shape: dict[str, Any]) -> None:
 def test_a_build_killed_before_any_step_of_any_commit_goes_on(
     tree: Path, expected: dict[str, str], shape: dict[str, Any], tmp_path: Path, hashes: Hashes, times: int
 ) -> None:
-    def run(out: Path, last: int) -> subprocess.CompletedProcess[str]:
-        arguments = [str(tree), str(out), json.dumps(shape, default=str), str(last)]
-        return subprocess.run([sys.executable, "-c", KILLED_AT_A_STEP, *arguments], capture_output=True, text=True)
+    def run(out: Path, last: int) -> Ended:
+        settings = shape | {"predictor": str(SMALL_PREDICTOR)}
+        return ended(KILLED_AT_A_STEP, src=str(tree), out=str(out), shape=settings, last=last)
 
     undisturbed = run(tmp_path / "all", -1)
     steps = int(undisturbed.stdout)
@@ -114,7 +111,7 @@ def test_a_build_killed_again_and_again_at_random_moments_ends_in_the_same_bytes
     assert process.wait(300) == 0
     process.communicate()
     usual = time.monotonic() - began
-    while kills < (4 if times == 1 else 25 * times):
+    while kills < (2 if times == 1 else 25 * times):
         out = tmp_path / f"{number}"
         engine = chance.choice((("--engine=serial",), ("--engine=serial",), ("--workers=2",)))
         process = start(tree, out, *engine, shape=shape)

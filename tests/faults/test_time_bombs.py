@@ -108,7 +108,13 @@ def test_photographs_of_too_much_work_leave_their_neighbours_alone(
     """One process or two: the same bytes."""
     fewer = shutil.ignore_patterns("eva", "0004_01.jpg", "0005_01.jpg")
     src = Path(shutil.copytree(tree, tmp_path / "src", ignore=fewer))
-    shape = {"size": 64, "shard_size": 5, "test_identities": 0.4, "photograph_megabytes": 110}
+    shape = {
+        "size": 64,
+        "shard_size": 5,
+        "test_identities": 0.4,
+        "predictor": SMALL_PREDICTOR,
+        "photograph_megabytes": 110,
+    }
     usual = rows(maskgen.build(src=src, out=tmp_path / "usual", engine="serial", **shape).out)
     attacks = {
         "ann/0000_01.jpg": (hostile.scans(2_000, 900), "905 scans of 2000 x 2000 pixels"),

@@ -19,6 +19,7 @@ from PIL import Image
 
 import maskgen
 from maskgen.pipeline.sample import landmarker_of
+from tests.support.fuzz import examples
 
 Build = Callable[..., Path]
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -230,7 +231,7 @@ def test_a_data_set_without_a_row_has_a_card_that_names_no_files(
 KINDS = ["face", "face", "face", "empty", "text", "grey", "cut", "link", "wrong place"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     people=st.lists(st.lists(st.sampled_from(KINDS), min_size=0, max_size=6), min_size=1, max_size=5),
     shard_size=st.integers(1, 7),

@@ -448,7 +448,10 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
 
 @pytest.mark.parametrize(
     ("sizes", "settings"),
-    [(("8k", "400k", "700k"), {"engine": "serial"}), (("700k",), {"engine": "joblib", "workers": 2})],
+    [
+        (("8k", "400k", "700k"), {"engine": "serial"}),
+        pytest.param(("700k",), {"engine": "joblib", "workers": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_is_told_and_the_same_call_goes_on(
     small_disk: tuple[Path, Callable[[str], None]],

@@ -20,6 +20,7 @@ from maskgen.engines import crashes, dask_engine
 from maskgen.engines.processes import Died, apart
 from maskgen.errors import MaskgenError
 from maskgen.pipeline.shard import Made, ShardTask
+from tests.support.counting import numbers
 from tests.support.processes import (
     ROOT,
     SHAPE,
@@ -93,7 +94,8 @@ def test_a_photograph_that_kills_is_rejected_and_its_neighbours_are_rows(
     assert verify(tmp_path / "joblib")["rejects"] == len(found)
 
 
-@pytest.mark.parametrize("options", [(), pytest.param(("--workers=2",), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--workers=2",)])
 def test_one_that_kills_in_the_only_shard_is_rejected(
     src: Path, tmp_path: Path, poisoned: dict[str, str], options: tuple[str, ...]
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_photograph_that_stops_killing_is_a_row(
     assert REJECT not in rejects(tmp_path / "smfd").values()
 
 
+@pytest.mark.slow
 def test_workers_that_all_die_and_do_not_come_back_leave_their_shards_made(
     src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: dict[str, str]
 ) -> None:
@@ -180,30 +183,22 @@ def test_no_photograph_is_blamed_where_every_process_dies(
 
 
 def test_a_generator_in_a_process_of_its_own() -> None:
-    numbers = apart(_numbers, 3)
-    process, first = next(numbers)
+    running = apart(numbers, 3)
+    process, first = next(running)
     assert (first, process != os.getpid()) == (0, True)
-    assert list(numbers) == [(process, 1), (process, 2)]
+    assert list(running) == [(process, 1), (process, 2)]
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     with pytest.raises(Died):
-        list(apart(_numbers, -1))
+        list(apart(numbers, -1))
     with pytest.raises(ZeroDivisionError, match="division by zero"):
-        list(apart(_numbers, 0))
-    stopped = apart(_numbers, 10**9)
+        list(apart(numbers, 0))
+    stopped = apart(numbers, 10**9)
     assert isinstance(stopped, Generator)
     process, _ = next(stopped)
     stopped.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
-
-
-def _numbers(count: int) -> Iterator[tuple[int, int]]:
-    if count < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    1 / count
-    for number in range(count):
-        yield os.getpid(), number
 
 
 @needs_proc

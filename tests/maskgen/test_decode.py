@@ -24,6 +24,7 @@ from maskgen.imaging import libjpeg_warnings
 from maskgen.imaging.decode import decode, decode_with_warnings
 from maskgen.imaging.limits import MAX_PIXELS
 from maskgen.pipeline.sample import make_sample
+from tests.support.fuzz import examples
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (7, 5, 3), dtype=np.uint8)
 """Noise without any symmetry: a turned or mixed-up picture shows."""
@@ -271,7 +272,7 @@ def seeds() -> list[bytes]:
 SEEDS = seeds()
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(
     st.sampled_from(range(len(SEEDS))),
     st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4),

@@ -111,7 +111,7 @@ def test_ctrl_c_while_workers_start_is_one_sentence(crowd: Path, tmp_path: Path,
 
 
 @needs_proc
-@pytest.mark.parametrize("engine", ["joblib", "dask"])
+@pytest.mark.parametrize("engine", ["joblib", pytest.param("dask", marks=pytest.mark.slow)])
 def test_ctrl_c_waits_for_no_shard(tmp_path: Path, engine: str) -> None:
     """The shards that are being made when it comes take many seconds more."""
     src, out = tmp_path / "src", tmp_path / "smfd"

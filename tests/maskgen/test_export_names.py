@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from maskgen.dataset.record import Row
 from maskgen.exporting.file_names import FileNames, safe
+from tests.support.fuzz import examples
 
 HOSTILE = (
     *("..", ".", "../../etc", "/etc/passwd", "C:\\Windows", "CON", "con.txt", "NUL", "LPT1.a", "a\x00b"),
@@ -25,7 +26,7 @@ def test_a_safe_name_is_one_component_that_every_system_takes(name: str) -> None
     _check_safe(safe(name))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(max_size=150))
 def test_safe_names_of_any_text(name: str) -> None:
     _check_safe(safe(name))
@@ -76,7 +77,7 @@ def _folded(name: str) -> str:
 NAMES = st.sampled_from([*HOSTILE, "x" * 120 + "y", "x" * 120 + "z", "0001", "train/0001", "a/0001.jpg", "b/0001.png"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(
         st.tuples(st.one_of(NAMES, st.text("aA.~ %é", max_size=4)), st.one_of(NAMES, st.text("aA.~1", max_size=4)))

@@ -19,6 +19,7 @@ from PIL import Image
 import maskgen
 from maskgen.dataset import card
 from maskgen.imaging.variants import VARIANTS
+from tests.support.processes import SMALL_PREDICTOR
 
 PICTURES = ("unmasked", *VARIANTS)
 NAMES = {"train": "train", "validation": "val", "test": "test"}
@@ -243,6 +244,7 @@ def test_pandas_reads_plan_and_rejects(built: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_whole_build_runs_without_torch(tree: Path, tmp_path: Path) -> None:
     program = """
 import json, sys
@@ -250,15 +252,15 @@ for name in ("torch", "torchvision", "webdataset", "datasets", "matplotlib"):
     sys.modules[name] = None  # import of it raises ImportError
 import maskgen
 from pathlib import Path
-src, out = map(Path, sys.argv[1:])
-maskgen.build(maskgen.BuildSettings(src=src, out=out, format="both", workers=2, shard_size=12, size=64))
+src, out, predictor = map(Path, sys.argv[1:])
+maskgen.build(src=src, out=out, format="both", workers=2, shard_size=12, size=64, predictor=predictor)
 rows = [row.image("wide_low").shape for row in maskgen.open(out)]
 from maskgen import verify
 loaded = {name for name, module in sys.modules.items() if module}
 unwanted = [name for name in loaded if "torch" in name or name == "face_recognition_models"]
 print(json.dumps([len(rows), verify(out)["rows"], unwanted]))
 """
-    command = [sys.executable, "-c", program, tree, tmp_path / "smfd"]
+    command = [sys.executable, "-c", program, tree, tmp_path / "smfd", SMALL_PREDICTOR]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [27, 27, []]

@@ -21,6 +21,7 @@ from maskgen.pipeline import build_settings, plan
 from maskgen.pipeline.build_settings import BuildSettings
 from maskgen.pipeline.plan import default_shard_size, make_plan
 from maskgen.sources.photograph import Photograph
+from tests.support.fuzz import examples
 
 
 def people(split: str = "", **counts: int) -> list[Photograph]:
@@ -354,7 +355,7 @@ def test_the_fingerprint_is_of_what_shapes_bytes_and_of_nothing_else(tmp_path: P
     assert identity.fingerprint(plan.description(base, "another plan")) != of()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 9), min_size=1, max_size=8),
     st.floats(0, 1),

@@ -17,6 +17,7 @@ from maskgen.imaging.outline import outline, signed_area
 from maskgen.imaging.render import coverage, paint, paint_each
 from maskgen.imaging.styles import draw
 from maskgen.imaging.variants import VARIANTS
+from tests.support.fuzz import examples
 
 HALF_STEP = 0.5 / 255 + 1e-6
 """What rounding to 255ths may add to the share of a pixel."""
@@ -75,13 +76,13 @@ def test_shares_add_up_to_the_shoelace_area(polygon: np.ndarray) -> None:
     assert abs(shares.sum() - area) <= partial * HALF_STEP
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(stars(-4.0, 22.0))
 def test_every_pixel_has_its_exact_share_inside_and_outside_the_frame(polygon: np.ndarray) -> None:
     np.testing.assert_allclose(whole(polygon, 18, 15), exact(polygon, 18, 15), atol=HALF_STEP)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(stars(-4.0, 22.0))
 def test_coverage_is_that_of_a_supersampled_polygon(polygon: np.ndarray) -> None:
     fine = 16
@@ -117,7 +118,7 @@ def test_a_polygon_around_the_whole_frame_covers_all_of_it() -> None:
     assert whole(huge, 30, 20).min() == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(stars(-4.0, 22.0), min_size=2, max_size=5))
 def test_polygons_together_are_covered_as_alone(polygons: list[np.ndarray]) -> None:
     together = coverage(polygons, 18, 15)
@@ -133,7 +134,7 @@ def test_polygons_together_are_covered_as_alone(polygons: list[np.ndarray]) -> N
         np.testing.assert_array_equal(a.share, c.share)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(stars(-2.0, 18.0), st.tuples(*[st.integers(0, 255)] * 3), st.integers(0, 2**32 - 1))
 def test_paint_blends_by_share_and_leaves_the_rest_alone(
     polygon: np.ndarray, color: tuple[int, ...], seed: int
@@ -150,7 +151,7 @@ def test_paint_blends_by_share_and_leaves_the_rest_alone(
     assert np.abs(painted - wanted).max() <= 1.001  # half a grey value for the share, half for the blend
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(stars(-9.0, 25.0), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_one_picture_painted_again_and_again_is_as_painted_anew(polygons: list[np.ndarray], seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -171,6 +171,7 @@ def test_a_file_that_the_datasets_library_wrote(tmp_path: Path, takes: Callable[
     assert [found.official_split for found in photographs(tmp_path)] == ["test"] * 4 + ["train"] * 4
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_data_set_from_parquet_has_the_photographs_of_the_folder(
     tree: Path,
     tree_rejects: dict[str, str],
@@ -179,6 +180,7 @@ def test_a_data_set_from_parquet_has_the_photographs_of_the_folder(
     hashes: Callable[[Path], dict[str, str]],
     built: Path,
     tmp_path: Path,
+    workers: int,
 ) -> None:
     names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*.jpg"))
     images = [{"bytes": (tree / name).read_bytes(), "path": name} for name in names]
@@ -197,7 +199,7 @@ def test_a_data_set_from_parquet_has_the_photographs_of_the_folder(
     rows = list(maskgen.open(out))
     assert len(rows) == len(same) == 27
     assert all(row.jpeg("unmasked") == same[name_of(row.source)] for row in rows)
-    again = make(tmp_path / "src", tmp_path / "again", workers=2, engine="joblib")
+    again = make(tmp_path / "src", tmp_path / "again", workers=workers, engine="joblib")
     assert hashes(again) == hashes(out)
 
 

@@ -228,6 +228,7 @@ def test_a_pack_that_changed_after_the_plan_stops_the_build(pack: Path) -> None:
         reader.read(found[2])
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_data_set_from_a_pack_has_the_photographs_of_the_folder(
     tree: Path,
     tree_rejects: dict[str, str],
@@ -237,6 +238,7 @@ def test_a_data_set_from_a_pack_has_the_photographs_of_the_folder(
     hashes: Callable[[Path], dict[str, str]],
     built: Path,
     tmp_path: Path,
+    workers: int,
 ) -> None:
     names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*.jpg"))
     people = sorted({name.split("/")[0] for name in names})
@@ -253,4 +255,4 @@ def test_a_data_set_from_a_pack_has_the_photographs_of_the_folder(
     rows = list(maskgen.open(out))
     assert len(rows) == len(same) == 27
     assert all(row.jpeg("unmasked") == same[name_of(row.source)] for row in rows)
-    assert hashes(make(src / "train.rec", tmp_path / "again", workers=2, engine="joblib")) == hashes(out)
+    assert hashes(make(src / "train.rec", tmp_path / "again", workers=workers, engine="joblib")) == hashes(out)

@@ -318,7 +318,9 @@ class Meeting(FaultProxy):
             self.barrier.wait(60)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["folders", "tar", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("parquet", "recordio"))]
+)
 def test_an_outage_in_mid_build_ends_in_the_same_bytes(
     packed: Path,
     uploaded: str,

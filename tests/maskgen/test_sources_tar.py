@@ -211,6 +211,7 @@ def tarred(write_tar: Callable[..., Path], tree: Path, tmp_path_factory: pytest.
     return folder
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_data_set_from_tars_has_the_photographs_of_the_folder(
     tarred: Path,
     tree_rejects: dict[str, str],
@@ -219,6 +220,7 @@ def test_a_data_set_from_tars_has_the_photographs_of_the_folder(
     hashes: Callable[[Path], dict[str, str]],
     built: Path,
     tmp_path: Path,
+    workers: int,
 ) -> None:
     out = make(tarred, tmp_path / "out")
     found = {source.split("/", 1)[1]: reason for source, reason in rejects(out).items()}
@@ -235,7 +237,7 @@ def test_a_data_set_from_tars_has_the_photographs_of_the_folder(
         assert places == sorted(places)
         assert places
     assert hashes(
-        make(str(tarred / "x-{000000..000002}.tar"), tmp_path / "pattern", workers=2, engine="joblib")
+        make(str(tarred / "x-{000000..000002}.tar"), tmp_path / "pattern", workers=workers, engine="joblib")
     ) == hashes(out)
 
 

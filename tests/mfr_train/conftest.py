@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from maskgen.cli.demo import write_demo
+from mfr_train.data import decoders
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.data_sets import make
 from tests.support.narrow import use_narrow_networks
 from tests.support.once import once
-from tests.support.processes import ROOT
+from tests.support.preloaded import CONTEXT, Program, training_program
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +52,7 @@ def narrow() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None) -> Callable[..., TrainSettings]:
+def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None, undrawn: object) -> Callable[..., TrainSettings]:
     """Settings of a training of a second: `tiny(lr=0.1)`. Run and cache lie in the test's own folder."""
 
     def make(**given: Any) -> TrainSettings:
@@ -79,41 +78,26 @@ def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None) -> Callable
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts Python on a program that has `train`, `settings` and narrow networks; the process ends with the test at
-    the latest."""
-    running: list[subprocess.Popen[str]] = []
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that decode begin with PyTorch loaded; that they can also start without is for test_batches.py."""
+    monkeypatch.setattr(decoders, "START_METHOD", CONTEXT.get_start_method())
 
-    def begin(settings: TrainSettings, program: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        text = f"""
-import sys
-import pytest
-import torch
-from pathlib import Path, PosixPath
-sys.path.insert(0, {str(ROOT)!r})
-from maskgen.errors import MaskgenError
-from mfr_train.training import checkpoint, classify, curve, embed
-from mfr_train.training.train import train
-from mfr_train.training.train_settings import TrainSettings
-from tests.support.narrow import use_narrow_networks
-torch.set_num_threads(1)
-use_narrow_networks(pytest.MonkeyPatch())
-settings = {settings!r}
-{program}
-"""
-        command = [sys.executable, *launcher, *(() if launcher else ("-c", text))]
-        if launcher:
-            file = Path(str(settings.out)).parent / "program.py"
-            file.write_text(text)
-            command.append(str(file))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        running.append(process)
-        return process
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Starts a program that has `train`, `settings` and narrow networks; it ends with the test at the latest.
+
+    `environment` is added to its own.
+    """
+    running: list[Program] = []
+
+    def begin(settings: TrainSettings, program: str, environment: dict[str, str] | None = None) -> Program:
+        running.append(Program(training_program(settings, program), environment))
+        return running[-1]
 
     yield begin
-    for process in running:
-        process.kill()
-        process.communicate()
+    for program in running:
+        program.end()
 
 
 @pytest.fixture(scope="session")

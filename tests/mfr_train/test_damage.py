@@ -28,6 +28,7 @@ from mfr_train.networks.run_files import record_of
 from mfr_train.training.train import train
 from tests.support.data_sets import make
 from tests.support.hostile import Change, change_row, forge
+from tests.support.narrow import use_narrow_networks
 
 SCENARIOS = ("U-U", "U-M", "M-M")
 
@@ -44,9 +45,7 @@ def data(undamaged: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(undamaged, tmp_path / "smfd"))
 
 
-@pytest.fixture(autouse=True)
-def no_plots(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfr_train.evaluation.plots.save", lambda figure, path, formats: None)
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn", "narrow")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights that sees 32 x 32 pixels."""
     path = tmp_path_factory.mktemp("network") / "random.safetensors"
     facts = {"architecture": "resnet18", "input_size": "32"}
-    safetensors.torch.save_file(Network("resnet18").trunk.state_dict(), path, facts)
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        network = Network("resnet18")
+    safetensors.torch.save_file(network.trunk.state_dict(), path, facts)
     return path
 
 
@@ -200,7 +202,7 @@ def test_training_leaves_the_row_out_of_batches_and_of_stage_2(data: Path, tiny:
         train(tiny(data=str(data)))
 
 
-def test_batches_show_every_other_row_with_any_number_of_workers(data: Path) -> None:
+def test_batches_show_every_other_row_with_any_number_of_workers(data: Path, forked: None) -> None:
     """An epoch of one lane: each row's picture as often as the data set has it, but that of the broken row."""
     dataset = maskgen.open(data)
     pictures = [row.image("unmasked").tobytes() for row in dataset.rows("train")]

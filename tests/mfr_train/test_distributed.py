@@ -1,8 +1,11 @@
-"""Two real processes of torchrun on CPU train what one process trains."""
+"""Two real processes on CPU, as torchrun starts them, train what one process trains."""
 
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +16,9 @@ from safetensors.torch import load_file
 from mfr_train.training import curve, distributed
 from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.preloaded import training_program
 
 Tiny = Callable[..., TrainSettings]
-
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +29,36 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         assert group.sum(torch.ones(2)).tolist() == [1, 1]
 
 
-def test_two_processes_train_what_one_does(tiny: Tiny, start: Callable, tmp_path: Path) -> None:
+def run_two(settings: TrainSettings, start: Callable, program: str) -> list[str]:
+    """The lines that two processes of one training print, in order. They have the environment that torchrun gives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    both = [start(settings, program, {**group, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
+    lines = []
+    for process in both:
+        said, errors = process.communicate()
+        assert process.returncode == 0, errors
+        lines += said.splitlines()
+    return sorted(lines)
+
+
+def run_torchrun(settings: TrainSettings, start: Callable, program: str) -> list[str]:
+    """The same by torchrun itself."""
+    file = Path(str(settings.out)).parent / "program.py"
+    file.write_text(training_program(settings, program))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return sorted(done.stdout.splitlines())
+
+
+either = pytest.mark.parametrize("run", [run_two, pytest.param(run_torchrun, marks=pytest.mark.slow)])
+
+
+@either
+def test_two_processes_train_what_one_does(tiny: Tiny, start: Callable, tmp_path: Path, run: Callable) -> None:
     """One process takes a batch of 8 as two pieces of 4; of two processes each takes one of these pieces.
 
     BatchNorm then normalises the same pieces in both, and its running statistics move towards the mean over them. What
@@ -37,10 +68,8 @@ def test_two_processes_train_what_one_does(tiny: Tiny, start: Callable, tmp_path
     """
     settings = {"stage": "all", "micro_batch": 4, "iterations": 4, "lr": 0.001}
     alone, both = (tiny(out=tmp_path / name, cache=tmp_path / f"cache-{name}", **settings) for name in ("one", "two"))
-    process = start(both, "print(train(settings), torch.distributed.is_initialized())", TORCHRUN)
-    said, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert sorted(said.splitlines()) == [f"{both.out} False"] * 2
+    said = run(both, start, "print(train(settings), torch.distributed.is_initialized())")
+    assert said == [f"{both.out} False"] * 2
     train(alone)
 
     rows, others = (curve.read(settings.out / "curve.csv") for settings in (alone, both))
@@ -69,7 +98,10 @@ def _network() -> torch.nn.Module:
     return Network("resnet18", 7)
 
 
-def test_when_one_process_stops_the_others_say_so_without_a_traceback(tiny: Tiny, start: Callable) -> None:
+@either
+def test_when_one_process_stops_the_others_say_so_without_a_traceback(
+    tiny: Tiny, start: Callable, run: Callable
+) -> None:
     settings = tiny(stage="classify", micro_batch=4, iterations=400)
     program = """
 import os
@@ -80,10 +112,7 @@ try:
 except MaskgenError as error:
     print(error, flush=True)
 """
-    process = start(settings, program, TORCHRUN)
-    said, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert sorted(said.splitlines()) == [
+    assert run(settings, start, program) == [
         "another process of this training stopped and reported why; fix that and run the same command again.",
         "the disk is full.",
     ]

@@ -54,7 +54,7 @@ def people(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def settings(people: Path, tmp_path: Path) -> EvalSettings:
+def settings(people: Path, tmp_path: Path, undrawn: object) -> EvalSettings:
     return EvalSettings(data=str(people), out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100)
 
 
@@ -114,14 +114,67 @@ def test_thresholds_of_uu_are_applied_to_masked_probes(settings: EvalSettings) -
 def test_the_breakdown_measures_each_group(settings: EvalSettings) -> None:
     report = evaluate(replace(settings, bootstrap=0))
     names = [*maskgen.VARIANTS, "wide", "round", "high", "medium", "low"]
-    assert [(row.scenario, row.group) for row in report.breakdown] == [
+    colors = ["color_dark", "color_light", "color_medium"]
+    expected = {(scenario, name) for scenario in ("U-M", "M-M") for name in (*names, *colors)}
+    assert {(row.scenario, row.group) for row in report.breakdown} <= expected
+    kept = [row for row in report.breakdown if not row.group.startswith("color_")]
+    assert [(row.scenario, row.group) for row in kept] == [
         (scenario, name) for scenario in ("U-M", "M-M") for name in names
     ]
     # Every photograph has every mask: each group compares as many pairs as its scenario.
     totals = {row.scenario: row.figures.impostor for row in report.rows}
-    assert all(row.figures.impostor == totals[row.scenario] for row in report.breakdown)
+    assert all(row.figures.impostor == totals[row.scenario] for row in kept)
+    # Each photograph wears a mask of one colour: the colours share the pairs of U-M.
+    shares = [row.figures for row in report.breakdown if row.scenario == "U-M" and row.group in colors]
+    assert len(shares) == 3
+    assert sum(found.impostor for found in shares) == totals["U-M"]
     by_name = {(row.scenario, row.group): row.figures for row in report.breakdown}
     assert by_name["U-M", "wide_high"].gmean != by_name["U-M", "round_low"].gmean
+
+
+def test_limits_are_measured_and_fixed_on_uu(settings: EvalSettings) -> None:
+    chosen = replace(settings, fmr="0.3,0.02,0.0001", scenario="U-M", breakdown=False)
+    uu = evaluate(replace(chosen, scenario="U-U"))["U-U"]
+    table = pq.read_table(chosen.out / "U-U.parquet").to_pydict()
+    report = evaluate(chosen)
+    found = report["U-M"]
+    genuine = np.array(table["genuine"])
+    scores = np.array(table["score"])
+    for limit in (0.3, 0.02):
+        allowed = [t for t in scores if (scores[~genuine] >= t).mean() < limit]
+        expected = min(float((scores[genuine] < t).mean()) for t in allowed)
+        assert uu.at(limit).value == pytest.approx(expected, abs=1e-12)
+        assert found.at_uu(limit).threshold == uu.at(limit).threshold
+    # Some 200 impostor pairs cannot resolve 1 in 10,000: no threshold of U-U, no interval, and a word about it.
+    assert [fixed.limit for fixed in found.drift] == [0.3, 0.02]
+    assert found.at(0.0001) == found.zero_fmr
+    assert found.at(0.0001).interval is None
+    text = report_text(report)
+    assert "n/a: an FMR below 0.01 % needs more than 10,000 impostor pairs." in text
+    row = next(line for line in text.splitlines() if line.split()[:2] == ["U-M", "30"])
+    assert f"{100 * (1 - found.at(0.3)):.2f}" in row
+    assert found.records() == mfr_train.Report.load(report.out)["U-M"].records()
+
+
+def test_lost_pairs_are_counted_as_non_matches(settings: EvalSettings) -> None:
+    report = evaluate(replace(settings, bootstrap=0, breakdown=False, scenario="U-U"))
+    assert "FNMR+lost" not in report_text(report)
+    row = replace(report.rows[0], lost_genuine=25)
+    text = report_text(replace(report, rows=[row]))
+    pairs = row.figures.genuine
+    assert f"{100 * (row.fmr10 * pairs + 25) / (pairs + 25):.2f}" in text
+    assert "U-U: FNMR+lost counts 25 genuine pairs whose photographs could not be used as non-matches." in text
+
+
+def test_another_score_changes_thresholds_and_no_rate(settings: EvalSettings) -> None:
+    chosen = replace(settings, bootstrap=0, breakdown=False, scenario="U-U")
+    cosine, half = (evaluate(replace(chosen, score=score)).rows[0] for score in ("cosine", "half"))
+    assert (half.fmr100, half.eer, half.auc) == (cosine.fmr100, cosine.eer, cosine.auc)
+    assert half.eer.threshold == pytest.approx(1 - (2 - 2 * cosine.eer.threshold) ** 0.5 / 2, abs=1e-9)
+    values = pq.read_table(settings.out / "U-U.parquet").to_pydict()
+    genuine = np.array(values["score"])[np.array(values["genuine"])]
+    assert half.gmean == pytest.approx(genuine.mean(), abs=1e-12)
+    assert half.gmean != cosine.gmean
 
 
 def test_random_variants_split_the_photographs(
@@ -147,11 +200,16 @@ def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSetti
         assert abs(one.figures.fmr100.fnmr - other.figures.fmr100.fnmr) <= other.figures.bounds["fmr100"]
 
 
-def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
+def test_the_report_is_json_with_every_figure(settings: EvalSettings, undrawn: pytest.MonkeyPatch) -> None:
+    undrawn.undo()
     report = evaluate(settings)
     facts = json.loads((report.out / "report.json").read_text())
     assert facts["settings"]["bootstrap"] == 100
-    assert facts["model"] == {"name": "pixels", "fingerprint": report.fingerprint}
+    assert facts["model"] == {
+        "name": "pixels",
+        "fingerprint": report.fingerprint,
+        "preprocessing": {"flip-sum": False},
+    }
     for row, found in zip(report.rows, facts["scenarios"], strict=True):
         assert found["figures"]["fmr100"]["fnmr"] == row.figures.fmr100.fnmr
         assert found["figures"]["eer"]["eer"] == row.figures.eer.eer
@@ -160,7 +218,10 @@ def test_the_report_is_json_with_every_figure(settings: EvalSettings) -> None:
         assert cv2.imread(str(report.out / name)).std() > 1
 
 
-def test_the_same_settings_give_the_same_report(settings: EvalSettings, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_report(
+    settings: EvalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     one = (evaluate(settings).out / "report.json").read_text()
     other = (evaluate(replace(settings, out=tmp_path / "again")).out / "report.json").read_text()
     assert one.replace(str(settings.out), "") == other.replace(str(tmp_path / "again"), "")
@@ -514,7 +575,7 @@ def test_detectors_find_the_faces_of_a_protocol(
             lines.append(f"{subject},{role},{int(role == 'probe')},{path.name}")
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
     chosen = replace(settings, protocol=tmp_path / "table.csv", bootstrap=0, scenario="U-M")
-    with pytest.raises(MaskgenError, match="no picture to compare on one side"):
+    with pytest.raises(MaskgenError, match=r"none of the 2 masked probes can be used \(2 no_face\); --detector"):
         evaluate(chosen)
     report = evaluate(replace(chosen, detector="hog,cnn"))
     assert report.failures == {}
@@ -585,7 +646,7 @@ def test_a_protocol_table_may_name_pictures_anywhere(settings: EvalSettings, peo
     [
         ({"scenario": "U-U"}, 1),
         ({"scenario": "U-U", "breakdown": False}, 1),
-        ({"scenario": "M-M", "breakdown": False}, 7),
+        ({"scenario": "M-M", "breakdown": False}, 2),  # one mask of each photograph
         ({}, 7),
     ],
 )
@@ -671,6 +732,8 @@ def test_what_is_known_of_the_model_is_a_note(settings: EvalSettings, people: Pa
         ("scenario", "M-U", "--scenario"),
         ("bootstrap", -1, "--bootstrap"),
         ("bootstrap", 99, "99; give at least 100, or 0"),
+        ("fmr", "0.1,2", "--fmr has '2'; give shares between 0 and 1"),
+        ("score", "l2", "--score"),
     ],
 )
 def test_wrong_settings_are_usage_errors(settings: EvalSettings, field: str, value: object, said: str) -> None:

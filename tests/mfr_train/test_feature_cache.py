@@ -91,6 +91,111 @@ def test_features_are_in_row_order_and_computed_once(tmp_path):
     np.testing.assert_array_equal(kept_nowhere["wide_high"], first["wide_high"])
 
 
+def chosen(tmp_path, told=None, **rows):
+    """Features of the chosen rows of each picture, by name."""
+    wanted = {name: np.array(numbers) for name, numbers in rows.items()}
+    calls.clear()
+    return dict(feature_cache.embed_chosen(FakeDataset(), mean_backbone(), "train", wanted, tmp_path, progress=told))
+
+
+@pytest.mark.parametrize("aligns", [False, True])
+def test_only_the_chosen_rows_are_embedded(tmp_path, aligns):
+    told: list[int] = []
+    backbone = replace(mean_backbone(), input_size=None) if aligns else mean_backbone()
+    wanted = {"unmasked": np.array([0, 3, 4]), "wide_high": np.array([1])}
+    for cache in (tmp_path, None):
+        calls.clear()
+        found = dict(feature_cache.embed_chosen(FakeDataset(), backbone, "train", wanted, cache, progress=told.append))
+        np.testing.assert_array_equal(found["unmasked"], [[1, 1], [31, 1], [41, 1]])
+        np.testing.assert_array_equal(found["wide_high"], [[12, 1]])
+        assert sum(calls) == 4
+    assert sum(told) == 8
+
+
+def test_what_a_part_holds_is_not_computed_again(tmp_path):
+    first = chosen(tmp_path, wide_high=[0, 3])["wide_high"]
+    np.testing.assert_array_equal(first[:, 0], [2, 32])
+    np.testing.assert_array_equal(chosen(tmp_path, wide_high=[0, 3])["wide_high"], first)
+    assert calls == []
+    np.testing.assert_array_equal(chosen(tmp_path, wide_high=[3])["wide_high"][:, 0], [32])
+    assert calls == []
+    np.testing.assert_array_equal(chosen(tmp_path, wide_high=[0, 1, 2])["wide_high"][:, 0], [2, 12, 22])
+    assert sum(calls) == 2
+    whole = chosen(tmp_path, wide_high=[0, 1, 2, 3, 4])["wide_high"]
+    np.testing.assert_array_equal(whole[:, 0], [2, 12, 22, 32, 42])
+    assert sum(calls) == 1, "row 4 alone: the others are in the two parts"
+    assert isinstance(whole, np.memmap)
+    np.testing.assert_array_equal(chosen(tmp_path, wide_high=[1, 4])["wide_high"][:, 0], [12, 42])
+    rows = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "train", ("wide_high",), tmp_path)["wide_high"]
+    np.testing.assert_array_equal(rows, whole)
+    assert calls == []
+
+
+def test_parts_that_hold_a_row_twice_become_one_whole(tmp_path):
+    """As two processes write them that start at the same time."""
+    wanted = {}
+    for place, rows in (("a", [0, 1, 2]), ("b", [2, 3, 4])):
+        chosen(tmp_path / place, unmasked=rows)
+        for path in (tmp_path / place).rglob("unmasked-*"):
+            wanted[path.relative_to(tmp_path / place)] = path.read_bytes()
+    assert len(wanted) == 4
+    for path, data in wanted.items():
+        (tmp_path / "c" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "c" / path).write_bytes(data)
+    np.testing.assert_array_equal(chosen(tmp_path / "c", unmasked=[1, 2, 3])["unmasked"][:, 0], [11, 21, 31])
+    np.testing.assert_array_equal(chosen(tmp_path / "c", unmasked=range(5))["unmasked"][:, 0], [1, 11, 21, 31, 41])
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "flip", "no array", "no JSON", "other rows", "more rows", "whole", "dataset"]
+)
+def test_a_damaged_part_is_refused(tmp_path, damage):
+    chosen(tmp_path, unmasked=[0, 3])
+    (path,) = tmp_path.rglob("unmasked-*.npy")
+    note = path.with_suffix(".json")
+    facts = json.loads(note.read_text())
+    assert facts["rows"] == "90", "bits 1001 0, and 3 more"
+    data = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(data[:-4])
+    elif damage == "flip":
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "no array":
+        path.unlink()
+    elif damage == "no JSON":
+        note.write_text("{")
+    elif damage == "whole":  # a part never passes for the whole
+        path.rename(path.with_name("unmasked.npy"))
+        note.rename(path.with_name("unmasked.json"))
+    else:
+        changed = {"other rows": {"rows": "a0"}, "more rows": {"rows": "91"}, "dataset": {"dataset": "e" * 64}}[damage]
+        note.write_text(json.dumps({**facts, **changed}))
+    for rows in ([0], range(5)):
+        with pytest.raises(MaskgenError, match=r"remove the folder .* computed again"):
+            chosen(tmp_path, unmasked=rows)
+
+
+def test_a_part_without_its_note_was_cut_off_and_is_computed_again(tmp_path):
+    chosen(tmp_path, unmasked=[0, 3])
+    (note,) = tmp_path.rglob("unmasked-*.json")
+    note.unlink()
+    np.testing.assert_array_equal(chosen(tmp_path, unmasked=[0, 3])["unmasked"][:, 0], [1, 31])
+    assert sum(calls) == 2
+    assert note.is_file()
+
+
+def test_what_is_missing_is_counted(tmp_path):
+    def missing(**rows):
+        wanted = {name: np.array(numbers) for name, numbers in rows.items()}
+        return feature_cache.missing(FakeDataset(), mean_backbone(), "train", wanted, tmp_path)
+
+    assert missing(unmasked=[0, 1], wide_high=[4]) == 3
+    chosen(tmp_path, unmasked=[1, 2])
+    assert missing(unmasked=[0, 1], wide_high=[4]) == 2
+    assert feature_cache.missing(FakeDataset(), mean_backbone(), "train", {"unmasked": np.array([1])}, None) == 1
+
+
 def test_an_empty_split_has_no_features(tmp_path):
     for cache in (tmp_path, tmp_path, None):
         found = feature_cache.embed_rows(FakeDataset(), mean_backbone(), "val", ("unmasked",), cache)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import safetensors.torch
+import torch
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.data.decoders import worker_errors
@@ -22,8 +24,13 @@ from mfr_train.networks.resnet import Network, weights_facts
 from tests.support.fuzz import REPORT
 
 
+@functools.cache
+def random_weights() -> dict[str, torch.Tensor]:
+    return Network("resnet18").trunk.state_dict()
+
+
 def weights(path: Path, **facts: str) -> Path:
-    safetensors.torch.save_file(Network("resnet18").trunk.state_dict(), path, facts)
+    safetensors.torch.save_file(random_weights(), path, facts)
     return path
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.evaluation import limits, metrics
+from tests.support.fuzz import examples
 
 INFINITY = float("inf")
 
@@ -20,7 +21,7 @@ INFINITY = float("inf")
 tied = st.lists(st.integers(-8, 8).map(lambda value: value / 8), min_size=1, max_size=60)
 spread = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=60)
 scores = st.one_of(tied, spread)
-several = settings(deadline=None, max_examples=300)
+several = settings(deadline=None, max_examples=examples(300))
 
 
 def measured(genuine: list[float], impostor: list[float]) -> metrics.Figures:

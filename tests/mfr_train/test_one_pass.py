@@ -64,15 +64,29 @@ def test_processes_share_the_rows(demo: Path, only: partial[str]) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= len(maskgen.open(demo).shards("train"))
 
 
+def test_only_some_rows_are_read(demo: Path, only: partial[str]) -> None:
+    whole = {number: shown for piece in pieces(demo, only) for number, shown in piece.items()}
+    rows = np.array([0, 2, *range(13, 24, 5), len(whole) - 1])
+    for world in (1, 2):
+        found: Pieces = {}
+        for rank in range(world):
+            share = (demo_set := maskgen.open(demo), "train", maskgen.VARIANTS, only, 48, 0, rank, world)
+            for piece in one_pass.sweep(*share, rows=rows):
+                found.update(by_number(piece))
+        assert found == {number: whole[number] for number in rows.tolist()}
+    opened = {int(row.shard.rpartition("/")[2]) for row in (list(demo_set.rows("train", images=()))[n] for n in rows)}
+    assert len(opened) < len(demo_set.shards("train")), "some shards have none of the rows"
+
+
 def test_pieces_and_features_are_the_same_for_any_number_of_workers(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None, forked: None
 ) -> None:
     backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
     dataset = maskgen.open(demo)
     seen: list[Pieces] = []
 
-    def watched(*arguments: Any) -> Iterator[Any]:
-        for piece in one_pass.sweep(*arguments):
+    def watched(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for piece in one_pass.sweep(*arguments, **options):
             seen.append(by_number(piece))
             yield piece
 
@@ -98,6 +112,7 @@ def test_a_damaged_shard_is_named(
     tmp_path: Path,
     only: partial[str],
     monkeypatch: pytest.MonkeyPatch,
+    forked: None,
     workers: int,
 ) -> None:
     monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)

@@ -42,7 +42,7 @@ def pixels(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
-def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def pixel_model(monkeypatch: pytest.MonkeyPatch, undrawn: object) -> None:
     def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
         return np.stack([pixels(image) for image in images])
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maskgen.errors import UsageError
 from mfr_train.evaluation import bootstrap, measure, metrics, protocol_table, scores
-from mfr_train.evaluation.inputs import Material
+from mfr_train.evaluation.material import Embedded, Material
 from mfr_train.evaluation.protocol_columns import breakdowns
 from mfr_train.evaluation.protocol_table import Protocol, protocol_pairing, protocol_parts, read_protocol
 from mfr_train.evaluation.scenarios import MASKED, RANDOM, UNMASKED, Pairing, pair_counts
@@ -95,8 +95,8 @@ def test_a_table_without_a_column_or_missing_is_one_sentence(tmp_path: Path) -> 
 def material(found: Protocol, pairings: dict[str, Pairing]) -> Material:
     """The pictures of a table with embeddings that differ."""
     embeddings = np.random.default_rng(0).normal(size=(len(found.labels), 5)).astype(np.float32)
-    pictures = dict.fromkeys((UNMASKED, RANDOM), embeddings)
-    return Material("table", "", found.labels, found.subjects, len(found.names), pairings, {}, pictures, failures={})
+    pictures = dict.fromkeys((UNMASKED, RANDOM), Embedded(np.arange(len(embeddings)), embeddings))
+    return Material("table", "", found.labels, found.subjects, found.names, pairings, {}, pictures)
 
 
 ROLES = st.sampled_from(["reference", "probe", "both"])

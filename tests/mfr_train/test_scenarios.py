@@ -40,7 +40,7 @@ def test_a_draw_does_not_depend_on_the_other_photographs() -> None:
 
 
 def test_the_breakdown_names_variants_shapes_and_coverages() -> None:
-    groups = scenarios.groups(PEOPLE)
+    groups = scenarios.groups(scenarios.variants_worn(PEOPLE))
     assert list(groups) == [*VARIANTS, "wide", "round", "high", "medium", "low"]
     assert groups["high"] == ("wide_high", "round_high")
     assert groups["round"] == ("round_high", "round_medium", "round_low")
@@ -50,7 +50,15 @@ def test_the_breakdown_names_variants_shapes_and_coverages() -> None:
 def test_random_variants_are_broken_down_by_what_was_drawn() -> None:
     drawn = np.array(["wide_low", "round_low", "wide_high", "wide_low"])
     four = Photographs(PEOPLE.keys[:4], np.array([0, 0, 1, 1]), ("masked",), drawn)
-    assert list(scenarios.groups(four)) == ["round_low", "wide_high", "wide_low", "wide", "round", "high", "low"]
+    assert list(scenarios.groups(scenarios.variants_worn(four))) == [
+        "round_low",
+        "wide_high",
+        "wide_low",
+        "wide",
+        "round",
+        "high",
+        "low",
+    ]
     found = pairing("U-M", four, 0, ("wide_low",))
     assert found.reference.rows.tolist() == [0, 1, 2, 3]
     assert found.probe.rows.tolist() == [0, 3]
@@ -78,9 +86,24 @@ def test_masks_of_one_colour_or_none_have_no_colours_to_compare() -> None:
     assert len(pairing("U-M", PEOPLE, 0, color="dark").probe.rows) == 0
 
 
-def test_u_u_is_measured_along_and_only_the_names_that_are_compared_are_embedded() -> None:
+def test_u_u_is_measured_along_and_only_the_pictures_that_are_compared_are_embedded() -> None:
     assert scenarios.measured(["M-M"]) == ["U-U", "M-M"]
     assert scenarios.measured(["U-U"]) == ["U-U"]
-    assert scenarios.names_in([pairing("U-U", PEOPLE, 0)]) == ["unmasked"]
-    assert scenarios.names_in([pairing("M-M", PEOPLE, 0, ("wide_low",))]) == ["wide_low"]
-    assert scenarios.names_in([pairing("U-M", PEOPLE, 0)]) == ["unmasked", *sorted(VARIANTS)]
+    every = list(range(len(PEOPLE)))
+
+    def found(*pairings: scenarios.Pairing) -> dict[str, list[int]]:
+        return {name: rows.tolist() for name, rows in scenarios.pictures_in(pairings).items()}
+
+    assert found(pairing("U-U", PEOPLE, 0)) == {"unmasked": every}
+    assert found(pairing("M-M", PEOPLE, 0, ("wide_low",))) == {"wide_low": every}
+    drawn = pairing("U-M", PEOPLE, 0)
+    one_each = found(drawn)
+    assert list(one_each) == ["unmasked", *sorted(VARIANTS)]
+    assert one_each.pop("unmasked") == every
+    assert sorted(row for rows in one_each.values() for row in rows) == every, "one mask of each photograph"
+    assert all(drawn.probe.names[row] == name for name, rows in one_each.items() for row in rows)
+    listed = scenarios.only_listed(drawn, np.array([0, 0]), np.array([1, 2]))
+    of_pairs = found(listed)
+    assert of_pairs.pop("unmasked") == [0]
+    assert sorted(row for rows in of_pairs.values() for row in rows) == [1, 2]
+    assert found(drawn, pairing("M-M", PEOPLE, 0, ("wide_low",)))["wide_low"] == every

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from maskgen.errors import MaskgenError
 from mfr_train.evaluation import metrics, scores
 from mfr_train.evaluation.scores import Comparison
+from tests.support.fuzz import examples
 
 
 def made(count: int, subjects: int, dim: int, seed: int, spread: float = 2.0, people: int = 9) -> scores.Side:
@@ -36,7 +37,7 @@ def wanted_pairs(comparison: Comparison, genuine: bool) -> set[tuple[int, int]]:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.integers(1, 25), st.integers(1, 6), st.integers(0, 999), st.booleans(), st.integers(1, 9), st.integers(1, 9))
 def test_every_pair_of_the_definition_is_scored_once(
     count: int, subjects: int, seed: int, symmetric: bool, rows: int, columns: int

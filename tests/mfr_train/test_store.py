@@ -79,7 +79,7 @@ def test_rows_and_features_are_those_of_the_folder(demo: Path, stored: str, tmp_
 
 
 def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
-    demo: Path, stored: str, tmp_path: Path, narrow: None
+    demo: Path, stored: str, tmp_path: Path, narrow: None, undrawn: object
 ) -> None:
     reports = {}
     for place in (str(demo), stored):

@@ -283,6 +283,7 @@ def stores(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.
     }
 
 
+@pytest.mark.slow
 def test_formats_and_stores_train_to_the_same_curve(short: Tiny, stores: dict[str, Path], tmp_path: Path) -> None:
     """Formats: to the last digit, in both stages. Stores: nearly, since the pictures of a rendered set went through
     JPEG once more than those drawn from a recipe; 5 % is more than that and less than what other photographs give."""
@@ -335,7 +336,7 @@ def test_no_data_set_and_one_of_another_schema(short: Tiny, demo: Path, tmp_path
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("stage", ["classify", "embed"])
 def test_a_damaged_shard_is_named_in_one_sentence(
-    short: Tiny, demo: Path, tmp_path: Path, workers: int, stage: str
+    short: Tiny, demo: Path, tmp_path: Path, forked: None, workers: int, stage: str
 ) -> None:
     copy = shutil.copytree(demo, tmp_path / "copy")
     for shard in sorted(copy.glob("train/*.parquet")):

@@ -16,6 +16,8 @@ CASES = {
     "boxes CSV": 1000,
     "draws": 1000,
     "protocol CSV": 1000,
+    "embeddings in Parquet": 300,
+    "embeddings in npz": 750,
     "--config TOML": 1000,
     "command with --config TOML": 900,
     "dataset.json": 120,
@@ -30,10 +32,21 @@ CASES = {
     "embedding in safetensors": 120,
     "learning curve": 200,
 }
-"""Cases of a usual run, by reader; `--soak N` runs N times as many."""
+"""Cases of `make test-all`, by reader; `--soak N` runs N times as many, and `make test` one in `QUICK`."""
 
-TIMES = 1
-"""What `--soak` says (tests/conftest.py sets it)."""
+QUICK = 5
+TIMES, PARTS = 1, 1
+"""Of `CASES`, N times are run with `--soak N`, and one in `QUICK` without the slow tests (tests/conftest.py)."""
+
+
+def cases_of(reader: str) -> int:
+    """How many cases of a reader this run has."""
+    return examples(CASES[reader]) * TIMES
+
+
+def examples(count: int) -> int:
+    """How many examples of a hypothesis test this run draws, if `make test-all` draws so many."""
+    return max(count // PARTS, 10)
 
 
 Cases = Callable[..., list[bytes]]
@@ -44,9 +57,9 @@ def one_sentence(error: Exception) -> None:
     assert str(error).endswith("."), str(error)
 
 
-def hypothesis_settings(cases: int) -> settings:
-    """Settings of a hypothesis test that runs so many cases, and N times as many with `--soak N`."""
-    return settings(max_examples=cases * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+def hypothesis_settings(reader: str) -> settings:
+    """Settings of a hypothesis test that runs the cases of a reader."""
+    return settings(max_examples=cases_of(reader), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 TOKENS = (

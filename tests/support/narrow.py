@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from torch import nn
-from torchvision.models import get_model
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from mfr_train.networks import resnet
 
 SHARE = 8
+torchvision_model = resnet.get_model
 
 
 class NarrowResNet18(ResNet):  # type: ignore[misc]  # torchvision has no types
@@ -29,8 +29,9 @@ class NarrowResNet18(ResNet):  # type: ignore[misc]  # torchvision has no types
         return super()._make_layer(block, planes // SHARE, *arguments, **options)
 
 
-def _narrow_model(name: str, **options: Any) -> nn.Module:
-    return NarrowResNet18() if name == "resnet18" else get_model(name, **options)
+def _narrow_model(name: str) -> nn.Module:
+    network: nn.Module = NarrowResNet18() if name == "resnet18" else torchvision_model(name)
+    return network
 
 
 def use_narrow_networks(patch: pytest.MonkeyPatch) -> None:
@@ -40,4 +41,4 @@ def use_narrow_networks(patch: pytest.MonkeyPatch) -> None:
 
 def use_whole_networks(patch: pytest.MonkeyPatch) -> None:
     """Networks are torchvision's again."""
-    patch.setattr(resnet, "get_model", get_model)
+    patch.setattr(resnet, "get_model", torchvision_model)

@@ -1,0 +1,23 @@
+"""Figures that no test looks at are not drawn: matplotlib takes longer for one than a small training or evaluation."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+"""A picture of one pixel."""
+
+
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format."""
+    from matplotlib.figure import Figure
+
+    patch.setattr(Figure, "savefig", _save)
+
+
+def _save(figure: Any, path: str | Path, **options: Any) -> None:
+    Path(path).write_bytes(PNG)

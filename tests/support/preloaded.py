@@ -1,0 +1,116 @@
+"""Programs in processes of their own that begin with our packages loaded: that takes longer than what they do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from mfr_train.training.train_settings import TrainSettings
+from tests.support.processes import ROOT
+
+CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+"""A process of Python that has loaded the modules below and done nothing else is forked for each program."""
+
+CONTEXT.set_forkserver_preload(
+    ["maskgen.builder", "maskgen.exporting.export", "mfr_train.training.train", "torchvision.models", "torch._dynamo"]
+)
+
+
+class Program:
+    """A program that runs. It has what the tests use of `subprocess.Popen`."""
+
+    def __init__(self, text: str, environment: dict[str, str] | None = None) -> None:
+        output, its_output = CONTEXT.Pipe(duplex=False)
+        errors, its_errors = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=_run, args=(text, environment or {}, its_output, its_errors))
+        self.process.start()
+        its_output.close()
+        its_errors.close()
+        self.stdout, self.stderr = (os.fdopen(os.dup(pipe.fileno())) for pipe in (output, errors))
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.process.is_alive() and self.process.pid:
+            os.kill(self.process.pid, number)
+
+    def wait(self) -> None:
+        self.process.join()
+
+    def communicate(self) -> tuple[str, str]:
+        """Waits for its end; what it wrote and was not read yet. More than a pipe holds on stderr would block it."""
+        with self.stdout, self.stderr:
+            said = self.stdout.read(), self.stderr.read()
+        self.wait()
+        return said
+
+    def end(self) -> None:
+        self.process.kill()
+        self.wait()
+        self.stdout.close()
+        self.stderr.close()
+
+
+class Ended(NamedTuple):
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def ended(text: str, **names: object) -> Ended:
+    """How a program ended in which `names` have these values."""
+    program = Program("".join(f"{name} = {value!r}\n" for name, value in names.items()) + text)
+    try:
+        said = program.communicate()
+        return Ended(program.returncode, *said)
+    finally:
+        program.end()
+
+
+def training_program(settings: TrainSettings, text: str) -> str:
+    """A program in which `text` finds `train` and `settings`, also for a file that torchrun starts.
+
+    Its networks are narrow and its figures are not drawn.
+    """
+    return f"""
+import sys
+import pytest
+import torch
+from pathlib import Path, PosixPath
+sys.path.insert(0, {str(ROOT)!r})
+from maskgen.errors import MaskgenError
+from mfr_train.training import checkpoint, classify, curve, embed
+from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_narrow_networks
+from tests.support.pictures import leave_undrawn
+torch.set_num_threads(1)
+use_narrow_networks(pytest.MonkeyPatch())
+leave_undrawn(pytest.MonkeyPatch())
+settings = {settings!r}
+{text}
+"""
+
+
+def _run(text: str, environment: dict[str, str], output: Connection, errors: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(environment)
+    os.dup2(output.fileno(), 1)
+    os.dup2(errors.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    code = 0
+    try:
+        exec(compile(text, "program", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

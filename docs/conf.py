@@ -61,6 +61,7 @@ What stage 2 gains <training-results>
 Ablation <ablation>
 Your own training loop <your-loop>
 Evaluation <evaluation>
+Where networks look <attention>
 Protocols <protocols>
 Tutorial <tutorial>
 Scale <scale>

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .evaluation.metrics import Figures, figures
     from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
+    from .explaining.attention import attention
+    from .explaining.explain import explain
+    from .explaining.explain_settings import ExplainSettings
+    from .explaining.explanation import Explanation
     from .networks.model import Model, load_model
     from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
@@ -33,6 +37,8 @@ __all__ = [
     "Ablation",
     "AblationRow",
     "EvalSettings",
+    "ExplainSettings",
+    "Explanation",
     "Figures",
     "LearningCurve",
     "MaskgenError",
@@ -48,8 +54,10 @@ __all__ = [
     "UsageError",
     "__version__",
     "ablate",
+    "attention",
     "compare",
     "evaluate",
+    "explain",
     "figures",
     "load_model",
     "plot_det",
@@ -65,6 +73,8 @@ __getattr__, __dir__ = attributes(
         "Ablation": "ablation.ablate",
         "AblationRow": "ablation.ablate",
         "EvalSettings": "evaluation.eval_settings",
+        "ExplainSettings": "explaining.explain_settings",
+        "Explanation": "explaining.explanation",
         "Figures": "evaluation.metrics",
         "LearningCurve": "training.curve",
         "Measurement": "evaluation.measurement",
@@ -78,8 +88,10 @@ __getattr__, __dir__ = attributes(
         "TrainSettings": "training.train_settings",
         "__version__": "version",
         "ablate": "ablation.ablate",
+        "attention": "explaining.attention",
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
+        "explain": "explaining.explain",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
         "plot_det": "evaluation.plotting",

@@ -93,7 +93,12 @@ def test_the_examples_of_the_docstrings_are_true(name: str) -> None:
 )
 def test_the_keywords_are_the_settings(options: type, settings: type) -> None:
     """With their types; a path can be text or path-like, a tuple any sequence."""
-    wider = {Path: AnyPath, Path | None: AnyPath | None, tuple[str, ...]: Sequence[str]}
+    wider = {
+        Path: AnyPath,
+        Path | None: AnyPath | None,
+        tuple[str, ...]: Sequence[str],
+        tuple[float, ...]: Sequence[float],
+    }
     kinds = typing.get_type_hints(settings) | {"data": AnyPath}
     wanted = {field.name: wider.get(kinds[field.name], kinds[field.name]) for field in fields(settings)}
     assert typing.get_type_hints(options) == wanted

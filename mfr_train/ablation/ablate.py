@@ -19,6 +19,7 @@ from ..comparison import paired
 from ..comparison.conclusions import conclusion, corrected
 from ..comparison.paired import Difference, Drawn
 from ..defaults import SCENARIOS
+from ..evaluation import no_errors
 from ..evaluation.bootstrap import MIN_SUBJECTS
 from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
@@ -91,6 +92,14 @@ class AblationRow:
     def drawn(self, scenario: str) -> Drawn:
         """The mean over the runs of each figure, also in each resample of the subjects."""
         return measured.averaged([each.scenarios[scenario].drawn for each in self.found])
+
+    def interval(self, scenario: str, figure: str) -> tuple[float, float] | None:
+        """The 95 % interval over subjects of the mean; None if there are too few subjects."""
+        drawn = self.drawn(scenario)
+        if not len(drawn.draws[figure]):
+            return None
+        trials = self.found[0].scenarios[scenario].trials
+        return no_errors.widened({figure: drawn.interval(figure)}, drawn.values, trials)[figure]
 
     def values(self, scenario: str, figure: str) -> list[float]:
         """The figure of each run."""
@@ -310,7 +319,7 @@ def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
         "figures": {
             figure: {
                 "mean": value,
-                "interval": list(drawn.interval(figure)) if len(drawn.draws[figure]) else None,
+                "interval": row.interval(scenario, figure),
                 "runs": row.values(scenario, figure),
             }
             for figure, value in drawn.values.items()

@@ -57,10 +57,8 @@ def _figures(found: Ablation, scenario: str) -> Table:
 
 
 def _measurement(row: AblationRow, scenario: str, figure: str) -> Measurement:
-    drawn = row.drawn(scenario)
-    interval = drawn.interval(figure) if len(drawn.draws[figure]) else None
     few = any(figure in each.scenarios[scenario].few for each in row.found)
-    return Measurement(drawn.values[figure], interval, few_errors=few)
+    return Measurement(row.drawn(scenario).values[figure], row.interval(scenario, figure), few_errors=few)
 
 
 def _seeds(found: Ablation, scenario: str) -> Table:
@@ -127,10 +125,9 @@ def by_row(found: Ablation) -> Any:
     places = range(len(found.rows))
     for axes, scenario in zip(panels, SCENARIOS, strict=True):
         for place, row in zip(places, found.rows, strict=True):
-            drawn = row.drawn(scenario)
-            mean = scale * drawn.values[figure]
-            if len(drawn.draws[figure]):
-                low, high = (scale * end for end in drawn.interval(figure))
+            mean = scale * row.drawn(scenario).values[figure]
+            if ends := row.interval(scenario, figure):
+                low, high = (scale * end for end in ends)
                 axes.plot([low, high], [place, place], color=COLORS[1], linewidth=2, solid_capstyle="butt")
             axes.plot([mean], [place], "o", color=COLORS[1])
             values = [scale * value for value in row.values(scenario, figure)]

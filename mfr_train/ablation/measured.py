@@ -15,9 +15,10 @@ from maskgen.storage import files
 
 from ..comparison.paired import Drawn
 from ..defaults import EXACT_PAIRS, SCENARIOS
-from ..evaluation import bootstrap, curves, inputs, measure, metrics
+from ..evaluation import bootstrap, curves, inputs, measure, metrics, no_errors
 from ..evaluation.curves import Curve
 from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.no_errors import Trials
 from ..networks.model import Model
 from ..notebook import progress_bar
 from .ablate_settings import AblateSettings
@@ -34,11 +35,13 @@ class Measured:
     """One scenario of one model.
 
     `drawn` has no resamples if there are too few subjects. `few` names the figures with few expected errors.
+    `trials` are the independent trials, for the intervals of rates without any error.
     """
 
     drawn: Drawn
     curve: Curve
     few: tuple[str, ...]
+    trials: Trials
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def measured(model: Model, settings: AblateSettings) -> Found:
             Drawn({figure: values[figure] for figure in FIGURES}, dict(zip(FIGURES, columns, strict=True))),
             curves.curve(counts),
             tuple(figure for figure in metrics.few_errors(figures) if figure in FIGURES),
+            no_errors.trials(comparison),
         )
     return Found(scenarios, subjects, tuple(material.notes))
 
@@ -119,6 +123,7 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
         told["scenarios"][name] = {
             "values": each.drawn.values,
             "few": each.few,
+            "trials": [each.trials.genuine, each.trials.impostor],
             "genuine": curve.genuine,
             "impostor": curve.impostor,
         }
@@ -153,6 +158,7 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                         **{part: arrays[f"{name}/{part}"] for part in _CURVE},
                     ),
                     tuple(told["scenarios"][name]["few"]),
+                    Trials(*map(int, told["scenarios"][name]["trials"])),
                 )
                 for name in SCENARIOS
             }

@@ -16,7 +16,7 @@ from maskgen.errors import MaskgenError, UsageError
 
 from .. import hardware
 from ..comparison import paired
-from ..comparison.conclusions import conclusion, corrected
+from ..comparison.conclusions import check_resamples, conclusion, corrected
 from ..comparison.paired import Difference, Drawn
 from ..defaults import SCENARIOS
 from ..evaluation import no_errors
@@ -180,6 +180,8 @@ def ablate(settings: AblateSettings | None = None, /, **options: Unpack[AblateOp
     declared.check(chosen)
     check_together(chosen)
     chosen_formats(chosen.figures)
+    planned_rows = {planned.label for planned in _planned(chosen)} | ({CE} & set(wanted_rows(chosen)))
+    check_resamples(chosen.bootstrap, len(CONCLUDED) * (len(planned_rows) + len(chosen.model) - 1))
     for planned in _planned(chosen):
         filled(planned.training)  # refuses what a training would refuse, before the first one
     dataset = maskgen.open(chosen.data)

@@ -13,6 +13,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from ..defaults import RUNS, SCENARIOS
+from ..evaluation import limits, metrics
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.metrics import FixedThreshold
@@ -22,11 +23,14 @@ from ..keywords import AnyPath, settings_from
 from ..networks.run_files import is_run
 from . import comparison_files, paired
 from .compare_settings import CompareSettings
-from .conclusions import conclusion, corrected
+from .conclusions import check_resamples, conclusion, corrected
 from .paired import Difference, Drawn
 from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
+
+LIMITS = {"fmr100": metrics.FMR100, "fmr10": metrics.FMR10}
+"""The figures that are read at a limit of the FMR."""
 
 
 class CompareOptions(TypedDict, total=False):
@@ -57,6 +61,20 @@ class Scenario:
     pairs: list[ScoredPairs]
     left_out: list[int]
     found: list[Drawn]
+
+    @property
+    def genuine(self) -> int:
+        """How many genuine pairs the systems share."""
+        return int(self.pairs[0].genuine.sum())
+
+    @property
+    def impostor(self) -> int:
+        """How many impostor pairs the systems share."""
+        return len(self.pairs[0].genuine) - self.genuine
+
+    def shows(self, figure: str) -> bool:
+        """Whether there are enough impostor pairs for a figure: for an FMR of 1 %, more than 100."""
+        return figure not in LIMITS or limits.resolved(LIMITS[figure], self.impostor)
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,8 +110,8 @@ class SystemComparison:
             ],
             "scenarios": {
                 each.name: {
-                    "genuine": int(each.pairs[0].genuine.sum()),
-                    "impostor": int((~each.pairs[0].genuine).sum()),
+                    "genuine": each.genuine,
+                    "impostor": each.impostor,
                     "pairs_left_out": dict(zip(self.systems, each.left_out, strict=True)),
                     "figures": {
                         name: {figure: [value, *system.interval(figure)] for figure, value in system.values.items()}
@@ -149,9 +167,13 @@ def compare(
             f"{name}: {', '.join(row.scenario for row in r.rows)}" for name, r in zip(names, reports, strict=True)
         )
         raise MaskgenError(f"the systems share no scenario ({there}); measure them on the same ones.")
+    check_resamples(chosen.bootstrap, len(shared) * (len(reports) - 1))
     scenarios = [_scenario(name, reports, chosen) for name in shared]
     found = [each for scenario in scenarios for each in paired.differences(scenario.name, names, scenario.found)]
-    found = corrected(found, chosen.figure)
+    measurable = [each.name for each in scenarios if each.shows(chosen.figure)]
+    if not measurable:
+        raise MaskgenError(_too_few(scenarios[0], chosen.figure))
+    found = corrected(found, chosen.figure, measurable)
     conclusions = [conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
     out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
     made = SystemComparison(
@@ -162,7 +184,7 @@ def compare(
         found,
         conclusions,
         out,
-        _notes(reports, names, scenarios),
+        _notes(reports, names, scenarios, chosen.figure),
     )
     comparison_files.write(made, chosen_formats(chosen.figures))
     return made
@@ -191,15 +213,15 @@ def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:
 
 def _names(reports: Sequence[Report]) -> list[str]:
     """A name for each system: that of its model, with its folder if two models have one name."""
+    folders = [report.out.resolve() for report in reports]
+    for report, folder in zip(reports, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise UsageError(f"{report.model} ({report.out}) is given twice; compare it with another system.")
     models = [report.model for report in reports]
-    names = [
+    return [
         model if models.count(model) == 1 else f"{model} ({report.out})"
         for model, report in zip(models, reports, strict=True)
     ]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{name} is given twice; compare it with another system.")
-    return names
 
 
 def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -> Scenario:
@@ -219,10 +241,19 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
     return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)
 
 
-def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario]) -> list[str]:
-    notes = []
-    if len({report.data for report in reports}) > 1:
-        notes.append(f"The evaluations name different data: {', '.join(sorted({r.data for r in reports}))}.")
+def _too_few(scenario: Scenario, figure: str) -> str:
+    """That the impostor pairs of a scenario do not suffice for the chosen figure, and what to do."""
+    return (
+        f"{scenario.name}: {figure.upper()} takes more than {1 / LIMITS[figure]:,.0f} impostor pairs, and the systems "
+        f"share {scenario.impostor:,}; give --figure eer."
+    )
+
+
+def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario], figure: str) -> list[str]:
+    notes = [_too_few(scenario, figure) for scenario in scenarios if not scenario.shows(figure)]
+    data = {report.data for report in reports if report.settings.embeddings is None}  # each system has its own file
+    if len(data) > 1:
+        notes.append(f"The evaluations name different data: {', '.join(sorted(data))}.")
     for scenario in scenarios:
         for name, count in zip(names, scenario.left_out, strict=True):
             if count:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..defaults import SCENARIOS
+from maskgen.errors import UsageError
+
 from . import paired
 from .paired import Difference
 
@@ -13,10 +15,20 @@ SIGNIFICANT = 0.05
 """A conclusion needs a corrected p-value below this."""
 
 
-def corrected(found: Sequence[Difference], figure: str, scenarios: Sequence[str] = SCENARIOS) -> list[Difference]:
+def check_resamples(resamples: int, conclusions: int) -> None:
+    """Raises `UsageError` if the smallest p-value that there can be is not significant once it is corrected."""
+    least = math.ceil(2 * conclusions / SIGNIFICANT)
+    if resamples < least:
+        raise UsageError(
+            f"--bootstrap {resamples} cannot show any difference in {conclusions} conclusions; give at least {least}."
+        )
+
+
+def corrected(found: Sequence[Difference], figure: str, scenarios: Sequence[str]) -> list[Difference]:
     """The differences, with p-values corrected by Holm's method for those of `figure` in these scenarios."""
-    chosen = {f"{i}": each.p for i, each in enumerate(found) if each.figure == figure and each.scenario in scenarios}
-    adjusted = paired.holm(chosen)
+    adjusted = paired.holm(
+        {f"{i}": each.p for i, each in enumerate(found) if each.figure == figure and each.scenario in scenarios}
+    )
     return [replace(each, adjusted_p=adjusted.get(f"{i}")) for i, each in enumerate(found)]
 
 
@@ -25,17 +37,19 @@ def conclusion(difference: Difference, first: str) -> str:
     assert difference.adjusted_p is not None
     higher = difference.value > 0
     unit, scale = ("", 1.0) if difference.figure in paired.HIGHER_IS_BETTER else (" points", 100.0)
+    digits = 2 if unit else 4
     low, high = sorted((abs(scale * difference.low), abs(scale * difference.high)))
     p = f"p = {difference.adjusted_p:.2g}"
     name = difference.figure.upper()
     if difference.adjusted_p >= SIGNIFICANT:
-        ends = f"[{scale * difference.low:+.3g}, {scale * difference.high:+.3g}]"
+        ends = f"[{scale * difference.low:+.{digits}f}, {scale * difference.high:+.{digits}f}]"
         return (
             f"{difference.scenario}: whether {difference.system} or {first} is better cannot be told: {name} differs "
-            f"by {scale * difference.value:+.3g}{unit} {ends}, {p}."
+            f"by {scale * difference.value:+.{digits}f}{unit} {ends}, {p}."
         )
     better = higher == (difference.figure in paired.HIGHER_IS_BETTER)
     return (
         f"{difference.scenario}: {difference.system} is {'better' if better else 'worse'} than {first}: {name} is "
-        f"{abs(scale * difference.value):.3g}{unit} {'higher' if higher else 'lower'} [{low:.3g}, {high:.3g}], {p}."
+        f"{abs(scale * difference.value):.{digits}f}{unit} {'higher' if higher else 'lower'} "
+        f"[{low:.{digits}f}, {high:.{digits}f}], {p}."
     )

@@ -20,6 +20,7 @@ from mfr_train.cli.main import mfr
 from mfr_train.comparison import paired
 from mfr_train.comparison.conclusions import corrected
 from mfr_train.comparison.paired import Difference, Drawn
+from mfr_train.defaults import SCENARIOS
 from mfr_train.evaluation.no_errors import Trials
 from mfr_train.networks.model import load_model
 from mfr_train.training.train import train
@@ -40,7 +41,7 @@ def given(tiny, demo, tmp_path) -> dict[str, Any]:
         "triplets": 20,
         "embed_iterations": 5,
         "dim": 16,
-        "bootstrap": 100,
+        "bootstrap": 160,
         "figures": "none",
         "cache": tmp_path / "features",
         "workers": 0,
@@ -70,7 +71,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 def test_rows_have_the_figures_that_an_evaluation_of_their_runs_has(given, tmp_path, no_training):
     """Also of EUM, which changes masked pictures only, and of CE, the network without a second stage."""
     rows = "ce,tl,tl+mse,eum+srt"
-    found = mfr_train.ablate(**given | {"rows": rows, "mse_weight": [10.0, 30.0], "figures": "png"})
+    found = mfr_train.ablate(**given | {"rows": rows, "mse_weight": [10.0, 30.0], "figures": "png", "bootstrap": 320})
     assert [row.label for row in found.rows] == ["CE", "CE+TL", "CE+TL+10 MSE", "CE+TL+30 MSE", "CE+EUM+SRT"]
     assert sorted(path.name for path in (found.out / "runs").iterdir()) == sorted(
         f"{name}-{seed}" for name in ("tl", "tl+10mse", "tl+30mse", "eum+srt") for seed in (0, 1)
@@ -196,6 +197,7 @@ def test_another_setting_or_network_is_refused(given, tiny, tmp_path):
         ({"mse_weight": (0.0,)}, r"--mse-weight is 0; give a number above 0: without MSE it is the row tl\."),
         ({"mse_weight": (30.0, 30.0)}, r"--mse-weight gives a number twice"),
         ({"model": ("dlib", "dlib")}, r"--model gives a model twice"),
+        ({"bootstrap": 100}, r"--bootstrap 100 cannot show any difference in 4 conclusions; give at least 160\."),
         ({"figures": "bmp"}, r"--figures is 'bmp'"),
         ({"rows": "eum+srt", "triplets": 1}, r"--head eum has BatchNorm"),
     ],
@@ -238,7 +240,7 @@ def test_p_values_are_corrected_for_the_conclusions_alone():
     found.append(difference("U-M", "auc", 0.001))
     adjusted = [each.adjusted_p for each in corrected(found, "eer", ("U-M", "M-M"))]
     assert adjusted == [None, pytest.approx(0.04), pytest.approx(0.04), None]
-    assert [each.adjusted_p for each in corrected(found, "eer")] == [
+    assert [each.adjusted_p for each in corrected(found, "eer", SCENARIOS)] == [
         pytest.approx(0.003), pytest.approx(0.04), pytest.approx(0.04), None,
     ]  # fmt: skip
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .explaining.explain_settings import ExplainSettings
     from .explaining.explanation import Explanation
     from .networks.model import Model, load_model
+    from .networks.onnx_export import export
     from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
     from .training.run import Run, train
@@ -58,6 +59,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "figures",
     "load_model",
     "plot_det",
@@ -92,6 +94,7 @@ __getattr__, __dir__ = attributes(
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
         "explain": "explaining.explain",
+        "export": "networks.onnx_export",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
         "plot_det": "evaluation.plotting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 RESNETS = ("resnet18", "resnet50")
@@ -19,6 +20,10 @@ CLASSIFIERS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}
 
 AUGMENTATIONS = ("flip", "crop", "color")
 """Random changes of the pictures of stage 1; see `data.augment`."""
+
+CLASSIFY, EMBED, BOTH = "classify", "embed", "all"
+STAGES = (CLASSIFY, EMBED, BOTH)
+"""What `mfr train` trains: the network, the embedding, or both. `mfr eval` measures one of the first two."""
 
 LINEAR, EUM = "linear", "eum"
 HEADS = (LINEAR, EUM)
@@ -71,3 +76,8 @@ DAMAGED_ROW = "damaged_row"
 """What a report calls the rows that were left out, beside the reasons of rejects."""
 
 DEVICES = ("auto", "cpu", "cuda")
+
+
+def is_function(text: str) -> bool:
+    """Whether the text of --model or --loss is that of a function of the user, `package.module:function`."""
+    return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", text) is not None

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+LICENCE = (
+    "The rights in the photographs are those of their source. dlib's packaged landmark model was trained on "
+    "iBUG 300-W, whose licence excludes commercial use."
+)
+"""What a data set, and everything made from it, says about its licence."""
+
 
 def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
     """The card as Markdown with a YAML head. `facts` is dataset.json, `counts` its counts by split."""
@@ -56,8 +62,7 @@ def text(facts: dict[str, Any], counts: dict[str, Any], format: str) -> str:
         "",
         "## Licence",
         "",
-        "The rights in the photographs are those of their source. dlib's packaged landmark model was trained on "
-        "iBUG 300-W, whose licence excludes commercial use.",
+        LICENCE,
         "",
         f"Fingerprint: `{facts['fingerprint']}`",
         "",

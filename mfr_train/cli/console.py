@@ -13,6 +13,7 @@ from ..ablation import ablation_files
 from ..ablation.ablate import ablate
 from ..ablation.ablate_settings import AblateSettings
 from ..comparison import comparison_files
+from ..comparison import side_by_side as tables_of_reports
 from ..comparison.compare import compare
 from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
@@ -74,6 +75,14 @@ def eval_with_progress(settings: EvalSettings) -> str:
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")
+
+
+def side_by_side(reports: tuple[str, ...], out: str | None) -> str:
+    """Puts reports side by side, and returns the tables and the files that were written."""
+    found = tables_of_reports.lines(reports)
+    written = [] if out is None else tables_of_reports.write(found, Path(out))
+    names = ", ".join(path.name for path in written)
+    return tables_of_reports.text(found) + (shown(f"\n\n{out} holds {names}") if written else "")
 
 
 def compared(systems: tuple[str, ...], settings: CompareSettings) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import signal
-from collections.abc import Sequence
 
 import click
 from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
-from maskgen.errors import UsageError, installing
+from maskgen.errors import UsageError, installing, shown
 
 from ..ablation.ablate_settings import AblateSettings
 from ..comparison.compare_settings import CompareSettings
+from ..defaults import CLASSIFY, EMBED, is_function
 from ..evaluation.eval_settings import EvalSettings
 from ..explaining.explain_settings import ExplainSettings
 from ..training.train_settings import TrainSettings
@@ -57,6 +57,9 @@ def train(settings: TrainSettings) -> None:
     _check_installed()
     from .console import train_with_summary
 
+    if is_function(settings.loss):
+        _check_typed("loss", settings.loss)
+
     if summary := train_with_summary(settings):
         say(summary)
 
@@ -75,6 +78,8 @@ def eval_(settings: EvalSettings) -> None:
     The newest run on ./smfd, in all three scenarios, or in one:
       mfr eval
       mfr eval --scenario M-M
+    The network of stage 1 of a run, without the embedding:
+      mfr eval --run runs/paper --stage classify
     A trained network as it is; an ONNX file that takes BGR:
       mfr eval --model dlib --data smfd
       mfr eval --model vendor.onnx --colors bgr
@@ -88,7 +93,9 @@ def eval_(settings: EvalSettings) -> None:
     _check_installed()
     from .console import eval_with_progress
 
-    _check_config([settings.model] if settings.model else [])
+    if settings.model and is_function(settings.model):
+        _check_typed("model", settings.model)
+
     say(eval_with_progress(settings))
 
 
@@ -137,8 +144,52 @@ def ablate(settings: AblateSettings) -> None:
     _check_installed()
     from .console import ablated
 
-    _check_config(settings.model)
+    for model in settings.model:
+        if is_function(model):
+            _check_typed("model", model)
     say(ablated(settings))
+
+
+@mfr.command()
+@click.argument("model", metavar="RUN|dlib|FILE")
+@click.option("-o", "--out", required=True, metavar="FILE.onnx", help="File to write; it must not exist.")
+@click.option(
+    "--stage",
+    type=click.Choice((CLASSIFY, EMBED)),
+    help="classify leaves out what stage 2 of the run trained. By default the embedding if there is one.",
+)
+def export(model: str, out: str, stage: str | None) -> None:
+    """Write a model as one ONNX file: scaling, network and embedding.
+
+    Its input is `faces`, uint8 (N, S, S, 3) RGB, its output `embedding`, (N, d) of length 1; with EUM there is also
+    `masked_embedding`, for masked faces. The metadata say S, how faces are cut out, and what the model was trained on.
+    What onnxruntime computes from the file is compared with PyTorch first. `mfr eval --model FILE.onnx` measures it.
+
+    \b
+      mfr export runs/paper -o paper.onnx
+    """
+    _check_installed()
+    from ..networks.onnx_export import export as write
+
+    say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
+
+
+@mfr.command()
+@click.argument("reports", nargs=-1, required=True, metavar="REPORT...")
+@click.option("--out", metavar="DIR", help="Also write the tables into this folder, as CSV and LaTeX.")
+def table(reports: tuple[str, ...], out: str | None) -> None:
+    """Put reports side by side, several seeds as mean and range.
+
+    REPORT is the folder of an evaluation. Reports whose settings and model differ only by a seed, that of the
+    evaluation or that of the training, are one line.
+
+    \b
+      mfr table runs/eval/dlib-* runs/eval/paper-* --out tables
+    """
+    _check_installed()
+    from .console import side_by_side
+
+    say(side_by_side(reports, out))
 
 
 @mfr.command()
@@ -169,14 +220,10 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
 mfr.add_command(protocol)
 
 
-def _check_config(models: Sequence[str]) -> None:
-    """Raises `UsageError` if a model that --config sets is a function: a file of settings runs no code."""
-    from ..networks.python_function import is_function
-
-    source = click.get_current_context().get_parameter_source("model")
-    for model in models if source is ParameterSource.DEFAULT_MAP else ():
-        if is_function(model):
-            raise UsageError(f"--config sets model to {model!r}, which is run as code; give it on the command line.")
+def _check_typed(option: str, value: str) -> None:
+    """Raises `UsageError` for a function, which is run as code, that comes from a file and was not typed."""
+    if click.get_current_context().get_parameter_source(option) is ParameterSource.DEFAULT_MAP:
+        raise UsageError(f"--config sets {option} to {value!r}, which is run as code; give it on the command line.")
 
 
 def _check_installed() -> None:

@@ -11,8 +11,10 @@ from maskgen.settings import same_setting, setting
 from ..defaults import (
     AUTO,
     CACHE,
+    CLASSIFY,
     COSINE,
     DEVICES,
+    EMBED,
     EXACT_PAIRS,
     KEPT_SCORES,
     MIN_RESAMPLES,
@@ -40,6 +42,12 @@ class EvalSettings:
     )
     run: Path | None = setting(
         None, help="Run folder to measure; by default the newest finished run in runs/.", metavar="DIR"
+    )
+    stage: str | None = setting(
+        None,
+        help="What of the run to measure: classify, the pooled feature of its network without stage 2 (CE in the "
+        "paper), or embed, the embedding of stage 2. By default the embedding if there is one.",
+        choices=(CLASSIFY, EMBED),
     )
     model: str | None = setting(
         None,

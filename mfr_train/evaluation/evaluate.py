@@ -18,11 +18,11 @@ from maskgen.imaging import search
 from maskgen.storage import files
 
 from .. import figure, hardware
-from ..defaults import EVALUATIONS, MIN_RESAMPLES, NONE
+from ..defaults import CLASSIFY, EVALUATIONS, MIN_RESAMPLES, NONE
 from ..keywords import AnyPath, settings_from
 from ..networks import model as models
 from ..networks import preprocessing
-from ..networks.model import Model
+from ..networks.model import STAGE_1, Model
 from ..networks.preprocessing import InputOptions, described
 from ..notebook import progress_bar
 from . import (
@@ -56,15 +56,15 @@ Progress = Callable[[int], object]
 
 
 NOT_WITH_EMBEDDINGS = (
-    *("run", "model", "protocol", "data", "split", "on_damage"),
+    *("run", "stage", "model", "protocol", "data", "split", "on_damage"),
     *("face", "detector", "detector_model", "predictor"),
     *InputOptions.__annotations__,
 )
 """Settings that say which pictures are embedded, and how."""
 
 
-NAMED_BY_HASH = ("data", "run", "model", "protocol", "pairs", "embeddings", "out")
-"""Settings that are paths of what is measured, which is known by its content, and of the report."""
+NAMED_BY_HASH = ("data", "run", "stage", "model", "protocol", "pairs", "embeddings", "out")
+"""Settings that say what is measured, which is known by its content, and where the report goes."""
 
 
 class EvalOptions(InputOptions, total=False):
@@ -73,6 +73,7 @@ class EvalOptions(InputOptions, total=False):
     data: AnyPath
     scenario: str
     run: AnyPath | None
+    stage: str | None
     model: str | None
     protocol: AnyPath | None
     embeddings: AnyPath | None
@@ -161,7 +162,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         name, fingerprint = settings.embeddings.stem, files.sha256(settings.embeddings)
         preprocessed = {}
     else:
-        model = models.chosen_model(settings.run, settings.model, hardware.device(settings.device), given)
+        device = hardware.device(settings.device)
+        model = models.chosen_model(settings.run, settings.model, device, given, settings.stage)
         material = _material(settings, wanted, model, planned, progress)
         name, fingerprint = model.name, model.fingerprint
         preprocessed = described(model.preprocessing)
@@ -215,12 +217,13 @@ def _check_alone(settings: EvalSettings) -> None:
 
 
 def _folder_name(settings: EvalSettings, name: str, fingerprint: str, material: Material) -> str:
-    """MODEL-DATA-HASH, with the scenario and the split between them if they are not the default.
+    """MODEL-DATA-HASH, with the stage, the scenario and the split between them if they are not the default.
 
     The hash is of the weights, the data and every setting that changes the result: names alone are not unique.
     """
     data = os.path.basename(os.path.abspath(material.name)).removesuffix(".csv")
-    parts = [name, "embeddings" if settings.embeddings is not None else data]
+    first = [name.removesuffix(STAGE_1), CLASSIFY] if settings.stage == CLASSIFY else [name]
+    parts = [*first, "embeddings" if settings.embeddings is not None else data]
     parts += [settings.scenario] * (settings.scenario != ALL) + [settings.split] * (settings.split != "test")
     values = declared.jsonable(settings, run_only=False)
     chosen = {option: value for option, value in values.items() if option not in NAMED_BY_HASH}

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from .measurement import Measurement
 from .tables import Cell, Column, Table
 
-_ENDS = ("95 % from", "95 % to")
-
 
 def as_text(table: Table) -> list[str]:
     """The lines of a table with aligned columns: heads, and a line for each row and for each end of its intervals."""
-    rows = [list(_heads(table, [column.label for column in table.columns], _ENDS))]
+    rows = [list(_heads(table, [column.label for column in table.columns], table.ends))]
     for row in table.rows:
         pairs = list(zip(table.columns, row, strict=True))
         rows.append(
@@ -26,7 +24,7 @@ def as_text(table: Table) -> list[str]:
             ]
         )
         if table.intervals == "lines" and any(_interval(cell) for cell in row):
-            for position, label in enumerate(_ENDS):
+            for position, label in enumerate(table.ends):
                 rows.append([f"  {label}", *(_ends(column, cell)[position] for column, cell in pairs[1:])])
     return _aligned(rows)
 
@@ -119,7 +117,7 @@ def _notes(table: Table) -> Iterator[str]:
     """What the signs of a table mean."""
     cells = [(column, cell) for row in table.rows for column, cell in zip(table.columns, row, strict=True)]
     if table.intervals != "hidden" and any(_interval(cell) for _, cell in cells):
-        yield "In brackets: 95 \\% intervals over subjects."
+        yield table.bracket_note
     if any(_is_few(column, cell) for column, cell in cells):
         yield "* fewer than 30 expected errors."
 

@@ -40,7 +40,7 @@ class Table:
     """A table of figures.
 
     `intervals` says where text shows the 95 % intervals of measurements: in two lines below a row, in two columns, or
-    not at all. CSV always has them.
+    not at all. CSV always has them. `ends` are the words before their ends, `bracket_note` says in LaTeX what they are.
     """
 
     name: str
@@ -48,6 +48,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     intervals: Literal["lines", "columns", "hidden"] = "hidden"
+    ends: tuple[str, str] = ("95 % from", "95 % to")
+    bracket_note: str = "In brackets: 95 \\% intervals over subjects."
 
 
 FIGURES = (

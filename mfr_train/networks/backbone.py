@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,10 @@ class Backbone:
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: it needs the
     landmarks, by which faces are cut out and aligned). What was trained on features of a network with one of the
     `former_fingerprints` fits this one: its features are the same but for rounding. `preprocessing` is all that is
-    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a
-    linear layer and they can be read.
+    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a linear layer and they
+    can be read. `module` is the network in PyTorch, if it is one: from faces as `run` cuts them out, uint8
+    (N, size, size, 3) RGB, to features. With `pairs` a feature is two embeddings side by side: that of the face if it
+    is unmasked, and if it is masked.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Backbone:
     former_fingerprints: tuple[str, ...] = ()
     preprocessing: Preprocessing = NOTHING_GIVEN
     pooled: PooledNetwork | None = None
+    module: Any = None
+    pairs: bool = False
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -128,4 +129,5 @@ def dlib_backbone(device: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone
         fingerprint(hashlib.sha256(f"{DLIB} {DLIB_CHIP} {by}{digest}".encode()).hexdigest(), made, usual)
         for by in ("torch ", "")
     ]
-    return frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints), pooled=pooled)
+    found = frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints), pooled=pooled)
+    return replace(found, module=network)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .frozen import frozen
+from .module import Scaled
 from .pooled import PooledNetwork
 from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 from .resnet import load_module
@@ -185,4 +187,5 @@ def inception_backbone(
             return network.activations((faces.permute(0, 3, 1, 2) - 127.5) / 128)
 
     pooled = PooledNetwork(activations, STRIDE, FIRST, device, *network.linear(), normalised=True)
-    return frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),), pooled=pooled)
+    found = frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),), pooled=pooled)
+    return replace(found, module=Scaled(network, 127.5, 128))

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -23,18 +23,19 @@ from maskgen.imaging.pixels import pixels_of
 from maskgen.settings import from_keywords
 
 from .. import hardware
-from ..defaults import BACKBONES, DLIB, EUM, HEADS, LINEAR
+from ..defaults import BACKBONES, CLASSIFY, DLIB, EMBED, EUM, HEADS, LINEAR
 from ..keywords import AnyPath
 from . import preprocessing, python_function
 from .backbone import Backbone, Floats, Image
 from .backbones import load_backbone
+from .module import EUM_SLOPE, FaceModule, face_module
 from .preprocessing import NOTHING_GIVEN, InputOptions, Preprocessing
 from .run_files import BACKBONE, EMBEDDING, ONNX_BACKBONE, identities_of, is_run, newest_run, record_of
 
 MODELS = "give --model dlib, the backbone.safetensors of a run, an ONNX face network, or module:function"
 
-EUM_SLOPE = np.float32(0.2)
-"""Of LeakyReLU between the layers of EUM, where its input is negative."""
+STAGE_1 = " (stage 1)"
+"""At the end of the name of a run's network without the embedding."""
 
 BLOCK = 65_536
 """Features that are projected together: bounds memory."""
@@ -70,12 +71,35 @@ class Model:
     @property
     def dim(self) -> int:
         """Length of an embedding."""
-        return self.backbone.dim if self.weight is None else len(self.weight)
+        if self.weight is not None:
+            return len(self.weight)
+        return self.backbone.dim // 2 if self.backbone.pairs else self.backbone.dim
 
     @property
     def preprocessing(self) -> Preprocessing:
         """How pictures are given to its network."""
         return self.backbone.preprocessing
+
+    @cached_property
+    def module(self) -> FaceModule:
+        """The model as a PyTorch module in evaluation mode, made when it is first asked for.
+
+        `module(faces)` gives embeddings of length 1, (N, d), for faces (N, S, S, 3) RGB, where S is
+        `preprocessing.input_size`: uint8, or float with the same values 0..255, through which gradients flow.
+        `module(faces, masked)` takes bool (N,), which only EUM uses. `module.features` gives the features;
+        `module.network` is the network, `module.head` the linear layer. Faces must be cut out already, as
+        `preprocessing.align` says; with `none` they are whole pictures scaled to S x S. The weights are a copy and need
+        no gradient.
+
+        Raises:
+            UsageError: If the network is an ONNX file or a function, which PyTorch does not run.
+        """
+        if self.backbone.module is None:
+            raise UsageError(
+                f"the model {self.name} is no PyTorch network; use embed(), or give a run of a ResNet or of dlib."
+            )
+        layer = None if self.weight is None or self.bias is None else (self.weight, self.bias)
+        return face_module(self.backbone.module, layer, self.unmasking, self.preprocessing.flip_sum)
 
     @property
     def fingerprint(self) -> str:
@@ -89,7 +113,7 @@ class Model:
 
     def _unmasked(self, features: Floats) -> Floats:
         for number, (weight, bias) in enumerate(self.unmasking):
-            features = np.where(features > 0, features, EUM_SLOPE * features) if number else features
+            features = np.where(features > 0, features, np.float32(EUM_SLOPE) * features) if number else features
             features = features @ weight.T + bias
         return features
 
@@ -161,7 +185,10 @@ class Model:
         which = np.broadcast_to(np.asarray(masked, bool), len(features))
         for start in range(0, len(features), BLOCK):
             block = np.asarray(features[start : start + BLOCK], np.float32)
-            if self.weight is not None and self.bias is not None:
+            if self.backbone.pairs:
+                unmasked, with_mask = np.split(block, 2, axis=1)
+                block = np.where(which[start : start + BLOCK, None], with_mask, unmasked)
+            elif self.weight is not None and self.bias is not None:
                 block = block @ self.weight.T + self.bias
             elif self.unmasking and which[start : start + BLOCK].any():
                 block = np.where(which[start : start + BLOCK, None], self._unmasked(block), block)
@@ -170,7 +197,9 @@ class Model:
         return result
 
 
-def load_model(source: AnyPath | None = None, *, device: str = "auto", **options: Unpack[InputOptions]) -> Model:
+def load_model(
+    source: AnyPath | None = None, *, device: str = "auto", stage: str | None = None, **options: Unpack[InputOptions]
+) -> Model:
     """Loads a model to embed pictures with.
 
     Args:
@@ -179,6 +208,8 @@ def load_model(source: AnyPath | None = None, *, device: str = "auto", **options
             or `module:function`, a function of yours that takes pictures, uint8 (N, S, S, 3) RGB, and landmarks,
             float32 (N, 68, 2), and returns embeddings (N, d). By default the newest finished run under runs/.
         device: `auto` (the GPU if there is one), `cpu` or `cuda`.
+        stage: `classify` for the network of a run without what stage 2 trained, whose pooled feature is the embedding;
+            `embed` for the embedding. By default the embedding if the run has one.
         **options: The fields of `Preprocessing`, for what a network's file does not say, such as `colors="bgr"`.
 
     Returns:
@@ -199,24 +230,30 @@ def load_model(source: AnyPath | None = None, *, device: str = "auto", **options
     """
     chosen, given = hardware.device(device), preprocessing.checked(from_keywords(Preprocessing, options))
     if source is None or Path(source).is_dir():
-        return chosen_model(Path(source) if source is not None else None, None, chosen, given)
-    return chosen_model(None, os.fspath(source), chosen, given)
+        return chosen_model(Path(source) if source is not None else None, None, chosen, given, stage)
+    return chosen_model(None, os.fspath(source), chosen, given, stage)
 
 
-def chosen_model(run: Path | None, model: str | None, device: str, given: Preprocessing = NOTHING_GIVEN) -> Model:
-    """The model that the options --run and --model choose; by default the newest run under runs/.
+def chosen_model(
+    run: Path | None, model: str | None, device: str, given: Preprocessing = NOTHING_GIVEN, stage: str | None = None
+) -> Model:
+    """The model that the options --run, --stage and --model choose; by default the newest run under runs/.
 
     Raises `UsageError` if there is no such run or model, if both are given, or if an option does not apply.
     """
     if run is not None and model is not None:
         raise UsageError("--run and --model are both given; give one of them.")
+    if stage not in (None, CLASSIFY, EMBED):
+        raise UsageError(f"--stage is {stage!r}; choose one of {CLASSIFY}, {EMBED}.")
     if model is not None:
+        if stage is not None:
+            raise UsageError("--stage chooses what of a run is measured; leave it out, or give --run.")
         if model in BACKBONES and model != DLIB:
             raise UsageError(f"--model {model} has no weights of its own; give a weights file or --run.")
         return load_network(model, device, given)
     if names := given.given():
         raise UsageError(f"--{names[0].replace('_', '-')} does not apply to runs; leave it out, or give --model.")
-    return load_run(Path(run) if run is not None else newest_run(), device)
+    return load_run(Path(run) if run is not None else newest_run(), device, stage)
 
 
 def pixels(picture: Picture, number: int) -> Image:
@@ -276,15 +313,23 @@ def load_network(model: str, device: str = "cpu", given: Preprocessing = NOTHING
     return Model(path.stem, backbone, identities=identities_of(path))
 
 
-def load_run(path: Path, device: str = "cpu") -> Model:
+def load_run(path: Path, device: str = "cpu", stage: str | None = None) -> Model:
     """The model of a run folder: its backbone, and the embedding if stage 2 was trained.
 
-    Raises `UsageError` if the folder is not a run, or its embedding belongs to another backbone.
+    `stage` `classify` leaves the embedding out, `embed` requires it. Raises `UsageError` if the folder is not a run,
+    lacks what was asked for, or its embedding belongs to another backbone.
     """
     if not is_run(path):
         raise UsageError(f"{path} is no finished run; give --run a folder that `mfr train` wrote.")
     name, identities = Path(os.path.abspath(path)).name, identities_of(path)  # `--run .` has a name too
+    if stage == CLASSIFY:
+        own, made = _own_network(path), record_of(path).get("settings")
+        if own is None and not (isinstance(made, dict) and made.get("backbone") == DLIB):
+            raise _lacks_network(path)
+        return Model(name + STAGE_1, load_backbone(str(own) if own else DLIB, device), identities=identities)
     if not (path / EMBEDDING).is_file():
+        if stage == EMBED:
+            raise UsageError(f"{path} has no embedding, since stage 2 is not trained; give --stage {CLASSIFY}.")
         record = record_of(path)
         made = record.get("settings")
         whole = record.get("finished") is not False or (isinstance(made, dict) and made.get("stage") == "classify")
@@ -297,15 +342,25 @@ def load_run(path: Path, device: str = "cpu") -> Model:
         layers = _layers(tensors, facts.get("head", LINEAR))
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OSError):
         raise UsageError(f"{path / EMBEDDING} is damaged; train the run again.") from None
-    own = next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
+    own = _own_network(path)
     if own is None and facts.get("backbone", DLIB) != DLIB:  # it is never taken for the path of a file
-        raise UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
+        raise _lacks_network(path)
     backbone = load_backbone(str(own) if own else DLIB, device)
-    if facts.get("fingerprint") not in backbone.fingerprints or layers[0][0].shape[1] != backbone.dim:
+    fits = facts.get("fingerprint") in backbone.fingerprints and layers[0][0].shape[1] == backbone.dim
+    if not fits or backbone.pairs:
         raise UsageError(f"the embedding in {path} was trained on another {backbone.name}; train the run again.")
     if facts.get("head") == EUM:
         return Model(name, backbone, unmasking=layers, identities=identities)
     return Model(name, backbone, *layers[0], identities=identities)
+
+
+def _own_network(path: Path) -> Path | None:
+    """The file of the network in a run folder; None for dlib's, which no run holds."""
+    return next((path / name for name in (BACKBONE, ONNX_BACKBONE) if (path / name).is_file()), None)
+
+
+def _lacks_network(path: Path) -> UsageError:
+    return UsageError(f"{path} lacks its network, {BACKBONE} or {ONNX_BACKBONE}; copy the whole run.")
 
 
 def _layers(tensors: dict[str, Floats], head: str) -> tuple[tuple[Floats, Floats], ...]:

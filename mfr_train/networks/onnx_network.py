@@ -23,7 +23,7 @@ from maskgen.imaging.align import SIDE
 
 from ..defaults import MAX_INPUT_SIZE, ONNX
 from ..hardware import cores
-from . import onnx_file
+from . import onnx_file, onnx_metadata
 from .backbone import CHUNK, Backbone, Floats
 from .faces import Faces
 from .frozen import checked, frozen
@@ -79,7 +79,8 @@ def load(path: Path, given: Preprocessing = NOTHING_GIVEN, device: str = "cpu") 
     data = onnx_file.read(path)
     session = _session(data, path, device)
     taken = _input(session, given.layout, what)
-    made = _preprocessing(taken, given, what)
+    facts = onnx_metadata.read(session.get_modelmeta().custom_metadata_map, what)
+    made = _preprocessing(taken, given, facts.preprocessing, what)
     names = [output.name for output in session.get_outputs()]
     if made.output is not None and made.output not in names:
         raise UsageError(
@@ -98,7 +99,9 @@ def load(path: Path, given: Preprocessing = NOTHING_GIVEN, device: str = "cpu") 
     samples = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     wanted = [made.output] if made.output else names
     first = call(np.repeat(samples[:1], taken.batch or 1, axis=0), wanted)
+    masked = facts.masked_output if given.output is None else None
     name, alone = _embedding(dict(zip(wanted, first, strict=True)), taken.batch or 1, what)
+    outputs = [name, *_second(masked, names, what)]
     dim = alone.shape[1]
     together = taken.batch or (TOGETHER[device] if _takes_several(call, name, samples, alone) else 1)
     made = replace(made, output=name)
@@ -109,16 +112,26 @@ def load(path: Path, given: Preprocessing = NOTHING_GIVEN, device: str = "cpu") 
             part = faces[start : start + together]
             if taken.batch:
                 part = np.concatenate([part, np.repeat(part[-1:], taken.batch - len(part), axis=0)])
-            [output] = call(part, [name])
-            found.append(checked(_flat(output), len(part), dim, what)[: len(faces) - start])
+            several = [checked(_flat(output), len(part), dim, what) for output in call(part, outputs)]
+            found.append(np.concatenate(several, axis=1)[: len(faces) - start])
         return np.concatenate(found)
 
-    text = json.dumps(described(made), sort_keys=True)
+    text = json.dumps(described(made) | ({"masked": masked} if masked else {}), sort_keys=True)
     prints = [hashlib.sha256(f"onnxruntime {text} ".encode() + data).hexdigest()]
     if replace(made, output=None) == USUAL:
         # Before, OpenCV ran such networks: an embedding trained on those features fits, since they differ by 1e-5.
         prints.append(hashlib.sha256(f"arcface {SIDE} ".encode() + data).hexdigest())
-    return frozen(ONNX, what, dim, run, made, tuple(prints))
+    backbone = frozen(ONNX, what, len(outputs) * dim, run, made, tuple(prints))
+    return replace(backbone, pairs=len(outputs) > 1)
+
+
+def _second(masked: str | None, names: list[str], what: str) -> list[str]:
+    """The output with the embedding of a masked face, if the metadata name one."""
+    if masked is None:
+        return []
+    if masked not in names:
+        raise UsageError(f"the metadata of {what} name an output {short(masked)!r} that it lacks; export it again.")
+    return [masked]
 
 
 def _session(data: bytes, path: Path, device: str) -> Any:
@@ -208,12 +221,18 @@ def _input(session: Any, layout: str | None, what: str) -> Input:
     return Input(one.name, TYPES[one.type], shape[0], found, size)
 
 
-def _preprocessing(taken: Input, given: Preprocessing, what: str) -> Preprocessing:
+def _preprocessing(taken: Input, given: Preprocessing, recorded: Preprocessing, what: str) -> Preprocessing:
+    """What was given, else what the metadata of the file record, else the usual."""
+    if taken.size and recorded.input_size not in (None, taken.size):
+        raise UsageError(
+            f"the metadata of {what} say {recorded.input_size} pixels, and its input has {taken.size}; export it again."
+        )
     if taken.size and given.input_size not in (None, taken.size):
         raise UsageError(
             f"{what} takes pictures of {taken.size} pixels, not {given.input_size}; leave --input-size out."
         )
-    usual = replace(USUAL, layout=taken.layout, input_size=taken.size or SIDE)
+    usual = replace(USUAL, **{name: getattr(recorded, name) for name in recorded.given()})
+    usual = replace(usual, layout=taken.layout, input_size=taken.size or usual.input_size)
     if taken.kind == np.uint8:
         return completed(given, replace(usual, mean=0.0, scale=1.0), OPTIONS, f"{what}, whose input is uint8")
     return completed(given, usual, OPTIONS + SCALING, what)

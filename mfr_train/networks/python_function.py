@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,10 +18,13 @@ import numpy as np
 
 from maskgen.errors import MaskgenError, UsageError, short
 
+from ..defaults import is_function
 from . import frozen as networks
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .preprocessing import NOTHING_GIVEN, RGB, WHOLE, Preprocessing, completed, described
+
+__all__ = ["described_error", "function_of", "is_function", "load"]
 
 FUNCTION = "function"
 """What such a network is called in the feature cache."""
@@ -35,25 +37,13 @@ DIGITS = 4
 """Of what a function gives for the samples, so many digits are hashed: the last ones depend on the machine."""
 
 
-def is_function(model: str) -> bool:
-    """Whether the text of --model is that of a function, `package.module:function`."""
-    return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", model) is not None
-
-
 def load(model: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone:
     """The network that a function is. Its module is imported, and so run: only a name that the user types may get here.
 
     Raises `UsageError` if there is no such function, `MaskgenError` if it fails or gives no embeddings.
     """
     made = completed(given, USUAL, OPTIONS, f"the function {model}")
-    module_name, _, name = model.partition(":")
-    module = _module(module_name)
-    function = getattr(module, name, None)
-    if not callable(function):
-        names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
-        there = f"it has {', '.join(names[:8])}" if names else "it has no functions"
-        raise UsageError(f"the module {module_name} has no function {name!r}; {there}.")
-    source = Path(module.__file__ or "")
+    function, source = function_of(model, "--model")
 
     def network(faces: Faces, landmarks: Floats) -> Floats:
         return _called(function, faces, landmarks, model, source)
@@ -72,6 +62,21 @@ def load(model: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone:
     return networks.frozen_with_landmarks(FUNCTION, f"the function {model}", found.shape[1], network, made, print_)
 
 
+def function_of(text: str, option: str) -> tuple[Callable[..., Any], Path]:
+    """The function that the text of an option means, and the file of its module, which is imported, and so run.
+
+    Raises `UsageError` if there is none.
+    """
+    module_name, _, name = text.partition(":")
+    module = _module(module_name, option)
+    function = getattr(module, name, None)
+    if not callable(function):
+        names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+        there = f"it has {', '.join(names[:8])}" if names else "it has no functions"
+        raise UsageError(f"the module {module_name} has no function {name!r}; {there}.")
+    return function, Path(module.__file__ or "")
+
+
 def _fingerprint(function: Any, model: str, source: Path, made: Preprocessing, found: Floats) -> str:
     """Hash of the function: of its module's file, its name, and its attribute `fingerprint`.
 
@@ -85,21 +90,21 @@ def _fingerprint(function: Any, model: str, source: Path, made: Preprocessing, f
     return hashlib.sha256(text.encode() + source.read_bytes()).hexdigest()
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, option: str) -> ModuleType:
     with _working_folder_first():
         try:
             found = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name and (name == error.name or name.startswith(f"{error.name}.")):
                 raise UsageError(
-                    f"there is no module {name!r} for --model, neither in the working folder nor installed; check its "
+                    f"there is no module {name!r} for {option}, neither in the working folder nor installed; check its "
                     "name."
                 ) from None
-            raise UsageError(f"cannot import the module {name}{_told(error, None)}; fix it.") from None
+            raise UsageError(f"cannot import the module {name}{described_error(error, None)}; fix it.") from None
         except (Exception, SystemExit) as error:
-            raise UsageError(f"cannot import the module {name}{_told(error, None)}; fix it.") from None
+            raise UsageError(f"cannot import the module {name}{described_error(error, None)}; fix it.") from None
     if not getattr(found, "__file__", None):
-        raise UsageError(f"the module {name} has no file; give --model a function of a module in Python.")
+        raise UsageError(f"the module {name} has no file; give {option} a function of a module in Python.")
     return found
 
 
@@ -118,11 +123,11 @@ def _called(function: Callable[..., Any], faces: Faces, landmarks: Floats, model
     try:
         found = np.asarray(function(faces, landmarks), np.float32)
     except (Exception, SystemExit) as error:
-        raise MaskgenError(f"the function {model} failed{_told(error, source)}; fix it.") from None
+        raise MaskgenError(f"the function {model} failed{described_error(error, source)}; fix it.") from None
     return found
 
 
-def _told(error: BaseException, source: Path | None) -> str:
+def described_error(error: BaseException, source: Path | None) -> str:
     """The error of a user's module, and the line that raised it: in the module's own file if that took part."""
     if isinstance(error, SyntaxError) and error.filename:
         return f": {type(error).__name__}: {short(error.msg)} ({error.filename}, line {error.lineno})"

@@ -92,7 +92,9 @@ def resnet_backbone(
     usual = Preprocessing(RGB, MEAN, STD, input_size, align=WHOLE)
     made = dataclasses.replace(usual, flip_sum=flip_sum)
     digest = preprocessing.fingerprint(fingerprint(network, architecture, input_size), made, usual)
-    return frozen(architecture, f"the {architecture}", network.dim, run, made, (digest,), True, pooled)
+    network.classifier = nn.Identity()
+    found = frozen(architecture, f"the {architecture}", network.dim, run, made, (digest,), True, pooled)
+    return dataclasses.replace(found, module=network.to(device).eval())
 
 
 def fingerprint(network: Network, architecture: str, input_size: int) -> str:

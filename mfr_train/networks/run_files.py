@@ -14,6 +14,9 @@ EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
 BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
 CURVE, CURVE_PICTURE, TENSORBOARD = "curve.csv", "curve.png", "tensorboard"
 
+CARD = "README.md"
+"""The model card."""
+
 IDENTITIES = "identities.json"
 """The names of the identities that a run was trained on: figures measured on them are too good."""
 

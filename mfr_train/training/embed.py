@@ -21,7 +21,7 @@ from ..defaults import EUM
 from ..networks.backbone import Floats
 from ..networks.run_files import CHECKPOINTS, CURVE
 from ..notebook import progress_bar
-from . import checkpoint, triplets
+from . import checkpoint, own_loss, triplets
 from .curve import Curve
 from .heads import embedded, new_head
 from .losses import distance, embedding_loss
@@ -144,6 +144,8 @@ def step_loss(
 
 def _loss(settings: TrainSettings, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     margin, kind, weight = not_none(settings.margin), settings.distance, settings.mse_weight
+    if own_loss.is_function(settings.loss):
+        return own_loss.called(settings.loss, anchor, positive, negative, margin)
     return embedding_loss(anchor, positive, negative, margin, kind, weight, settings.loss)
 
 

@@ -16,11 +16,11 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 from maskgen.storage.lock import exclusive
 
-from ..defaults import RUNS
+from ..defaults import CLASSIFY, RUNS
 from ..networks import run_files
 from ..networks.resnet import weights_file
 from ..networks.run_files import CHECKPOINTS, LOCK
-from . import checkpoint
+from . import checkpoint, own_loss
 from .train_settings import TrainSettings, compared, goal, recorded
 
 
@@ -46,6 +46,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
             record = {
                 "dataset": dataset.content,
                 "weights_sha256": _weights(full) or before.get("weights_sha256"),
+                **({"loss_sha256": loss} if (loss := _loss(full)) else {}),
                 "settings": settings.jsonable(full),
                 "torch": torch.__version__,
                 "finished": False,
@@ -86,6 +87,11 @@ def _check(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
                 f"--weights {full.weights} has become another file since {folder} began with it; give --out another "
                 "folder, or that file."
             )
+        if _other_loss(full, record):
+            raise UsageError(
+                f"the module of --loss {full.loss} has changed since {folder} began with it; give --out another "
+                "folder, or that module."
+            )
     elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
         raise UsageError(f"--out {folder} is not a run and not empty; give a new or empty folder.")
 
@@ -101,6 +107,7 @@ def _own_number(runs: Path, full: TrainSettings, dataset: Dataset) -> Path:
             and record.get("dataset") == dataset.content
             and all(recorded(there).get(name) == value for name, value in goal(full).items())
             and not _other_weights(full, record)
+            and not _other_loss(full, record)
             and _free(newest)
         ):
             return newest
@@ -115,6 +122,17 @@ def _weights(full: TrainSettings) -> str | None:
     """The hash of the file of weights to start from; None without one, or if it no longer exists."""
     file = weights_file(full.weights) if full.weights else None
     return files.sha256(file) if file and file.is_file() else None
+
+
+def _loss(full: TrainSettings) -> str | None:
+    """The hash of the module of a loss that is a function of the user."""
+    return own_loss.source_hash(full.loss) if own_loss.is_function(full.loss) and full.stage != CLASSIFY else None
+
+
+def _other_loss(full: TrainSettings, record: dict[str, Any]) -> bool:
+    """Whether that module differs from the one that a run began with; False if either is unknown."""
+    now, then = _loss(full), record.get("loss_sha256")
+    return None not in (now, then) and now != then
 
 
 def _other_weights(full: TrainSettings, record: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
 RUN/identities.json         the people it was trained on
+RUN/README.md               the model card
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from maskgen.storage import files
 
 from .. import hardware
 from ..data.feature_cache import embed_rows, row_index
-from ..defaults import DLIB, ONNX, RESNETS, SKIP, TRAINED
+from ..defaults import CLASSIFY, DLIB, ONNX, RESNETS, SKIP, TRAINED
 from ..networks import onnx_file, run_files
 from ..networks.backbone import Backbone
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
 from ..notebook import progress_bar
-from . import checkpoint, classify, curve, distributed, embed, triplets
+from . import checkpoint, classify, curve, distributed, embed, model_card, own_loss, triplets
 from .heads import tensors_of
 from .plots import plot_curves
 from .run_folder import claimed
@@ -52,6 +53,8 @@ def train(given: TrainSettings) -> Path:
     full = dataclasses.replace(full, device=hardware.device(full.device))
     if full.tensorboard:
         curve.check_tensorboard()
+    if full.stage != CLASSIFY and own_loss.is_function(full.loss):
+        own_loss.source_hash(full.loss)  # refuses one that is not there before a folder is made
     dataset = maskgen.open(full.data)
     if full.on_damage == SKIP:
         dataset = damage.without_broken_rows(dataset, ("train", "val"))
@@ -68,6 +71,7 @@ def train(given: TrainSettings) -> Path:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
             plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PICTURE)
+            model_card.write(folder, full, dataset)
     return folder
 
 
@@ -86,6 +90,8 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
     facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}
+    if own_loss.is_function(full.loss):
+        facts["loss_sha256"] = own_loss.source_hash(full.loss)
     head = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
     about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content, "head": full.head}
     with checkpoint.disk_errors(folder / run_files.EMBEDDING):
@@ -121,6 +127,8 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
 
 def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
     backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
+    if backbone.pairs:
+        raise UsageError(f"{weights} has an embedding for masked faces already (EUM); give the network alone.")
     if not own.is_file():
         with checkpoint.disk_errors(own):
             files.write(own, onnx_file.read(weights))

@@ -29,11 +29,16 @@ from ..defaults import (
     ON_DAMAGE,
     ONNX,
     POSITIVES,
+    STAGES,
     STOP,
     TRAINED,
+    is_function,
 )
 
 T = TypeVar("T")
+
+OWN_MARGIN = 0.2
+"""What a loss of the user gets by default."""
 
 # The values of settings that are not given. `paper` is the paper's; its stage 2 optimiser is ours (docs/training.md).
 RECIPES: dict[str, dict[str, Any]] = {
@@ -79,7 +84,7 @@ class TrainSettings:
         None,
         help="classify trains a network with cross-entropy; embed trains a projection on a frozen network; all does "
         "both. By default all, or embed if the backbone is already trained.",
-        choices=("classify", "embed", "all"),
+        choices=STAGES,
     )
     recipe: str = setting("paper", help="Source of the settings not given.", choices=tuple(RECIPES))
     backbone: str | None = setting(None, help="Network; dlib and onnx are already trained.", choices=BACKBONES)
@@ -147,8 +152,9 @@ class TrainSettings:
     )
     loss: str = setting(
         "triplet+mse",
-        help="Loss of stage 2: the triplet loss with or without weighted MSE, or the self-restrained triplet loss.",
-        choices=tuple(LOSSES),
+        help="Loss of stage 2: the triplet loss with or without weighted MSE, the self-restrained triplet loss, or a "
+        "Python function (anchor, positive, negative, margin) -> loss.",
+        metavar=f"{'|'.join(LOSSES)}|MODULE:FUNCTION",
     )
     margin: float | None = setting(None, help="Margin of the triplet loss; by default 0.2, for srt 2.", low=0)
     distance: str = setting("squared", help="Distance of the triplet loss.", choices=DISTANCES)
@@ -212,8 +218,10 @@ def filled(given: TrainSettings) -> TrainSettings:
         raise UsageError("--augment names a change twice; give each once.")
     if full.classifier == "softmax" and full.classifier_margin is not None:
         raise UsageError("--classifier softmax has no margin; leave --classifier-margin out, or choose another.")
+    if full.loss not in LOSSES and not is_function(full.loss):
+        raise UsageError(f"--loss is {full.loss!r}; choose one of {', '.join(LOSSES)}, or give MODULE:FUNCTION.")
     if full.margin is None:
-        full = dataclasses.replace(full, margin=LOSSES[full.loss])
+        full = dataclasses.replace(full, margin=LOSSES.get(full.loss, OWN_MARGIN))
     if full.embed_nesterov and not full.momentum:
         raise UsageError("--embed-nesterov needs a --momentum above 0.")
     if full.head == EUM:

@@ -47,8 +47,8 @@ def test_a_run_holds_both_stages_and_can_be_measured(short: Tiny, demo: Path) ->
     run = train.train(settings)
     assert run == settings.out
     assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == [
-        "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors", "identities.json",
-        "settings.json",
+        "README.md", "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors",
+        "identities.json", "settings.json",
     ]  # fmt: skip
     record = json.loads((run / "settings.json").read_bytes())
     assert record["dataset"] == maskgen.open(demo).content

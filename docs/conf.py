@@ -63,6 +63,7 @@ Your own training loop <your-loop>
 Evaluation <evaluation>
 Where networks look <attention>
 Protocols <protocols>
+Against published figures <truth>
 Tutorial <tutorial>
 Scale <scale>
 Performance <performance>

@@ -58,6 +58,7 @@ Masked LFW <masked-lfw>
 Hostile photographs <hostile>
 Training <training>
 What stage 2 gains <training-results>
+Ablation <ablation>
 Your own training loop <your-loop>
 Evaluation <evaluation>
 Where networks look <attention>

@@ -11,6 +11,8 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.lazy import attributes
 
 if TYPE_CHECKING:
+    from .ablation.ablate import Ablation, AblationRow, ablate
+    from .ablation.ablate_settings import AblateSettings
     from .comparison.compare import SystemComparison, compare
     from .data.shard_dataset import MixedDataset, ShardDataset
     from .evaluation.eval_settings import EvalSettings
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from .version import __version__
 
 __all__ = [
+    "AblateSettings",
+    "Ablation",
+    "AblationRow",
     "EvalSettings",
     "ExplainSettings",
     "Explanation",
@@ -49,6 +54,7 @@ __all__ = [
     "TrainSettings",
     "UsageError",
     "__version__",
+    "ablate",
     "attention",
     "compare",
     "evaluate",
@@ -65,6 +71,9 @@ __all__ = [
 __getattr__, __dir__ = attributes(
     __name__,
     {
+        "AblateSettings": "ablation.ablate_settings",
+        "Ablation": "ablation.ablate",
+        "AblationRow": "ablation.ablate",
         "EvalSettings": "evaluation.eval_settings",
         "ExplainSettings": "explaining.explain_settings",
         "Explanation": "explaining.explanation",
@@ -80,6 +89,7 @@ __getattr__, __dir__ = attributes(
         "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "ablate": "ablation.ablate",
         "attention": "explaining.attention",
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",

@@ -20,7 +20,7 @@ from ..settings import is_repeated, option_name, read_toml
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 """The `context_settings` of both command lines."""
 
-RESUMABLE = ("build", "export", "train")
+RESUMABLE = ("build", "export", "train", "ablate")
 """Commands that resume if they are run again; the others start from the beginning, or write nothing."""
 
 

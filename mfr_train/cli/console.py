@@ -9,6 +9,9 @@ from maskgen.cli.table import table
 from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
 
+from ..ablation import ablation_files
+from ..ablation.ablate import ablate
+from ..ablation.ablate_settings import AblateSettings
 from ..comparison import comparison_files
 from ..comparison import side_by_side as tables_of_reports
 from ..comparison.compare import compare
@@ -87,6 +90,15 @@ def compared(systems: tuple[str, ...], settings: CompareSettings) -> str:
     found = compare(*systems, settings=settings)
     written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
     return shown_lines([*comparison_files.text(found), "", f"{found.out} holds {written}"])
+
+
+def ablated(settings: AblateSettings) -> str:
+    """Trains and measures with progress bars, and returns the tables, the conclusions and the folder of the results."""
+    found = ablate(settings)
+    written = ", ".join(
+        sorted(f"{path.name}/" if path.is_dir() else path.name for path in found.out.iterdir() if path.name[0] != ".")
+    )
+    return shown_lines([*ablation_files.text(found), "", f"{found.out} holds {written}"])
 
 
 def explain_with_progress(models: tuple[str, ...], settings: ExplainSettings) -> str:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
 from maskgen.errors import UsageError, installing, shown
 
+from ..ablation.ablate_settings import AblateSettings
 from ..comparison.compare_settings import CompareSettings
 from ..defaults import CLASSIFY, EMBED, is_function
 from ..evaluation.eval_settings import EvalSettings
@@ -120,6 +121,36 @@ def compare(settings: CompareSettings, systems: tuple[str, ...]) -> None:
 
 
 @mfr.command()
+@options_from(AblateSettings)
+def ablate(settings: AblateSettings) -> None:
+    """Train and measure the rows of the paper's table on one network.
+
+    From one trained network and one cache of features it trains the second stages, each with every seed, measures all
+    of them on the same pairs, and prints GMean, IMean, AUC, EER, FMR100 and FMR10: means over the seeds with 95 %
+    intervals over subjects, the range over the seeds, and whether each row is better or worse than the row above. The
+    p-values are corrected for the number of conclusions. Writes the runs, the tables as CSV and LaTeX, plots and
+    ablation.json. The same command resumes an interrupted one; more rows and seeds may be added later.
+
+    \b
+    CE, CE+TL and CE+TL+MSE on the network of a run, with three seeds:
+      mfr ablate --weights runs/paper --out ablation
+    On dlib's network, in minutes on a laptop, with a sweep of lambda:
+      mfr ablate --backbone dlib --recipe small --out dlib \\
+        --mse-weight 10 --mse-weight 30 --mse-weight 100
+    EUM with the triplet and the self-restrained triplet loss, too:
+      mfr ablate --weights runs/paper --out ablation \\
+        --rows ce,tl,tl+mse,eum+tl,eum+srt
+    """
+    _check_installed()
+    from .console import ablated
+
+    for model in settings.model:
+        if is_function(model):
+            _check_typed("model", model)
+    say(ablated(settings))
+
+
+@mfr.command()
 @click.argument("model", metavar="RUN|dlib|FILE")
 @click.option("-o", "--out", required=True, metavar="FILE.onnx", help="File to write; it must not exist.")
 @click.option(
@@ -172,7 +203,7 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
     how much of the attention lies inside the mask's outline and above the eyes, with 95 % intervals over subjects, and
     how much a map tells about the embedding. Writes the maps, people.png, means.png and curves.png, also as SVG.
 
-    
+    \b
     The newest run, on ./smfd:
       mfr explain
     The paper's Figure 5, a row for each stage:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -24,6 +23,7 @@ from ..keywords import AnyPath, settings_from
 from ..networks.run_files import is_run
 from . import comparison_files, paired
 from .compare_settings import CompareSettings
+from .conclusions import check_resamples, conclusion, corrected
 from .paired import Difference, Drawn
 from .scored_pairs import ScoredPairs, common, read_scores
 
@@ -31,9 +31,6 @@ COMPARISONS = RUNS / "compare"
 
 LIMITS = {"fmr100": metrics.FMR100, "fmr10": metrics.FMR10}
 """The figures that are read at a limit of the FMR."""
-
-SIGNIFICANT = 0.05
-"""A conclusion needs a corrected p-value below this."""
 
 
 class CompareOptions(TypedDict, total=False):
@@ -170,14 +167,14 @@ def compare(
             f"{name}: {', '.join(row.scenario for row in r.rows)}" for name, r in zip(names, reports, strict=True)
         )
         raise MaskgenError(f"the systems share no scenario ({there}); measure them on the same ones.")
-    _check_resamples(chosen.bootstrap, len(shared) * (len(reports) - 1))
+    check_resamples(chosen.bootstrap, len(shared) * (len(reports) - 1))
     scenarios = [_scenario(name, reports, chosen) for name in shared]
     found = [each for scenario in scenarios for each in paired.differences(scenario.name, names, scenario.found)]
     measurable = [each.name for each in scenarios if each.shows(chosen.figure)]
     if not measurable:
         raise MaskgenError(_too_few(scenarios[0], chosen.figure))
-    found = _corrected(found, chosen.figure, measurable)
-    conclusions = [_conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
+    found = corrected(found, chosen.figure, measurable)
+    conclusions = [conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
     out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
     made = SystemComparison(
         names,
@@ -244,50 +241,11 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
     return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)
 
 
-def _check_resamples(resamples: int, conclusions: int) -> None:
-    """Raises `UsageError` if the smallest p-value that there can be is not significant once it is corrected."""
-    least = math.ceil(2 * conclusions / SIGNIFICANT)
-    if resamples < least:
-        raise UsageError(
-            f"--bootstrap {resamples} cannot show any difference in {conclusions} conclusions; give at least {least}."
-        )
-
-
 def _too_few(scenario: Scenario, figure: str) -> str:
     """That the impostor pairs of a scenario do not suffice for the chosen figure, and what to do."""
     return (
         f"{scenario.name}: {figure.upper()} takes more than {1 / LIMITS[figure]:,.0f} impostor pairs, and the systems "
         f"share {scenario.impostor:,}; give --figure eer."
-    )
-
-
-def _corrected(found: Sequence[Difference], figure: str, scenarios: Sequence[str]) -> list[Difference]:
-    adjusted = paired.holm(
-        {f"{i}": each.p for i, each in enumerate(found) if each.figure == figure and each.scenario in scenarios}
-    )
-    return [replace(each, adjusted_p=adjusted.get(f"{i}")) for i, each in enumerate(found)]
-
-
-def _conclusion(difference: Difference, first: str) -> str:
-    """The sentence on one system and scenario."""
-    assert difference.adjusted_p is not None
-    higher = difference.value > 0
-    unit, scale = ("", 1.0) if difference.figure in paired.HIGHER_IS_BETTER else (" points", 100.0)
-    digits = 2 if unit else 4
-    low, high = sorted((abs(scale * difference.low), abs(scale * difference.high)))
-    p = f"p = {difference.adjusted_p:.2g}"
-    name = difference.figure.upper()
-    if difference.adjusted_p >= SIGNIFICANT:
-        ends = f"[{scale * difference.low:+.{digits}f}, {scale * difference.high:+.{digits}f}]"
-        return (
-            f"{difference.scenario}: whether {difference.system} or {first} is better cannot be told: {name} differs "
-            f"by {scale * difference.value:+.{digits}f}{unit} {ends}, {p}."
-        )
-    better = higher == (difference.figure in paired.HIGHER_IS_BETTER)
-    return (
-        f"{difference.scenario}: {difference.system} is {'better' if better else 'worse'} than {first}: {name} is "
-        f"{abs(scale * difference.value):.{digits}f}{unit} {'higher' if higher else 'lower'} "
-        f"[{low:.{digits}f}, {high:.{digits}f}], {p}."
     )
 
 

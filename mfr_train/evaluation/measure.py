@@ -51,23 +51,11 @@ def measure(
     there are resamples. Raises `MaskgenError` if there is no genuine or no
     impostor pair.
     """
-    for side in (comparison.reference, comparison.probe):
-        if not len(side):
-            raise MaskgenError("there is no picture to compare on one side; check the data set or the protocol table.")
     units = bootstrap.units(subjects)
     fixed = [each.threshold for each in thresholds]
-    unit_count = int(units[-1]) + 1
     if subjects < bootstrap.MIN_SUBJECTS:
         resamples = 0
-    if comparison.listed is None and comparison.pairs > limit:
-        table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if resamples else None
-        found, counts = None, _binned(comparison, units, table)
-    else:
-        found = scores.exact(comparison)
-        counts = metrics.from_scores(found[0].values, found[1].values)
-        table = bootstrap.empty_table(counts, unit_count, fixed) if resamples else None
-        if table:
-            _fill(table, comparison, found, units)
+    found, counts, table = counted(comparison, units, fixed, limit, bool(resamples))
     figures = metrics.figures_of(counts, fmr)
     curve = curves.curve(counts) if with_curve else None
     collected = bands.Bands(curve.fmr) if curve else None
@@ -80,6 +68,29 @@ def measure(
         ends = no_errors.widened(drawn.intervals, values, no_errors.trials(comparison))
         drawn = replace(drawn, intervals=ends)
     return Measured(counts, figures, drawn, found, curve)
+
+
+def counted(
+    comparison: Comparison, units: Indices, fixed: Sequence[float], limit: int, with_table: bool
+) -> tuple[tuple[Scores, Scores] | None, Counts, Table | None]:
+    """The genuine and the impostor scores, their counts, and the table of the bootstrap.
+
+    `units` int (S,) are the units of resampling of the subjects. The scores are None if they are more than `limit`,
+    which are counted in bins. Raises `MaskgenError` if there is no picture on one side.
+    """
+    for side in (comparison.reference, comparison.probe):
+        if not len(side):
+            raise MaskgenError("there is no picture to compare on one side; check the data set or the protocol table.")
+    unit_count = int(units[-1]) + 1
+    if comparison.listed is None and comparison.pairs > limit:
+        table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if with_table else None
+        return None, _binned(comparison, units, table), table
+    found = scores.exact(comparison)
+    counts = metrics.from_scores(found[0].values, found[1].values)
+    table = bootstrap.empty_table(counts, unit_count, fixed) if with_table else None
+    if table:
+        _fill(table, comparison, found, units)
+    return found, counts, table
 
 
 def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
+from mfr_train.ablation.ablate import AblateOptions
 from mfr_train.data.feature_cache import embed_rows
 from mfr_train.evaluation.evaluate import EvalOptions
 from mfr_train.evaluation.report import COLUMNS
@@ -83,11 +84,21 @@ def test_the_examples_of_the_docstrings_are_true(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "settings"), [(TrainOptions, mfr_train.TrainSettings), (EvalOptions, mfr_train.EvalSettings)]
+    ("options", "settings"),
+    [
+        (TrainOptions, mfr_train.TrainSettings),
+        (EvalOptions, mfr_train.EvalSettings),
+        (AblateOptions, mfr_train.AblateSettings),
+    ],
 )
 def test_the_keywords_are_the_settings(options: type, settings: type) -> None:
     """With their types; a path can be text or path-like, a tuple any sequence."""
-    wider = {Path: AnyPath, Path | None: AnyPath | None, tuple[str, ...]: Sequence[str]}
+    wider = {
+        Path: AnyPath,
+        Path | None: AnyPath | None,
+        tuple[str, ...]: Sequence[str],
+        tuple[float, ...]: Sequence[float],
+    }
     kinds = typing.get_type_hints(settings) | {"data": AnyPath}
     wanted = {field.name: wider.get(kinds[field.name], kinds[field.name]) for field in fields(settings)}
     assert typing.get_type_hints(options) == wanted

@@ -1,0 +1,140 @@
+"""What an ablation writes and prints: the paper's table for each scenario, plots, and ablation.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from maskgen.storage import files
+
+from ..comparison import paired
+from ..defaults import SCENARIOS
+from ..evaluation import plots
+from ..evaluation.measurement import Measurement
+from ..evaluation.table_formats import as_latex, as_text, csv_files
+from ..evaluation.tables import Cell, Column, Table
+from ..figure import COLORS, label, new_figure, save
+
+if TYPE_CHECKING:
+    from .ablate import Ablation, AblationRow
+
+RESULT, LATEX, BY_ROW = "ablation.json", "tables.tex", "by-row"
+
+_FIGURES = (
+    Column("gmean", "GMean", "number", 4),
+    Column("imean", "IMean", "number", 4),
+    Column("auc", "AUC", "number", 4),
+    Column("eer", "EER %", "percent", 2, starred=True),
+    Column("fmr100", "FMR100 %", "percent", 2, starred=True),
+    Column("fmr10", "FMR10 %", "percent", 2, starred=True),
+)
+"""The columns of the paper's table (Neto et al., BIOSIG 2021, table 1)."""
+
+_ROW = Column("row", "row", "text")
+
+
+def tables(found: Ablation) -> list[Table]:
+    """For each scenario the figures of each row, their range over seeds, and what each row changes."""
+    made = []
+    for scenario in SCENARIOS:
+        made.append(_figures(found, scenario))
+        if any(len(row.found) > 1 for row in found.rows):
+            made.append(_seeds(found, scenario))
+        if found.differences:
+            made.append(_steps(found, scenario))
+    return made
+
+
+def _figures(found: Ablation, scenario: str) -> Table:
+    columns = (_ROW, Column("runs", "runs", "count"), *_FIGURES)
+    cells: list[tuple[Cell, ...]] = [
+        (row.label, len(row.found), *(_measurement(row, scenario, column.name) for column in _FIGURES))
+        for row in found.rows
+    ]
+    return Table(scenario, f"{scenario}, mean over the runs of each row", columns, tuple(cells), "lines")
+
+
+def _measurement(row: AblationRow, scenario: str, figure: str) -> Measurement:
+    few = any(figure in each.scenarios[scenario].few for each in row.found)
+    return Measurement(row.drawn(scenario).values[figure], row.interval(scenario, figure), few_errors=few)
+
+
+def _seeds(found: Ablation, scenario: str) -> Table:
+    cells: list[tuple[Cell, ...]] = []
+    for row in found.rows:
+        for name, end in (("lowest", min), ("highest", max)) if len(row.found) > 1 else ():
+            values = (end(row.values(scenario, column.name)) for column in _FIGURES)
+            cells.append((f"{row.label}, {name}", *values))
+    columns = (_ROW, *(Column(each.name, each.label, each.kind, each.digits) for each in _FIGURES))
+    return Table(f"{scenario}_seeds", f"{scenario}, range over seeds", columns, tuple(cells))
+
+
+def _steps(found: Ablation, scenario: str) -> Table:
+    cells: list[tuple[Cell, ...]] = []
+    for above, row in pairwise(found.rows):
+        steps = {
+            each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, row.label)
+        }
+        chosen = (steps[column.name] for column in _FIGURES)
+        values = (Measurement(each.value, (each.low, each.high)) for each in chosen)
+        cells.append((row.label, above.label, *values))
+    columns = (
+        _ROW,
+        Column("above", "less", "text"),
+        *(Column(each.name, each.label, each.kind, each.digits) for each in _FIGURES),
+    )
+    title = f"{scenario}, difference from the row above over the same draws of subjects"
+    return Table(f"{scenario}_differences", title, columns, tuple(cells), "lines")
+
+
+def text(found: Ablation) -> list[str]:
+    """The lines that the command prints."""
+    lines: list[str] = []
+    for table in tables(found):
+        lines += [f"{table.title}:", *as_text(table), ""]
+    lines += [*found.conclusions, ""]
+    if len(found.conclusions) > 1:
+        lines.append(f"p-values are corrected for {len(found.conclusions)} conclusions (Holm).")
+    if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
+        lines.append("* fewer than 30 expected errors: take the figure as a hint.")
+    return [*lines, f"Intervals are over the {found.subjects} test subjects.", *found.notes]
+
+
+def write(found: Ablation, formats: Sequence[str]) -> None:
+    """Writes the results into the folder; each file replaces an earlier one of its name."""
+    made = tables(found)
+    for name, content in {**csv_files(made), LATEX: as_latex(made)}.items():
+        files.write(found.out / name, content.encode("utf-8", "backslashreplace"))
+    for scenario in SCENARIOS if formats else ():
+        first = {row.label: row.found[0].scenarios[scenario].curve for row in found.rows}
+        save(plots.det(first), found.out / f"det-{scenario}", formats)
+    if formats:
+        save(by_row(found), found.out / BY_ROW, formats)
+    content = json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n"
+    files.write(found.out / RESULT, content.encode("utf-8", "backslashreplace"))
+
+
+def by_row(found: Ablation) -> Any:
+    """The figure of the conclusions by row, a panel for each scenario: mean, interval over subjects, and each run."""
+    figure = found.settings.figure
+    column = next(each for each in _FIGURES if each.name == figure)
+    scale = 1.0 if figure in paired.HIGHER_IS_BETTER else 100.0
+    shown, panels = new_figure(height=1.2 + 3 * (0.4 + 0.28 * len(found.rows)), rows=len(SCENARIOS))
+    places = range(len(found.rows))
+    for axes, scenario in zip(panels, SCENARIOS, strict=True):
+        for place, row in zip(places, found.rows, strict=True):
+            mean = scale * row.drawn(scenario).values[figure]
+            if ends := row.interval(scenario, figure):
+                low, high = (scale * end for end in ends)
+                axes.plot([low, high], [place, place], color=COLORS[1], linewidth=2, solid_capstyle="butt")
+            axes.plot([mean], [place], "o", color=COLORS[1])
+            values = [scale * value for value in row.values(scenario, figure)]
+            if len(values) > 1:
+                axes.plot(values, [place] * len(values), "|", color=COLORS[0], markersize=9)
+        axes.set_yticks(list(places), [label(row.label) for row in found.rows])
+        axes.set_ylim(len(found.rows) - 0.5, -0.5)
+        axes.set_title(scenario, loc="left", fontsize="medium")
+    panels[-1].set_xlabel(f"{column.label}: mean of the runs, 95 % interval over subjects; ticks: each run")
+    return shown

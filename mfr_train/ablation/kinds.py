@@ -1,0 +1,29 @@
+"""The rows that an ablation can train: their names in the paper, and what each sets of stage 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..defaults import EUM, LINEAR
+
+CE, MSE = "ce", "tl+mse"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of row: its label, and the head and loss of its stage 2; None for the network itself."""
+
+    label: str
+    head: str | None
+    loss: str | None
+
+
+KINDS = {
+    CE: Kind("CE", None, None),
+    "tl": Kind("CE+TL", LINEAR, "triplet"),
+    MSE: Kind("CE+TL+MSE", LINEAR, "triplet+mse"),
+    "eum+tl": Kind("CE+EUM+TL", EUM, "triplet"),
+    "eum+srt": Kind("CE+EUM+SRT", EUM, "srt"),
+}
+"""By the names of --rows: the first three are those of the paper (Neto et al., BIOSIG 2021), the others the field's
+(Boutros et al., 2021)."""

@@ -1,0 +1,167 @@
+"""The figures of one model in every scenario, over resamples of the subjects that are the same for all models."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskgen.storage import files
+
+from ..comparison.paired import Drawn
+from ..defaults import EXACT_PAIRS, SCENARIOS
+from ..evaluation import bootstrap, curves, inputs, measure, metrics, no_errors
+from ..evaluation.curves import Curve
+from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.no_errors import Trials
+from ..networks.model import Model
+from ..notebook import progress_bar
+from .ablate_settings import AblateSettings
+
+FIGURES = ("gmean", "imean", "auc", "eer", "fmr100", "fmr10")
+"""The columns of the paper's table."""
+
+VERSION = 1
+"""Of what is measured and kept; another number measures again."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One scenario of one model.
+
+    `drawn` has no resamples if there are too few subjects. `few` names the figures with few expected errors.
+    `trials` are the independent trials, for the intervals of rates without any error.
+    """
+
+    drawn: Drawn
+    curve: Curve
+    few: tuple[str, ...]
+    trials: Trials
+
+
+@dataclass(frozen=True)
+class Found:
+    """The scenarios of one model by name, the number of test subjects, and what limits the figures."""
+
+    scenarios: dict[str, Measured]
+    subjects: int
+    notes: tuple[str, ...]
+
+
+def facts(model: Model, content: str, settings: AblateSettings) -> dict[str, Any]:
+    """What decides the figures of a model: kept figures with other facts are measured again."""
+    return {
+        "version": VERSION,
+        "model": model.fingerprint,
+        "dataset": content,
+        "split": settings.split,
+        "seed": settings.seed,
+        "bootstrap": settings.bootstrap,
+        "on_damage": settings.on_damage,
+    }
+
+
+def measured(model: Model, settings: AblateSettings) -> Found:
+    """Measures a model on all scenarios, as `mfr eval` does.
+
+    The masks of the photographs depend on the seed and their keys, and the resamples on the seed and the number of
+    subjects: both are the same for every model.
+    """
+    chosen = EvalSettings(
+        data=settings.data,
+        split=settings.split,
+        seed=settings.seed,
+        breakdown=False,
+        cache=settings.cache,
+        on_damage=settings.on_damage,
+        workers=settings.workers,
+        device=settings.device,
+    )
+    with progress_bar(unit=" pictures", desc="embedding", leave=False) as bar:
+        material = inputs.from_dataset(chosen, SCENARIOS, model, bar.reset, bar.update)
+    subjects = int(material.subjects.max()) + 1
+    units = bootstrap.units(subjects)
+    scenarios = {}
+    for name in SCENARIOS:
+        comparison = material.comparison(material.pairings[name])[0]
+        enough = subjects >= bootstrap.MIN_SUBJECTS
+        _, counts, table = measure.counted(comparison, units, (), EXACT_PAIRS, enough)
+        figures = metrics.figures_of(counts)
+        values = bootstrap.plain(figures)
+        draws = bootstrap.replicates(table, counts, settings.bootstrap, settings.seed) if table else ()
+        drawn = [[found[figure] for figure in FIGURES] for _, found in draws]
+        columns = np.array(drawn, np.float64).reshape(-1, len(FIGURES)).T
+        scenarios[name] = Measured(
+            Drawn({figure: values[figure] for figure in FIGURES}, dict(zip(FIGURES, columns, strict=True))),
+            curves.curve(counts),
+            tuple(figure for figure in metrics.few_errors(figures) if figure in FIGURES),
+            no_errors.trials(comparison),
+        )
+    return Found(scenarios, subjects, tuple(material.notes))
+
+
+def averaged(found: Sequence[Drawn]) -> Drawn:
+    """The mean over seeds of each figure, and in each resample the mean over seeds on the same subjects."""
+    names = found[0].values
+    return Drawn(
+        {name: float(np.mean([each.values[name] for each in found])) for name in names},
+        {name: np.mean([each.draws[name] for each in found], axis=0) for name in names},
+    )
+
+
+def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
+    """Writes what `kept` reads, all or nothing."""
+    arrays: dict[str, Any] = {}
+    told: dict[str, Any] = {"facts": known, "subjects": found.subjects, "notes": found.notes, "scenarios": {}}
+    for name, each in found.scenarios.items():
+        curve = each.curve
+        told["scenarios"][name] = {
+            "values": each.drawn.values,
+            "few": each.few,
+            "trials": [each.trials.genuine, each.trials.impostor],
+            "genuine": curve.genuine,
+            "impostor": curve.impostor,
+        }
+        arrays |= {f"{name}/{figure}": each.drawn.draws[figure] for figure in FIGURES}
+        arrays |= {f"{name}/{part}": getattr(curve, part) for part in _CURVE}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.temporary(path) as new:
+        with new.open("wb") as file:
+            np.savez(file, told=np.array(json.dumps(told)), **arrays)
+        files.publish(new, path)
+
+
+_CURVE = ("thresholds", "fmr", "fnmr")
+
+
+def kept(path: Path, known: dict[str, Any]) -> Found | None:
+    """What was kept of an earlier measurement with the same facts; None if there is none that can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            told = json.loads(str(arrays["told"]))
+            if told["facts"] != known:
+                return None
+            scenarios = {
+                name: Measured(
+                    Drawn(
+                        {figure: float(told["scenarios"][name]["values"][figure]) for figure in FIGURES},
+                        {figure: arrays[f"{name}/{figure}"] for figure in FIGURES},
+                    ),
+                    Curve(
+                        genuine=float(told["scenarios"][name]["genuine"]),
+                        impostor=float(told["scenarios"][name]["impostor"]),
+                        **{part: arrays[f"{name}/{part}"] for part in _CURVE},
+                    ),
+                    tuple(told["scenarios"][name]["few"]),
+                    Trials(*map(int, told["scenarios"][name]["trials"])),
+                )
+                for name in SCENARIOS
+            }
+            return Found(scenarios, int(told["subjects"]), tuple(told["notes"]))
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+        return None

@@ -264,13 +264,13 @@ def pair_variances(table: Table, counts: Counts, thresholds: Sequence[FixedThres
     """
     found = _Moments.of(table, metrics.middles(counts), counts.impostor)
     total = counts.impostor.sum()
-    effects = {"imean": found.mean - found.centre}
+    effects: dict[str, Floats] = {"imean": found.mean - found.centre}
     variance = float(found.square @ table.impostor.sum(axis=0) / total)
     if variance > 0:
         effects["istd"] = (found.square - variance) / (2 * math.sqrt(variance))
     for fixed in thresholds:
         rate = metrics.fmr_at_threshold(counts, fixed.threshold)
-        effects[fixed.fmr_name] = (table.edges[:-1] >= fixed.threshold) - rate
+        effects[fixed.fmr_name] = np.where(table.edges[:-1] >= fixed.threshold, 1.0, 0.0) - rate
     columns = np.column_stack(list(effects.values())) / total
     low, high = np.triu_indices(len(table.genuine))
     sums = np.zeros(len(effects))

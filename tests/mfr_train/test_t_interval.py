@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
+from mfr_train.evaluation import bootstrap, scores, t_interval
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
 
@@ -96,7 +96,7 @@ def people(count: int, generator: np.random.Generator) -> Side:
 
 @pytest.mark.slow
 def test_intervals_hold_the_true_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Percentiles hold 87 % of these figures, and all of IMean, with intervals half as wide again."""
+    """Percentiles of the same resamples hold fewer of the first five figures."""
     monkeypatch.setattr(bootstrap, "MAX_BINS", 256)
     generator = np.random.default_rng(0)
     everyone = people(1500, generator)

@@ -60,6 +60,7 @@ Training <training>
 What stage 2 gains <training-results>
 Your own training loop <your-loop>
 Evaluation <evaluation>
+Where networks look <attention>
 Protocols <protocols>
 Tutorial <tutorial>
 Scale <scale>

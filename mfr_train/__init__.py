@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .evaluation.metrics import Figures, figures
     from .evaluation.plotting import plot_det, plot_roc, plot_scores
     from .evaluation.report import Report
+    from .explaining.attention import attention
+    from .explaining.explain import explain
+    from .explaining.explain_settings import ExplainSettings
+    from .explaining.explanation import Explanation
     from .networks.model import Model, load_model
     from .networks.preprocessing import Preprocessing
     from .training.curve import LearningCurve
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EvalSettings",
+    "ExplainSettings",
+    "Explanation",
     "Figures",
     "LearningCurve",
     "MaskgenError",
@@ -42,8 +48,10 @@ __all__ = [
     "TrainSettings",
     "UsageError",
     "__version__",
+    "attention",
     "compare",
     "evaluate",
+    "explain",
     "figures",
     "load_model",
     "plot_det",
@@ -56,6 +64,8 @@ __getattr__, __dir__ = attributes(
     __name__,
     {
         "EvalSettings": "evaluation.eval_settings",
+        "ExplainSettings": "explaining.explain_settings",
+        "Explanation": "explaining.explanation",
         "Figures": "evaluation.metrics",
         "LearningCurve": "training.curve",
         "Measurement": "evaluation.measurement",
@@ -68,8 +78,10 @@ __getattr__, __dir__ = attributes(
         "SystemComparison": "comparison.compare",
         "TrainSettings": "training.train_settings",
         "__version__": "version",
+        "attention": "explaining.attention",
         "compare": "comparison.compare",
         "evaluate": "evaluation.evaluate",
+        "explain": "explaining.explain",
         "figures": "evaluation.metrics",
         "load_model": "networks.model",
         "plot_det": "evaluation.plotting",

@@ -60,6 +60,9 @@ CACHE = RUNS / "features"
 EVALUATIONS = RUNS / "eval"
 """The default folder for the reports of `mfr eval`: one folder for each model on each data set."""
 
+EXPLANATIONS = RUNS / "explain"
+"""The default folder for the pictures and tables of `mfr explain`."""
+
 STOP, SKIP = "stop", "skip"
 ON_DAMAGE = (STOP, SKIP)
 """What to do about broken rows of a data set."""

@@ -76,13 +76,17 @@ def _escaped(error: click.ClickException) -> click.ClickException:
 
 
 def options_from(settings: type[Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Gives a command one option for each setting of a dataclass, and --config. The command receives the dataclass."""
+    """Gives a command one option for each setting of a dataclass, and --config.
+
+    The command receives the dataclass, and its other parameters by name.
+    """
     hints = typing.get_type_hints(settings)
+    names = [field.name for field in dataclasses.fields(settings)]
 
     def decorate(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
         def command(config: str | None, **values: Any) -> Any:
-            return function(settings(**values))
+            return function(settings(**{name: values.pop(name) for name in names}), **values)
 
         for field in reversed(dataclasses.fields(settings)):
             command = _option(field, hints[field.name])(command)

@@ -15,6 +15,9 @@ from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.report_text import report_text
+from ..explaining.explain import explain
+from ..explaining.explain_settings import ExplainSettings
+from ..explaining.explanation import faithfulness_table, share_table, versus_table
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
 from ..training import curve
 from ..training.train import train
@@ -75,3 +78,22 @@ def compared(systems: tuple[str, ...], settings: CompareSettings) -> str:
     found = compare(*systems, settings=settings)
     written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
     return shown_lines([*comparison_files.text(found), "", f"{found.out} holds {written}"])
+
+
+def explain_with_progress(models: tuple[str, ...], settings: ExplainSettings) -> str:
+    """Explains with a progress bar of maps, and returns the tables and the folder of the figures."""
+    found = explain(*models, settings=settings)
+    methods = ", ".join(f"{each.name} ({each.method})" for each in found.models)
+    lines = [
+        f"{methods} on {redacted(found.data)}: {found.subjects} subjects, {found.photographs} photographs",
+        "",
+        "Attention, as a share of the map, with 95 % intervals over subjects:",
+        *table(*share_table(found)),
+    ]
+    if len(found.models) > 1:
+        lines += ["", f"Minus that of {found.models[0].name}, in points:", *table(*versus_table(found))]
+    if found.faithfulness:
+        lines += ["", "Areas under the curves of deletion (small for a good map) and insertion (large):"]
+        lines += table(*faithfulness_table(found))
+    written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
+    return shown_lines([*lines, *(["", *found.notes] if found.notes else []), "", f"{found.out} holds {written}"])

@@ -13,6 +13,7 @@ from maskgen.errors import UsageError, installing
 
 from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
+from ..explaining.explain_settings import ExplainSettings
 from ..training.train_settings import TrainSettings
 from .protocol import protocol
 
@@ -114,6 +115,31 @@ def compare(settings: CompareSettings, systems: tuple[str, ...]) -> None:
     from .console import compared
 
     say(compared(systems, settings))
+
+
+@mfr.command()
+@click.argument("models", nargs=-1, metavar="[RUN|MODEL]...")
+@options_from(ExplainSettings)
+def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
+    """Show where models look in unmasked and masked faces.
+
+    MODEL is dlib, a weights file or an ONNX face network; by default the newest run is explained. Networks that end in
+    pooling and a linear layer get Smooth Grad-CAM++ over all features of the embedding, others occlusion maps. Prints
+    how much of the attention lies inside the mask's outline and above the eyes, with 95 % intervals over subjects, and
+    how much a map tells about the embedding. Writes the maps, people.png, means.png and curves.png, also as SVG.
+
+    
+    The newest run, on ./smfd:
+      mfr explain
+    The paper's Figure 5, a row for each stage:
+      mfr explain runs/ce runs/tl runs/tl-mse --data smfd
+    A network of others, on few photographs:
+      mfr explain dlib --photographs 12 --curves 4
+    """
+    _check_installed()
+    from .console import explain_with_progress
+
+    say(explain_with_progress(models, settings))
 
 
 mfr.add_command(protocol)

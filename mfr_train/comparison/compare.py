@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 
 from ..defaults import RUNS, SCENARIOS
+from ..evaluation import limits, metrics
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.metrics import FixedThreshold
@@ -26,6 +28,9 @@ from .paired import Difference, Drawn
 from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
+
+LIMITS = {"fmr100": metrics.FMR100, "fmr10": metrics.FMR10}
+"""The figures that are read at a limit of the FMR."""
 
 SIGNIFICANT = 0.05
 """A conclusion needs a corrected p-value below this."""
@@ -59,6 +64,20 @@ class Scenario:
     pairs: list[ScoredPairs]
     left_out: list[int]
     found: list[Drawn]
+
+    @property
+    def genuine(self) -> int:
+        """How many genuine pairs the systems share."""
+        return int(self.pairs[0].genuine.sum())
+
+    @property
+    def impostor(self) -> int:
+        """How many impostor pairs the systems share."""
+        return len(self.pairs[0].genuine) - self.genuine
+
+    def shows(self, figure: str) -> bool:
+        """Whether there are enough impostor pairs for a figure: for an FMR of 1 %, more than 100."""
+        return figure not in LIMITS or limits.resolved(LIMITS[figure], self.impostor)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,8 +113,8 @@ class SystemComparison:
             ],
             "scenarios": {
                 each.name: {
-                    "genuine": int(each.pairs[0].genuine.sum()),
-                    "impostor": int((~each.pairs[0].genuine).sum()),
+                    "genuine": each.genuine,
+                    "impostor": each.impostor,
                     "pairs_left_out": dict(zip(self.systems, each.left_out, strict=True)),
                     "figures": {
                         name: {figure: [value, *system.interval(figure)] for figure, value in system.values.items()}
@@ -151,9 +170,13 @@ def compare(
             f"{name}: {', '.join(row.scenario for row in r.rows)}" for name, r in zip(names, reports, strict=True)
         )
         raise MaskgenError(f"the systems share no scenario ({there}); measure them on the same ones.")
+    _check_resamples(chosen.bootstrap, len(shared) * (len(reports) - 1))
     scenarios = [_scenario(name, reports, chosen) for name in shared]
     found = [each for scenario in scenarios for each in paired.differences(scenario.name, names, scenario.found)]
-    found = _corrected(found, chosen.figure)
+    measurable = [each.name for each in scenarios if each.shows(chosen.figure)]
+    if not measurable:
+        raise MaskgenError(_too_few(scenarios[0], chosen.figure))
+    found = _corrected(found, chosen.figure, measurable)
     conclusions = [_conclusion(each, names[0]) for each in found if each.adjusted_p is not None]
     out = chosen.out or COMPARISONS / _folder_name(names, reports, chosen)
     made = SystemComparison(
@@ -164,7 +187,7 @@ def compare(
         found,
         conclusions,
         out,
-        _notes(reports, names, scenarios),
+        _notes(reports, names, scenarios, chosen.figure),
     )
     comparison_files.write(made, chosen_formats(chosen.figures))
     return made
@@ -193,15 +216,15 @@ def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:
 
 def _names(reports: Sequence[Report]) -> list[str]:
     """A name for each system: that of its model, with its folder if two models have one name."""
+    folders = [report.out.resolve() for report in reports]
+    for report, folder in zip(reports, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise UsageError(f"{report.model} ({report.out}) is given twice; compare it with another system.")
     models = [report.model for report in reports]
-    names = [
+    return [
         model if models.count(model) == 1 else f"{model} ({report.out})"
         for model, report in zip(models, reports, strict=True)
     ]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{name} is given twice; compare it with another system.")
-    return names
 
 
 def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -> Scenario:
@@ -221,8 +244,27 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
     return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)
 
 
-def _corrected(found: Sequence[Difference], figure: str) -> list[Difference]:
-    adjusted = paired.holm({f"{i}": each.p for i, each in enumerate(found) if each.figure == figure})
+def _check_resamples(resamples: int, conclusions: int) -> None:
+    """Raises `UsageError` if the smallest p-value that there can be is not significant once it is corrected."""
+    least = math.ceil(2 * conclusions / SIGNIFICANT)
+    if resamples < least:
+        raise UsageError(
+            f"--bootstrap {resamples} cannot show any difference in {conclusions} conclusions; give at least {least}."
+        )
+
+
+def _too_few(scenario: Scenario, figure: str) -> str:
+    """That the impostor pairs of a scenario do not suffice for the chosen figure, and what to do."""
+    return (
+        f"{scenario.name}: {figure.upper()} takes more than {1 / LIMITS[figure]:,.0f} impostor pairs, and the systems "
+        f"share {scenario.impostor:,}; give --figure eer."
+    )
+
+
+def _corrected(found: Sequence[Difference], figure: str, scenarios: Sequence[str]) -> list[Difference]:
+    adjusted = paired.holm(
+        {f"{i}": each.p for i, each in enumerate(found) if each.figure == figure and each.scenario in scenarios}
+    )
     return [replace(each, adjusted_p=adjusted.get(f"{i}")) for i, each in enumerate(found)]
 
 
@@ -231,26 +273,29 @@ def _conclusion(difference: Difference, first: str) -> str:
     assert difference.adjusted_p is not None
     higher = difference.value > 0
     unit, scale = ("", 1.0) if difference.figure in paired.HIGHER_IS_BETTER else (" points", 100.0)
+    digits = 2 if unit else 4
     low, high = sorted((abs(scale * difference.low), abs(scale * difference.high)))
     p = f"p = {difference.adjusted_p:.2g}"
     name = difference.figure.upper()
     if difference.adjusted_p >= SIGNIFICANT:
-        ends = f"[{scale * difference.low:+.3g}, {scale * difference.high:+.3g}]"
+        ends = f"[{scale * difference.low:+.{digits}f}, {scale * difference.high:+.{digits}f}]"
         return (
             f"{difference.scenario}: whether {difference.system} or {first} is better cannot be told: {name} differs "
-            f"by {scale * difference.value:+.3g}{unit} {ends}, {p}."
+            f"by {scale * difference.value:+.{digits}f}{unit} {ends}, {p}."
         )
     better = higher == (difference.figure in paired.HIGHER_IS_BETTER)
     return (
         f"{difference.scenario}: {difference.system} is {'better' if better else 'worse'} than {first}: {name} is "
-        f"{abs(scale * difference.value):.3g}{unit} {'higher' if higher else 'lower'} [{low:.3g}, {high:.3g}], {p}."
+        f"{abs(scale * difference.value):.{digits}f}{unit} {'higher' if higher else 'lower'} "
+        f"[{low:.{digits}f}, {high:.{digits}f}], {p}."
     )
 
 
-def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario]) -> list[str]:
-    notes = []
-    if len({report.data for report in reports}) > 1:
-        notes.append(f"The evaluations name different data: {', '.join(sorted({r.data for r in reports}))}.")
+def _notes(reports: Sequence[Report], names: Sequence[str], scenarios: Sequence[Scenario], figure: str) -> list[str]:
+    notes = [_too_few(scenario, figure) for scenario in scenarios if not scenario.shows(figure)]
+    data = {report.data for report in reports if report.settings.embeddings is None}  # each system has its own file
+    if len(data) > 1:
+        notes.append(f"The evaluations name different data: {', '.join(sorted(data))}.")
     for scenario in scenarios:
         for name, count in zip(names, scenario.left_out, strict=True):
             if count:

@@ -13,7 +13,7 @@ from maskgen.storage import files
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
 from ..evaluation.table_formats import as_latex, as_text, csv_files
-from ..evaluation.tables import Cell, Column, Table
+from ..evaluation.tables import UNRESOLVED, Cell, Column, Table
 from ..figure import save
 from . import paired
 
@@ -37,21 +37,33 @@ def tables(found: SystemComparison) -> list[Table]:
 
 
 def _figures(found: SystemComparison, scenario: str) -> Table:
-    drawn = next(each for each in found.scenarios if each.name == scenario).found
+    its = next(each for each in found.scenarios if each.name == scenario)
     rows: list[tuple[Cell, ...]] = [
-        (name, *(Measurement(system.values[column.name], system.interval(column.name)) for column in _FIGURES))
-        for name, system in zip(found.systems, drawn, strict=True)
+        (
+            name,
+            *(
+                Measurement(system.values[column.name], system.interval(column.name))
+                if its.shows(column.name)
+                else UNRESOLVED
+                for column in _FIGURES
+            ),
+        )
+        for name, system in zip(found.systems, its.found, strict=True)
     ]
     columns = (Column("system", "system", "text"), *_FIGURES)
     return Table(f"{scenario}_systems", f"{scenario}, each system", columns, tuple(rows), "lines")
 
 
 def _steps(found: SystemComparison, scenario: str) -> Table:
+    its = next(each for each in found.scenarios if each.name == scenario)
     rows: list[tuple[Cell, ...]] = []
     for name in found.systems[1:]:
         steps = {each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, name)}
-        chosen = (steps[column.name] for column in _FIGURES)
-        rows.append((name, *(Measurement(each.value, (each.low, each.high)) for each in chosen)))
+        cells: list[Cell] = [name]
+        for column in _FIGURES:
+            step = steps[column.name]
+            cells.append(Measurement(step.value, (step.low, step.high)) if its.shows(column.name) else UNRESOLVED)
+        rows.append(tuple(cells))
     columns = (Column("system", "system", "text"), *_FIGURES)
     title = f"{scenario}, difference from {found.systems[0]} over the same draws of subjects"
     return Table(f"{scenario}_differences", title, columns, tuple(rows), "lines")

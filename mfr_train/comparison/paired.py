@@ -98,6 +98,8 @@ def _drawn(
     rows = bootstrap.pair_index(left[~genuine], right[~genuine], unit_count)
     bootstrap.fill(table.impostor, rows, bins[~genuine])
     values = bootstrap.plain(metrics.figures_of(counts))
+    for name in bootstrap.unresolved(metrics.LIMITS, counts.impostor.sum()):
+        del values[name]
     values |= {each.name: metrics.fnmr_at_threshold(counts, each.threshold) for each in fixed}
     drawn = list(bootstrap.replicates(table, counts, resamples, seed, fixed))
     if not drawn:

@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 
 from maskgen.errors import MaskgenError, short
 
+from ..defaults import NONE
 from ..evaluation.report import Report
 
 Floats = npt.NDArray[np.float64]
@@ -52,9 +53,9 @@ def read_scores(report: Report, scenario: str) -> ScoredPairs:
     """
     found = [report.out / name for name in (f"{scenario}.parquet", scenario) if (report.out / name).exists()]
     if not found:
-        raise MaskgenError(
-            f"{report.out} holds no scores of {scenario}; measure again, and keep every score (see --exact-pairs)."
-        )
+        wrote_none = report.settings.keep_scores == NONE
+        advice = "without --keep-scores none" if wrote_none else "with --keep-scores all"
+        raise MaskgenError(f"{report.out} holds no scores of {scenario}; measure again {advice}.")
     try:
         table = _table(found[0])
         figures = report[scenario].figures

@@ -150,9 +150,7 @@ def intervals(
     bound: dict[str, float] = {}
     weights = []
     used = 0
-    impostor = counts.impostor.sum()
-    left_out = {limits.name(limit) for limit in fmr if not limits.resolved(limit, impostor)} - {"fmr100", "fmr10"}
-    left_out |= {"zero_fmr"} | (set() if limits.resolved(metrics.FMR1000, impostor) else {"fmr1000"})
+    left_out = unresolved(fmr, counts.impostor.sum())
     for draw in replicates(table, counts, count, seed, thresholds, fmr, watch):
         used += 1
         if used <= WEIGHTS_KEPT:
@@ -226,6 +224,12 @@ def replicates(
         values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
         values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
         yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
+
+
+def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:
+    """The figures that rest on the highest impostor score, which no resample can exceed; FMR100 and FMR10 are kept."""
+    left_out = {limits.name(limit) for limit in fmr if not limits.resolved(limit, impostor)} - {"fmr100", "fmr10"}
+    return left_out | {"zero_fmr"} | (set() if limits.resolved(metrics.FMR1000, impostor) else {"fmr1000"})
 
 
 def plain(figures: metrics.Figures) -> dict[str, float]:

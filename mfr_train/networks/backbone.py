@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .pooled import PooledNetwork
 from .preprocessing import NOTHING_GIVEN, Preprocessing
 
 Image = npt.NDArray[np.uint8]
@@ -24,7 +25,8 @@ class Backbone:
     `dim` is the length of a feature, `input_size` the side in pixels to which pictures are scaled (None: it needs the
     landmarks, by which faces are cut out and aligned). What was trained on features of a network with one of the
     `former_fingerprints` fits this one: its features are the same but for rounding. `preprocessing` is all that is
-    known about how pictures are fed to it.
+    known about how pictures are fed to it. `pooled` are its parts, if it ends in pooling and a
+    linear layer and they can be read.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Backbone:
     run: Callable[[Sequence[Image], Floats], Floats]
     former_fingerprints: tuple[str, ...] = ()
     preprocessing: Preprocessing = NOTHING_GIVEN
+    pooled: PooledNetwork | None = None
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from . import dlib_weights
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .frozen import frozen
+from .pooled import PooledNetwork
 from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 
 DLIB_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
@@ -26,6 +27,10 @@ DLIB_CHIP = dlib_weights.INPUT_SIDE
 
 SCALE = 256.0
 """It takes (x - mean) / 256 of the values of a face."""
+
+STRIDE, FIRST = 64.0, 50.0
+"""Of the 2 x 2 positions that are pooled. For the first one, the convolutions of the last block are centred on pixel 65
+of the face, and what is added to them on pixel 35, since dlib's blocks do not pad where they halve."""
 
 
 class Block(nn.Module):
@@ -78,10 +83,14 @@ class Network(nn.Module):
             self.projection.weight.copy_(torch.from_numpy(weights.projection.T))
 
     def forward(self, faces: Tensor) -> Tensor:
-        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / SCALE
-        features = functional.max_pool2d(self.stem(scaled).relu_(), 3, 2)
-        output: Tensor = self.projection(self.blocks(features).mean((2, 3)))
+        output: Tensor = self.projection(self.activations(faces).mean((2, 3)))
         return output
+
+    def activations(self, faces: Tensor) -> Tensor:
+        """What is pooled, (N, 256, 2, 2)."""
+        scaled = (faces.permute(0, 3, 1, 2).float() - self.mean) / SCALE
+        found: Tensor = self.blocks(functional.max_pool2d(self.stem(scaled).relu_(), 3, 2))
+        return found
 
 
 @lru_cache(maxsize=4)
@@ -107,10 +116,16 @@ def dlib_backbone(device: str, given: Preprocessing = NOTHING_GIVEN) -> Backbone
             found: Floats = network(torch.from_numpy(faces).to(device)).float().cpu().numpy()
         return found
 
+    @torch.inference_mode()
+    def activations(faces: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return network.activations(faces)
+
+    pooled = PooledNetwork(activations, STRIDE, FIRST, device, weights.projection.T)
     digest = hashlib.sha256(data).hexdigest()
     # Before, dlib itself ran the network: an embedding trained on those features fits, since they differ by 1e-6.
     prints = [
         fingerprint(hashlib.sha256(f"{DLIB} {DLIB_CHIP} {by}{digest}".encode()).hexdigest(), made, usual)
         for by in ("torch ", "")
     ]
-    return frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints))
+    return frozen(DLIB, "dlib's network", dlib_weights.DIM, run, made, tuple(prints), pooled=pooled)

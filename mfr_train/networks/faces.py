@@ -57,12 +57,12 @@ def landmarks_of(images: Sequence[Image], landmarks: Floats, how: str, size: int
     """The landmarks, float32 (N, 68, 2), in pixels of the faces that `cut_out` gives."""
     found = np.empty((len(images), 68, 2), np.float32)
     for number, (image, points) in enumerate(zip(images, landmarks, strict=True)):
-        matrix = _matrix(image, points, how, size)
-        found[number] = points @ matrix[:, :2].T + matrix[:, 2]
+        to_face = matrix(image, points, how, size)
+        found[number] = points @ to_face[:, :2].T + to_face[:, 2]
     return found
 
 
-def _matrix(image: Image, landmarks: Floats, how: str, size: int) -> Matrix:
+def matrix(image: Image, landmarks: Floats, how: str, size: int) -> Matrix:
     """The map from pixels of a picture to pixels of its face, (2, 3)."""
     if how == ARCFACE:
         return align.similarity(align.five_points(landmarks), align.places(size))

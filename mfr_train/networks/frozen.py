@@ -11,6 +11,7 @@ from maskgen.errors import MaskgenError
 from . import faces as cutting
 from .backbone import Backbone, Floats, Image
 from .faces import Faces
+from .pooled import PooledNetwork
 from .preprocessing import WHOLE, Preprocessing
 
 Network = Callable[[Faces], Floats]
@@ -21,11 +22,19 @@ NetworkWithLandmarks = Callable[[Faces, Floats], Floats]
 
 
 def frozen(
-    name: str, what: str, dim: int, network: Network, made: Preprocessing, prints: tuple[str, ...], zeros: bool = False
+    name: str,
+    what: str,
+    dim: int,
+    network: Network,
+    made: Preprocessing,
+    prints: tuple[str, ...],
+    zeros: bool = False,
+    pooled: PooledNetwork | None = None,
 ) -> Backbone:
     """A network with its preprocessing. `what` names it in errors; `prints` are its fingerprint and former ones.
 
-    `zeros`: a feature may be of length zero, since a projection follows that adds to it.
+    `zeros`: a feature may be of length zero, since a projection follows that adds to it. `pooled` are the parts of the
+    network, which does not give an embedding that is summed with that of the mirror image.
     """
 
     def run(images: Sequence[Image], landmarks: Floats) -> Floats:
@@ -36,7 +45,7 @@ def frozen(
         return features if zeros else not_zero(features, what)
 
     size = _size(made) if _align(made) == WHOLE else None
-    return Backbone(name, dim, size, prints[0], run, prints[1:], made)
+    return Backbone(name, dim, size, prints[0], run, prints[1:], made, None if made.flip_sum else pooled)
 
 
 def frozen_with_landmarks(

@@ -18,6 +18,7 @@ from torch.nn import functional
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .frozen import frozen
+from .pooled import PooledNetwork
 from .preprocessing import CHIP, NOTHING_GIVEN, RGB, Preprocessing, completed, fingerprint
 from .resnet import load_module
 
@@ -28,6 +29,9 @@ EPSILON = 1e-3
 
 USUAL = Preprocessing(RGB, 127.5, 128.0, 160, align=CHIP)
 OPTIONS = ("align", "flip_sum")
+
+STRIDE, FIRST = 32.0, 37.0
+"""Of the 3 x 3 positions that are pooled: unpadded convolutions centre the first one on pixel 37 of the face."""
 
 Size = int | tuple[int, int]
 
@@ -125,12 +129,25 @@ class InceptionResnet(nn.Module):
         self.last_bn = nn.BatchNorm1d(DIM, eps=EPSILON)
 
     def forward(self, faces: Tensor) -> Tensor:
+        return functional.normalize(self.last_bn(self.last_linear(self.activations(faces).mean((2, 3)))))
+
+    def activations(self, faces: Tensor) -> Tensor:
+        """What is pooled, (N, 1792, 3, 3)."""
         features = self.maxpool_3a(self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(faces))))
         features = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(features)))
         features = self.mixed_6a(self.repeat_1(features))
         features = self.mixed_7a(self.repeat_2(features))
-        features = self.block8(self.repeat_3(features))
-        return functional.normalize(self.last_bn(self.last_linear(features.mean((2, 3)))))
+        found: Tensor = self.block8(self.repeat_3(features))
+        return found
+
+    def linear(self) -> tuple[Floats, Floats]:
+        """The linear layer and BatchNorm, which in evaluation mode is linear too, as one weight and bias."""
+        norm = self.last_bn
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        weight, bias = scale[:, None] * self.last_linear.weight, norm.bias - scale * norm.running_mean
+        return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
 
 
 def is_state(tensors: dict[str, Tensor]) -> bool:
@@ -162,4 +179,10 @@ def inception_backbone(
             found: Floats = network(batch).float().cpu().numpy()
         return found
 
-    return frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),))
+    @torch.inference_mode()
+    def activations(faces: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return network.activations((faces.permute(0, 3, 1, 2) - 127.5) / 128)
+
+    pooled = PooledNetwork(activations, STRIDE, FIRST, device, *network.linear(), normalised=True)
+    return frozen(NAME, what, DIM, run, made, (fingerprint(digest.hexdigest(), made, USUAL),), pooled=pooled)

@@ -123,6 +123,17 @@ class Model:
             MaskgenError: If a file cannot be decoded, a network that aligns faces finds none in a picture, or the
                 weights of the model are damaged, so that embeddings are no finite numbers.
         """
+        pictures, points = self.prepared(images, landmarks)
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            found = self.project(self.backbone.features(pictures, points), masked)
+        if not np.isfinite(found).all():
+            raise MaskgenError(f"the embeddings of model {self.name} are no finite numbers; give another model.")
+        return found
+
+    def prepared(
+        self, images: Sequence[Picture] | Picture, landmarks: npt.ArrayLike | None
+    ) -> tuple[list[Image], Floats]:
+        """The pixels and the landmarks, float32 (N, 68, 2), of what `embed` takes. It raises what that raises."""
         several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
         given: Any = images if several else [images]
         pictures = [pixels(image, number) for number, image in enumerate(given)]
@@ -134,11 +145,7 @@ class Model:
             points = _landmarks(pictures)
         else:
             points = np.zeros((len(pictures), 68, 2), np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            found = self.project(self.backbone.features(pictures, points), masked)
-        if not np.isfinite(found).all():
-            raise MaskgenError(f"the embeddings of model {self.name} are no finite numbers; give another model.")
-        return found
+        return pictures, points
 
     def project(self, features: Floats, masked: bool | Sequence[bool] | npt.NDArray[np.bool_] = False) -> Floats:
         """Projects features of the backbone: e = (W l + b) / ||W l + b||, or applies EUM to those of masked pictures.

@@ -21,10 +21,14 @@ from . import preprocessing, run_files
 from .backbone import Backbone, Floats
 from .faces import Faces
 from .frozen import frozen
+from .pooled import PooledNetwork
 from .preprocessing import RGB, WHOLE, Preprocessing
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's RGB values in 0..255: what torchvision's own weights expect."""
+
+STRIDE = 32
+"""Pixels from one position of the last convolution to the next. Its padding centres the first one on pixel 0."""
 
 
 def get_model(architecture: str) -> Any:
@@ -76,10 +80,19 @@ def resnet_backbone(
         found: Floats = trunk((batch.permute(0, 3, 1, 2).float() - mean) / std).float().cpu().numpy()
         return found
 
+    # The children of a torchvision ResNet run in their order. The last two are the pooling and the classifier.
+    convolutions = nn.Sequential(*list(trunk.children())[:-2])
+
+    @torch.inference_mode()
+    def activations(faces: Tensor) -> Tensor:
+        found: Tensor = convolutions((faces.permute(0, 3, 1, 2) - mean) / std)
+        return found
+
+    pooled = PooledNetwork(activations, STRIDE, 0.0, device)
     usual = Preprocessing(RGB, MEAN, STD, input_size, align=WHOLE)
     made = dataclasses.replace(usual, flip_sum=flip_sum)
     digest = preprocessing.fingerprint(fingerprint(network, architecture, input_size), made, usual)
-    return frozen(architecture, f"the {architecture}", network.dim, run, made, (digest,), zeros=True)
+    return frozen(architecture, f"the {architecture}", network.dim, run, made, (digest,), True, pooled)
 
 
 def fingerprint(network: Network, architecture: str, input_size: int) -> str:

@@ -1,0 +1,139 @@
+"""`mfr eval --scenario identify` on embeddings, against loops over every search."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import mfr_train
+from maskgen.errors import UsageError
+from mfr_train.evaluation import identification, plots
+from mfr_train.evaluation.report import Report
+from mfr_train.evaluation.report_text import report_text
+
+PEOPLE, EACH, LENGTH = 15, 3, 6
+
+Photographs = dict[str, tuple[str, dict[str, np.ndarray]]]
+"""By image: its subject, and its embeddings of length 1, unmasked (U) and masked (M)."""
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Photographs:
+    draw = np.random.default_rng(4)
+    centres = draw.normal(size=(PEOPLE, LENGTH))
+    made: Photographs = {}
+    for number in range(PEOPLE * EACH):
+        seen = {"U": draw.normal(size=LENGTH), "M": 1.4 * draw.normal(size=LENGTH)}
+        vectors = {kind: centres[number // EACH] + 0.7 * noise for kind, noise in seen.items()}
+        made[f"{number:03}.jpg"] = f"p{number // EACH:02}", {k: v / np.linalg.norm(v) for k, v in vectors.items()}
+    return made
+
+
+@pytest.fixture
+def identify(photographs: Photographs, tmp_path: Path, undrawn: pytest.MonkeyPatch) -> Callable[..., Report]:
+    def measured(**options) -> Report:
+        rows = [(image, who, kind, seen[kind]) for image, (who, seen) in photographs.items() for kind in "UM"]
+        file = tmp_path / "vendor.npz"
+        np.savez(
+            file,
+            image=[image for image, *_ in rows],
+            subject=[who for _, who, *_ in rows],
+            masked=[kind == "M" for *_, kind, _ in rows],
+            embedding=[3 * vector for *_, vector in rows],
+        )
+        chosen = {"bootstrap": 100, "scenario": "identify", "out": tmp_path / "eval", "seed": 2}
+        return mfr_train.evaluate(embeddings=file, **{**chosen, **options})
+
+    return measured
+
+
+def searched(photographs: Photographs, scenario: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ranks, scores of the mates, and the best scores of others, of every search: loops, and no code of the package
+    but the draw of the gallery."""
+    images, subjects = list(photographs), [who for who, _ in photographs.values()]
+    numbers = np.unique(subjects, return_inverse=True)[1]
+    gallery = [
+        image for image, chosen in zip(images, identification.enrolled(images, numbers, seed), strict=True) if chosen
+    ]
+    ranks, mates, others = [], [], []
+    for image, (who, seen) in photographs.items():
+        if image in gallery:
+            continue
+        scores = {photographs[each][0]: photographs[each][1][scenario[0]] @ seen[scenario[2]] for each in gallery}
+        mate = scores.pop(who)
+        ranks.append(1 + sum(score >= mate for score in scores.values()))
+        mates.append(mate)
+        others.append(max(scores.values()))
+    return np.array(ranks), np.array(mates), np.array(others)
+
+
+def test_figures_are_those_of_loops_over_every_search(identify, photographs: Photographs) -> None:
+    report = identify()
+    assert [each.scenario for each in report.identification] == ["U-U", "U-M", "M-M"]
+    for each in report.identification:
+        ranks, mates, others = searched(photographs, each.scenario, seed=2)
+        assert (each.gallery, each.probes) == (PEOPLE, PEOPLE * (EACH - 1)) == (PEOPLE, len(ranks))
+        for rank in (1, 5, 10, 20):
+            assert each.hits(rank) == pytest.approx(np.mean(ranks <= rank), abs=1e-12)
+        for limit in (0.1, 0.01):
+            # the lowest threshold at which a smaller share of the searches without a mate finds anyone
+            allowed = [t for t in sorted([*mates, *others, np.inf]) if np.mean(others >= t) < limit]
+            assert each.fnir_at(limit) == pytest.approx(np.mean(mates < allowed[0] - 1e-9), abs=1e-12)
+    hits = [each.hits(1).value for each in report.identification]
+    assert 1 > hits[0] > hits[2] > 1 / PEOPLE  # masks make it harder, and it is not by chance
+
+
+def test_verification_figures_stay_those_of_all_scenarios(identify, tmp_path: Path) -> None:
+    report, usual = identify(), identify(scenario="all", out=tmp_path / "all")
+    assert report.rows == usual.rows
+    assert usual.identification == []
+    assert "Identification" not in report_text(usual)
+
+
+def test_reports_and_tables_hold_what_was_measured(identify, tmp_path: Path) -> None:
+    report = identify()
+    assert Report.load(report.out) == report
+    (row, *_) = csv.DictReader((report.out / "tables" / "identification.csv").read_text().splitlines())
+    first = report.identification[0]
+    assert (row["scenario"], row["gallery"], row["probes"]) == ("U-U", "15", "30")
+    assert float(row["rank1"]) == first.hits(1).value
+    assert (float(row["rank1_low"]), float(row["rank1_high"])) == first.hits(1).interval
+    assert float(row["fnir_at_fpir_0.1"]) == first.fnir_at(0.1).value
+    assert row["fnir_at_fpir_0.01"] == "n/a"  # 30 searches cannot show one in 100
+    assert "Identification (1:N): hit rates by rank" in report_text(report)
+
+
+def test_another_kind_of_score_has_the_same_ranks_and_rates(identify, tmp_path: Path) -> None:
+    """Searches rank by cosine; the other scores rise with it, so that all rates are the same."""
+    cosine, half = identify(), identify(score="half", out=tmp_path / "half")
+    for one, other in zip(cosine.identification, half.identification, strict=True):
+        assert (one.cmc, [one.fnir_at(0.1).value]) == (other.cmc, [other.fnir_at(0.1).value])
+
+
+def test_the_seed_draws_the_gallery(identify, tmp_path: Path) -> None:
+    one, other = identify(), identify(seed=3, out=tmp_path / "other")
+    assert [each.cmc for each in one.identification] != [each.cmc for each in other.identification]
+
+
+def test_the_plot_has_a_line_for_each_scenario(identify, undrawn: pytest.MonkeyPatch) -> None:
+    report = identify()
+    axes = plots.cmc({each.scenario: each for each in report.identification}).axes[0]
+    curves = {tuple(line.get_ydata()[:PEOPLE]) for line in axes.get_lines()}
+    for each in report.identification:
+        shares = np.array(each.cmc)
+        assert any(np.allclose(curve, shares) or np.allclose(curve, 100 * shares) for curve in curves)
+    undrawn.undo()
+    report = identify(figures="png")
+    assert cv2.imread(str(report.out / "cmc.png")).std() > 5
+
+
+def test_listed_pairs_cannot_be_searched(identify, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^--scenario identify searches all photographs, not listed pairs; leave --pairs"
+    ):
+        identify(pairs=tmp_path / "pairs.csv")

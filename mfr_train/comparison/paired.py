@@ -19,14 +19,15 @@ HIGHER_IS_BETTER = ("auc",)
 
 @dataclass(frozen=True)
 class Drawn:
-    """The figures of one system: `values` by name, and `draws` float64 (R,), the same in each resample."""
+    """The figures of one system: `values` by name, `draws` float64 (R,), the same in each resample, and intervals."""
 
     values: dict[str, float]
     draws: dict[str, Floats]
+    intervals: dict[str, tuple[float, float]]
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % interval of a figure."""
-        return _ends(self.draws[name])
+        """The 95 % interval of a figure: those of `evaluate`, or percentiles if a resample has an infinite value."""
+        return self.intervals.get(name) or _ends(self.draws[name])
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,12 @@ def _drawn(
     for name in bootstrap.unresolved(metrics.LIMITS, counts.impostor.sum()):
         del values[name]
     values |= {each.name: metrics.fnmr_at_threshold(counts, each.threshold) for each in fixed}
-    draws = [found for _, found in bootstrap.replicates(table, counts, resamples, seed, fixed)]
-    if not draws:
+    drawn = list(bootstrap.replicates(table, counts, resamples, seed, fixed))
+    if not drawn:
         raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
-    return Drawn(values, {name: np.array([found[name] for found in draws]) for name in values})
+    draws = {name: np.array([each.values[name] for each in drawn]) for name in values}
+    weights = [each.weights for each in drawn[: bootstrap.WEIGHTS_KEPT]]
+    return Drawn(values, draws, bootstrap.ends(table, counts, fixed, values, draws, weights))
 
 
 def counts_of(system: ScoredPairs) -> Counts:

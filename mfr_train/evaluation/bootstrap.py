@@ -1,5 +1,7 @@
 """95 % intervals by bootstrap over subjects: how the figures would vary with other test subjects.
 
+This module makes the resamples; `t_interval` makes an interval of them.
+
 A resample draws as many subjects as there are, with replacement; w_s is how often subject s was drawn. Scores of one
 subject are not independent, so they are resampled together: a genuine pair of s has weight w_s, an impostor pair of s
 and t has weight w_s * w_t. This needs, computed once, how many scores of each pair of subjects lie in each bin.
@@ -13,15 +15,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from . import limits, metrics
+from . import limits, metrics, t_interval
 from .metrics import Counts, FixedThreshold, Floats
 
 UNITS = 500
@@ -33,13 +36,16 @@ MAX_BINS, MAX_CELLS = 8192, 2**26
 MIN_SUBJECTS = 3
 """An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
-LEVEL = 0.95
+LEVEL = t_interval.LEVEL
 
 UNBOUNDED = ("gmean", "imean", "gstd", "istd", "d_prime")
 """Figures of a resample that come from the mean and the spread of the scores in each bin, and not from its edges."""
 
 _SLICE, RESAMPLES = 4096, 1024
 """Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
+
+WEIGHTS_KEPT = 4096
+"""The weights of this many resamples at most tell how unequal the subjects' effects are: 16 MiB with 500 units."""
 
 Indices = npt.NDArray[np.intp]
 
@@ -71,6 +77,14 @@ class Intervals:
     intervals: dict[str, tuple[float, float]]
     bound: dict[str, float]
     resamples: int
+
+
+class Replicate(NamedTuple):
+    """A resample: its figures, the same by name with both rates at fixed thresholds, and the weights of units (U,)."""
+
+    figures: metrics.Figures
+    values: dict[str, float]
+    weights: npt.NDArray[np.int64]
 
 
 def units(subjects: int, limit: int = UNITS) -> Indices:
@@ -134,20 +148,45 @@ def intervals(
     """
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
+    weights = []
     used = 0
     left_out = unresolved(fmr, counts.impostor.sum())
-    for figures, values in replicates(table, counts, count, seed, thresholds, fmr, watch):
+    for draw in replicates(table, counts, count, seed, thresholds, fmr, watch):
         used += 1
-        for name, value in values.items():
+        if used <= WEIGHTS_KEPT:
+            weights.append(draw.weights)
+        for name, value in draw.values.items():
             if name not in left_out:
                 found.setdefault(name, array("d")).append(value)
-        for name, value in figures.bounds.items():
+        for name, value in draw.figures.bounds.items():
             if name in found and name not in UNBOUNDED:
                 bound[name] = max(bound.get(name, 0.0), value)
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    # Scores without spread have an infinite d': between infinities there is no interval.
-    ends = {name: np.quantile(values, tails) for name, values in found.items() if np.isfinite(values).all()}
-    return Intervals({name: (float(low), float(high)) for name, (low, high) in ends.items()}, bound, used)
+    values = plain(metrics.figures_of(counts, fmr)) | at_thresholds(counts, thresholds)
+    draws = {name: np.array(each) for name, each in found.items()}
+    return Intervals(ends(table, counts, thresholds, values, draws, weights), bound, used)
+
+
+def ends(
+    table: Table,
+    counts: Counts,
+    thresholds: Sequence[FixedThreshold],
+    values: Mapping[str, float],
+    draws: Mapping[str, Floats],
+    weights: Sequence[npt.NDArray[np.int64]],
+) -> dict[str, tuple[float, float]]:
+    """The intervals of figures by name, from their values in the resamples and the weights of the first resamples.
+
+    An infinite figure has none: between infinities there is no interval.
+    """
+    if not weights:
+        return {}
+    drawn = np.array(weights, np.float64)
+    pairs = pair_variances(table, counts, thresholds)
+    return {
+        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0))
+        for name, each in draws.items()
+        if math.isfinite(values[name]) and np.isfinite(each).all()
+    }
 
 
 def replicates(
@@ -158,8 +197,8 @@ def replicates(
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
     watch: Watch | None = None,
-) -> Iterator[tuple[metrics.Figures, dict[str, float]]]:
-    """The figures of each resample, and the same by name with both rates at fixed `thresholds`.
+) -> Iterator[Replicate]:
+    """The figures of each resample.
 
     Tables of the same pairs and seed have the same resamples in the same order, so that two systems can be compared
     draw by draw. A resample without genuine or without impostor scores is left out.
@@ -167,12 +206,12 @@ def replicates(
     drawings = (
         drawn
         for weights in resample(len(table.genuine), count, seed)
-        for drawn in zip(*_weighted(weights, table), strict=True)
+        for drawn in zip(weights, *_weighted(weights, table), strict=True)
     )
     middles = metrics.middles(counts)
     moments = [_Moments.of(table, middles, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
-    for g, i in drawings:
+    for weights, g, i in drawings:
         drawn = Counts(table.edges[:-1], g, i, tops)
         try:
             figures = metrics.figures_of(drawn, fmr)
@@ -184,7 +223,7 @@ def replicates(
         (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
         values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
         values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
-        yield figures, values | at_thresholds(drawn, thresholds)
+        yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:
@@ -220,6 +259,31 @@ def at_thresholds(counts: Counts, thresholds: Sequence[FixedThreshold]) -> dict[
         found[fixed.name] = metrics.fnmr_at_threshold(counts, fixed.threshold)
         found[fixed.fmr_name] = metrics.fmr_at_threshold(counts, fixed.threshold)
     return found
+
+
+def pair_variances(table: Table, counts: Counts, thresholds: Sequence[FixedThreshold]) -> dict[str, float]:
+    """The part of the variance of figures of impostor scores only that single pairs of units add: `t_interval` uses it.
+
+    IMean, IStd and the FMR at fixed thresholds are means over the impostor scores, so each pair's effect is known.
+    """
+    found = _Moments.of(table, metrics.middles(counts), counts.impostor)
+    total = counts.impostor.sum()
+    effects: dict[str, Floats] = {"imean": found.mean - found.centre}
+    variance = float(found.square @ table.impostor.sum(axis=0) / total)
+    if variance > 0:
+        effects["istd"] = (found.square - variance) / (2 * math.sqrt(variance))
+    for fixed in thresholds:
+        rate = metrics.fmr_at_threshold(counts, fixed.threshold)
+        effects[fixed.fmr_name] = np.where(table.edges[:-1] >= fixed.threshold, 1.0, 0.0) - rate
+    columns = np.column_stack(list(effects.values())) / total
+    low, high = np.triu_indices(len(table.genuine))
+    sums = np.zeros(len(effects))
+    for start in range(0, len(low), _SLICE):
+        part = slice(start, start + _SLICE)
+        # Impostor pairs within a unit are resampled with the unit's weight alone.
+        rows = table.impostor[part][low[part] != high[part]]
+        sums += ((rows.astype(np.float64) @ columns) ** 2).sum(axis=0)
+    return dict(zip(effects, sums.tolist(), strict=True))
 
 
 def _weighted(weights: npt.NDArray[np.int64], table: Table) -> tuple[Floats, Floats]:

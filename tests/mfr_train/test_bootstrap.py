@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfr_train.evaluation import bootstrap, metrics, scores
+from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
 from mfr_train.evaluation.bootstrap import MAX_BINS, pair_index, resample, units
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
@@ -31,18 +31,22 @@ def drawn(groups: int, count: int, seed: int) -> np.ndarray:
 AT = metrics.FixedThreshold(0.01, 0.4)
 
 
-def by_definition(comparison: Comparison, count: int, seed: int, threshold: float, groups: int) -> dict[str, list]:
-    """Every resample scored from its list of repeated scores."""
+def by_definition(
+    comparison: Comparison, count: int, seed: int, threshold: float, groups: int
+) -> tuple[dict[str, list], np.ndarray]:
+    """Every resample scored from its list of repeated scores, and the weights of the resamples."""
     genuine, impostor = scores.exact(comparison)
     unit = units(SUBJECTS, groups)
     left, right = unit[comparison.reference.subjects], unit[comparison.probe.subjects]
     found: dict[str, list] = {}
+    used = []
     for weights in drawn(groups, count, seed):
         ours, theirs = left[impostor.reference], right[impostor.probe]
         times = np.where(ours == theirs, weights[ours], weights[ours] * weights[theirs])
         sides = [np.repeat(genuine.values, weights[left[genuine.reference]]), np.repeat(impostor.values, times)]
         if not all(len(values) for values in sides):
             continue
+        used.append(weights)
         figures = metrics.figures_of(metrics.from_scores(*sides))
         values = {
             **bootstrap.plain(figures),
@@ -53,6 +57,27 @@ def by_definition(comparison: Comparison, count: int, seed: int, threshold: floa
         }
         for name, value in values.items():
             found.setdefault(name, []).append(value)
+    return found, np.array(used, float)
+
+
+def pair_variances(comparison: Comparison, groups: int) -> dict[str, float]:
+    """The sum of squared effects of pairs of groups on IMean, IStd and the FMR at 0.4, pair by pair."""
+    impostor = scores.exact(comparison)[1]
+    unit = units(SUBJECTS, groups)
+    ours, theirs = unit[comparison.reference.subjects], unit[comparison.probe.subjects]
+    values, mean = impostor.values, impostor.values.mean()
+    effects = {
+        "imean": values - mean,
+        "istd": ((values - mean) ** 2 - values.var()) / (2 * values.std()),
+        AT.fmr_name: (values >= 0.4) - (values >= 0.4).mean(),
+    }
+    found = dict.fromkeys(effects, 0.0)
+    for one in range(groups):
+        for other in range(one):
+            pair = {one, other}
+            here = [{ours[r], theirs[p]} == pair for r, p in zip(impostor.reference, impostor.probe, strict=True)]
+            for name, effect in effects.items():
+                found[name] += (effect[here].sum() / len(values)) ** 2
     return found
 
 
@@ -69,15 +94,20 @@ def test_intervals_are_those_of_repeated_scores(
         ]
     comparison = Comparison(side, other, symmetric)
     found = measure(comparison, SUBJECTS, 60, 3, (AT,)).intervals
-    expected = by_definition(comparison, 60, 3, 0.4, groups)
+    expected, weights = by_definition(comparison, 60, 3, 0.4, groups)
     assert found is not None
     assert found.resamples == len(expected["eer"])
     assert set(found.bound.values()) == {0.0}
     # Without false matches there is no interval, nor at a limit that the 545 or 1090 impostor pairs do not resolve.
     assert set(expected) - set(found.intervals) == {"zero_fmr", *(["fmr1000"] if symmetric else [])}
+    value = bootstrap.plain(
+        metrics.figures_of(metrics.from_scores(*(side.values for side in scores.exact(comparison))))
+    )
+    value |= bootstrap.at_thresholds(metrics.from_scores(*(s.values for s in scores.exact(comparison))), (AT,))
+    variances = pair_variances(comparison, groups)
     for name in found.intervals:
-        values = expected[name]
-        assert found.intervals[name] == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-9), name
+        ends = t_interval.ends(name, value[name], np.array(expected[name]), weights, variances.get(name, 0.0))
+        assert found.intervals[name] == pytest.approx(ends, abs=1e-9), name
 
 
 def test_binned_resamples_keep_their_bound(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:

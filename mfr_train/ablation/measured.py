@@ -93,11 +93,17 @@ def measured(model: Model, settings: AblateSettings) -> Found:
         _, counts, table = measure.counted(comparison, units, (), EXACT_PAIRS, enough)
         figures = metrics.figures_of(counts)
         values = bootstrap.plain(figures)
-        draws = bootstrap.replicates(table, counts, settings.bootstrap, settings.seed) if table else ()
-        drawn = [[found[figure] for figure in FIGURES] for _, found in draws]
+        draws = list(bootstrap.replicates(table, counts, settings.bootstrap, settings.seed)) if table else []
+        drawn = [[each.values[figure] for figure in FIGURES] for each in draws]
         columns = np.array(drawn, np.float64).reshape(-1, len(FIGURES)).T
+        pairs = bootstrap.pair_variances(table, counts, ()) if table else {}
         scenarios[name] = Measured(
-            Drawn({figure: values[figure] for figure in FIGURES}, dict(zip(FIGURES, columns, strict=True))),
+            Drawn(
+                {figure: values[figure] for figure in FIGURES},
+                dict(zip(FIGURES, columns, strict=True)),
+                bootstrap.kept_weights(draws),
+                {figure: variance for figure, variance in pairs.items() if figure in FIGURES},
+            ),
             curves.curve(counts),
             tuple(figure for figure in metrics.few_errors(figures) if figure in FIGURES),
             no_errors.trials(comparison),
@@ -106,11 +112,16 @@ def measured(model: Model, settings: AblateSettings) -> Found:
 
 
 def averaged(found: Sequence[Drawn]) -> Drawn:
-    """The mean over seeds of each figure, and in each resample the mean over seeds on the same subjects."""
-    names = found[0].values
+    """The mean over seeds of each figure, and in each resample the mean over seeds on the same subjects.
+
+    What single pairs of people add to a variance is taken as the mean over seeds, too.
+    """
+    first = found[0]
     return Drawn(
-        {name: float(np.mean([each.values[name] for each in found])) for name in names},
-        {name: np.mean([each.draws[name] for each in found], axis=0) for name in names},
+        {name: float(np.mean([each.values[name] for each in found])) for name in first.values},
+        {name: np.mean([each.draws[name] for each in found], axis=0) for name in first.values},
+        first.weights,
+        {name: float(np.mean([each.pairs[name] for each in found])) for name in first.pairs},
     )
 
 
@@ -122,6 +133,7 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
         curve = each.curve
         told["scenarios"][name] = {
             "values": each.drawn.values,
+            "pairs": each.drawn.pairs,
             "few": each.few,
             "trials": [each.trials.genuine, each.trials.impostor],
             "genuine": curve.genuine,
@@ -129,6 +141,7 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
         }
         arrays |= {f"{name}/{figure}": each.drawn.draws[figure] for figure in FIGURES}
         arrays |= {f"{name}/{part}": getattr(curve, part) for part in _CURVE}
+        arrays[f"{name}/weights"] = each.drawn.weights.astype(np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.temporary(path) as new:
         with new.open("wb") as file:
@@ -151,6 +164,8 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                     Drawn(
                         {figure: float(told["scenarios"][name]["values"][figure]) for figure in FIGURES},
                         {figure: arrays[f"{name}/{figure}"] for figure in FIGURES},
+                        arrays[f"{name}/weights"].astype(np.float64),
+                        {figure: float(value) for figure, value in told["scenarios"][name]["pairs"].items()},
                     ),
                     Curve(
                         genuine=float(told["scenarios"][name]["genuine"]),

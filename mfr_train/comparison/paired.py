@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..evaluation import bootstrap, metrics
+from ..evaluation import bootstrap, metrics, t_interval
 from ..evaluation.metrics import Counts, FixedThreshold
 from .scored_pairs import Floats, ScoredPairs
 
@@ -19,15 +20,23 @@ HIGHER_IS_BETTER = ("auc",)
 
 @dataclass(frozen=True)
 class Drawn:
-    """The figures of one system: `values` by name, `draws` float64 (R,), the same in each resample, and intervals."""
+    """The figures of one system: `values` by name, and `draws` float64 (R,), the same in each resample.
+
+    `weights` float64 (R', n) is how often each subject was drawn in the first R' resamples, and `pairs` the variances
+    that `bootstrap.pair_variances` gives: the intervals need both.
+    """
 
     values: dict[str, float]
     draws: dict[str, Floats]
-    intervals: dict[str, tuple[float, float]]
+    weights: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    pairs: dict[str, float] = field(default_factory=dict)
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % interval of a figure: those of `evaluate`, or percentiles if a resample has an infinite value."""
-        return self.intervals.get(name) or _ends(self.draws[name])
+        """The 95 % interval of a figure, as `evaluate` gives it; percentiles if a resample has an infinite value."""
+        draws, value = self.draws[name], self.values[name]
+        if not len(self.weights) or not math.isfinite(value) or not np.isfinite(draws).all():
+            return _ends(draws)
+        return t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0))
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,7 @@ def _drawn(
     if not drawn:
         raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
     draws = {name: np.array([each.values[name] for each in drawn]) for name in values}
-    weights = [each.weights for each in drawn[: bootstrap.WEIGHTS_KEPT]]
-    return Drawn(values, draws, bootstrap.ends(table, counts, fixed, values, draws, weights))
+    return Drawn(values, draws, bootstrap.kept_weights(drawn), bootstrap.pair_variances(table, counts, fixed))
 
 
 def counts_of(system: ScoredPairs) -> Counts:

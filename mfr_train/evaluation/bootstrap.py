@@ -87,6 +87,11 @@ class Replicate(NamedTuple):
     weights: npt.NDArray[np.int64]
 
 
+def kept_weights(drawn: Sequence[Replicate]) -> Floats:
+    """The weights of units in the first resamples, float64 (R', U): as many as intervals use."""
+    return np.array([each.weights for each in drawn[:WEIGHTS_KEPT]], np.float64)
+
+
 def units(subjects: int, limit: int = UNITS) -> Indices:
     """The unit of resampling of each subject, int (subjects,): itself, or beyond `limit` subjects its group."""
     return np.arange(subjects) * min(subjects, limit) // max(subjects, 1)

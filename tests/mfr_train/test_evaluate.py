@@ -701,7 +701,7 @@ def test_by_default_each_model_and_data_set_has_its_own_folder(
         for changed in (settings, replace(settings, data="other/smfd"), replace(settings, protocol=table))
     ]
     assert [str(path)[: path.as_posix().rindex("-")] for path in made] == [
-        "runs/eval/pixels-smfd", "runs/eval/pixels-smfd", "runs/eval/pixels-protocol",
+        "runs/eval/pixels-smfd-U-U", "runs/eval/pixels-smfd-U-U", "runs/eval/pixels-protocol-U-U",
     ]  # fmt: skip
     assert len(set(made)) == 3
     other = replace(

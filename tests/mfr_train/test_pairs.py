@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from mfr_train.evaluation import bootstrap, folds, metrics
+from mfr_train.evaluation import bootstrap, folds, metrics, t_interval
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.measure import measure
@@ -470,18 +470,25 @@ def test_intervals_weigh_listed_pairs_by_their_subjects(settings: EvalSettings, 
     owners, couples = ["Dee", "Dee", "Eva", "Ann"], [("Dee", "Eva"), ("Eva", "Ann"), ("Bob", "Dee")]
     scores = np.array(table["score"])
     means: list[list[float]] = [[], []]
+    used = []
     for weights in np.concatenate(list(bootstrap.resample(4, 400, 3))):
         of = dict(zip(order, weights.tolist(), strict=True))
         genuine = np.array([of[name] for name in owners])
         impostor = np.array([of[a] * of[b] for a, b in couples])
         if genuine.sum() and impostor.sum():
+            used.append(weights.astype(float))
             means[0].append(genuine @ scores[:4] / genuine.sum())
             means[1].append(impostor @ scores[4:] / impostor.sum())
     intervals = report["U-U"].intervals
     assert intervals is not None
     assert intervals.resamples == len(means[0]) > 300
-    for name, values in zip(("gmean", "imean"), means, strict=True):
-        assert intervals.intervals[name] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-12)
+    pair_variance = float((((scores[4:] - scores[4:].mean()) / len(couples)) ** 2).sum())
+    for name, value, values, variance in (
+        ("gmean", scores[:4].mean(), means[0], 0.0),
+        ("imean", scores[4:].mean(), means[1], pair_variance),
+    ):
+        expected = t_interval.ends(name, value, np.array(values), np.array(used), variance)
+        assert intervals.intervals[name] == pytest.approx(expected, abs=1e-12)
 
 
 def test_intervals_of_impostors_that_share_no_subject_are_too_wide_by_the_root_of_three() -> None:

@@ -141,7 +141,7 @@ class Figures:
             grow with more impostor pairs.
         gstd: Standard deviation of the genuine scores (divided by their number).
         istd: Standard deviation of the impostor scores.
-        d_prime: The decidability, |gmean - imean| / sqrt((gstd^2 + istd^2) / 2) (Daugman, Proc. Royal Society B 267,
+        d_prime: The decidability, abs(gmean - imean) / sqrt((gstd^2 + istd^2) / 2) (Daugman, Proc. Royal Society B 267,
             2000).
     """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,5 +180,7 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                 for name in SCENARIOS
             }
             return Found(scenarios, int(told["subjects"]), tuple(told["notes"]))
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
+        return None
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError):  # damaged headers, as NumPy reads them
         return None

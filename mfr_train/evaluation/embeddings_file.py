@@ -6,6 +6,7 @@ columns may be `MAX_EXPANSION` times as large as the file, and `FREE_BYTES` beyo
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,10 @@ _BATCH = 1024
 """Rows that are read and checked together."""
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError)
-_ZIP_DAMAGE = (*_DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_ZIP_DAMAGE = (
+    *(*_DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError),  # NumPy reads the header of an array as Python's text
+)
 
 
 @dataclass(frozen=True)

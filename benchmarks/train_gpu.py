@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from _common import built, machine, repeated, source, table
+from torch.nn import functional
 
 import maskgen
 from mfr_train.data import batches
@@ -70,7 +71,7 @@ def measure(path: str, chosen: Any) -> None:
     optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, weight_decay=5e-4)
     forward: Any = torch.compile(network) if chosen.compile else network
     autocast = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
-    learner = classify.Learner(network, forward, optimizer, chosen.batch, device, autocast)
+    learner = classify.Learner(network, forward, optimizer, chosen.batch, device, autocast, functional.cross_entropy)
 
     def run(stream: Iterator[Batch], train: bool) -> float:
         began = 0.0

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from maskgen.storage import files
 
-from ..comparison import paired
+from ..comparison import conclusions, paired
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.table_formats import as_latex, as_text, csv_files
+from ..evaluation.table_formats import as_latex, csv_files
 from ..evaluation.tables import Cell, Column, Table
 from ..figure import COLORS, label, new_figure, save
 
@@ -91,12 +91,7 @@ def _steps(found: Ablation, scenario: str) -> Table:
 
 def text(found: Ablation) -> list[str]:
     """The lines that the command prints."""
-    lines: list[str] = []
-    for table in tables(found):
-        lines += [f"{table.title}:", *as_text(table), ""]
-    lines += [*found.conclusions, ""]
-    if len(found.conclusions) > 1:
-        lines.append(f"p-values are corrected for {len(found.conclusions)} conclusions (Holm).")
+    lines = conclusions.printed(tables(found), found.conclusions)
     if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
         lines.append("* fewer than 30 expected errors: take the figure as a hint.")
     return [*lines, f"Intervals are over the {found.subjects} test subjects.", *found.notes]

@@ -12,10 +12,10 @@ from maskgen.storage import files
 
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.table_formats import as_latex, as_text, csv_files
+from ..evaluation.table_formats import as_latex, csv_files
 from ..evaluation.tables import UNRESOLVED, Cell, Column, Table
 from ..figure import save
-from . import paired
+from . import conclusions, paired
 
 if TYPE_CHECKING:
     from .compare import SystemComparison
@@ -71,12 +71,7 @@ def _steps(found: SystemComparison, scenario: str) -> Table:
 
 def text(found: SystemComparison) -> list[str]:
     """The lines that the command prints."""
-    lines: list[str] = []
-    for table in tables(found):
-        lines += [f"{table.title}:", *as_text(table), ""]
-    lines += [*found.conclusions, ""]
-    if len(found.conclusions) > 1:
-        lines.append(f"p-values are corrected for {len(found.conclusions)} conclusions (Holm).")
+    lines = conclusions.printed(tables(found), found.conclusions)
     return [*lines, *found.notes]
 
 

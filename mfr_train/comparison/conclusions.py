@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from maskgen.errors import UsageError
 
+from ..evaluation.table_formats import as_text
+from ..evaluation.tables import Table
 from . import paired
 from .paired import Difference
 
@@ -53,3 +55,14 @@ def conclusion(difference: Difference, first: str) -> str:
         f"{abs(scale * difference.value):.{digits}f}{unit} {'higher' if higher else 'lower'} "
         f"[{low:.{digits}f}, {high:.{digits}f}], {p}."
     )
+
+
+def printed(tables: Sequence[Table], conclusions: Sequence[str]) -> list[str]:
+    """Tables and conclusions as lines of text, and how many conclusions the p-values are corrected for."""
+    lines: list[str] = []
+    for table in tables:
+        lines += [f"{table.title}:", *as_text(table), ""]
+    lines += [*conclusions, ""]
+    if len(conclusions) > 1:
+        lines.append(f"p-values are corrected for {len(conclusions)} conclusions (Holm).")
+    return lines

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..evaluation import bootstrap, metrics, t_interval
+from ..evaluation import bootstrap, metrics, no_errors, t_interval
 from ..evaluation.metrics import Counts, FixedThreshold
+from ..evaluation.no_errors import Trials
 from .scored_pairs import Floats, ScoredPairs
 
 HIGHER_IS_BETTER = ("auc",)
@@ -30,13 +31,19 @@ class Drawn:
     draws: dict[str, Floats]
     weights: Floats = field(default_factory=lambda: np.empty((0, 0)))
     pairs: dict[str, float] = field(default_factory=dict)
+    trials: Trials | None = None
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % interval of a figure, as `evaluate` gives it; percentiles if a resample has an infinite value."""
+        """The 95 % interval of a figure, as `evaluate` gives it; percentiles if a resample has an infinite value.
+
+        With `trials`, a rate of 0 or 1 has its exact limit.
+        """
         draws, value = self.draws[name], self.values[name]
         if not len(self.weights) or not math.isfinite(value) or not np.isfinite(draws).all():
-            return _ends(draws)
-        return t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0))
+            ends = _ends(draws)
+        else:
+            ends = t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0))
+        return no_errors.widened({name: ends}, self.values, self.trials)[name] if self.trials else ends
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,9 @@ def drawn(
         )
     units = bootstrap.units(len(used))
     left, right = units[places[: len(one)]], units[places[len(one) :]]
+    trials = no_errors.trials_of_pairs(places[: len(one)], places[len(one) :])
     return [
-        _drawn(system, left, right, int(units[-1]) + 1, resamples, seed, fixed)
+        _drawn(system, left, right, int(units[-1]) + 1, resamples, seed, fixed, trials)
         for system, fixed in zip(systems, thresholds, strict=True)
     ]
 
@@ -98,6 +106,7 @@ def _drawn(
     resamples: int,
     seed: int,
     fixed: Sequence[FixedThreshold],
+    trials: Trials,
 ) -> Drawn:
     counts = counts_of(system)
     table = bootstrap.empty_table(counts, unit_count, [each.threshold for each in fixed])
@@ -114,7 +123,8 @@ def _drawn(
     if not drawn:
         raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
     draws = {name: np.array([each.values[name] for each in drawn]) for name in values}
-    return Drawn(values, draws, bootstrap.kept_weights(drawn), bootstrap.pair_variances(table, counts, fixed))
+    pairs = bootstrap.pair_variances(table, counts, fixed)
+    return Drawn(values, draws, bootstrap.kept_weights(drawn), pairs, trials)
 
 
 def counts_of(system: ScoredPairs) -> Counts:

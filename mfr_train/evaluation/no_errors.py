@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import scores
-from .scores import Comparison
+from .scores import Comparison, Indices
 
 LEVEL = 0.95
 
@@ -54,6 +54,25 @@ def trials(comparison: Comparison) -> Trials:
     for pair in np.column_stack([one, other])[one != other].tolist():
         if used.isdisjoint(pair):
             used.update(pair)
+            pairs += 1
+    return Trials(len(np.unique(one[one == other])), pairs)
+
+
+def trials_of_pairs(one: Indices, other: Indices) -> Trials:
+    """The independent trials of pairs by the subjects of their two sides, int (P,) each.
+
+    Impostor pairs are made disjoint one by one, so there may be fewer than the most that are possible.
+    """
+    size = int(max(one.max(initial=0), other.max(initial=0))) + 1
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    first, second = np.divmod(np.unique((low * size + high)[one != other]), size)
+    starts = np.searchsorted(first, np.arange(size + 1))
+    used, pairs = np.zeros(size, bool), 0
+    for subject in range(size):
+        partners = second[starts[subject] : starts[subject + 1]]
+        free = partners[~used[partners]]
+        if not used[subject] and len(free):
+            used[[subject, free[0]]] = True
             pairs += 1
     return Trials(len(np.unique(one[one == other])), pairs)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from maskgen.errors import MaskgenError
 from mfr_train.comparison import paired
 from mfr_train.comparison.scored_pairs import Picture, ScoredPairs, common
-from mfr_train.evaluation import metrics
+from mfr_train.evaluation import metrics, no_errors
 
 
 def laboratory(seed: int, people: int, noise: tuple[float, ...], each: int = 3) -> list[ScoredPairs]:
@@ -67,6 +69,26 @@ def test_equal_systems_are_seldom_called_different():
         (auc,) = (each for each in paired.differences("U-U", ["a", "b"], found) if each.figure == "auc")
         called += auc.p < 0.05
     assert called <= 10  # 11 or more of 80 have a chance below 0.5 %
+
+
+def test_a_rate_without_errors_has_its_exact_limit():
+    """12 people, no error of one system: 1 - 0.05^(1/12) = 22.1 % (the rule of three); each resample has none."""
+    one, other = laboratory(3, 12, (0.0, 0.0))
+    perfect = replace(one, scores=np.where(one.genuine, 1.0, 0.0))
+    found = paired.drawn([perfect, other], 200, 0, [(), ()])
+    assert found[0].values["fmr10"] == 0
+    assert found[0].interval("fmr10") == (0, pytest.approx(1 - 0.05 ** (1 / 12)))
+    assert found[0].interval("auc")[0] < 1
+    assert found[0].interval("gmean") == (1, 1)
+
+
+def test_trials_of_pairs_are_subjects_and_disjoint_pairs():
+    one, other = np.array([0, 0, 1, 2, 3, 3, 4]), np.array([0, 1, 2, 2, 1, 4, 0])
+    found = no_errors.trials_of_pairs(one, other)
+    assert (found.genuine, found.impostor) == (2, 2)  # subjects 0 and 2; pairs 0-1 and 3-4
+    every = np.array([(a, b) for a in range(7) for b in range(7)])
+    found = no_errors.trials_of_pairs(every[:, 0], every[:, 1])
+    assert (found.genuine, found.impostor) == (7, 3)
 
 
 def test_p_values_by_hand():

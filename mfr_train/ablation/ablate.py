@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -19,7 +19,6 @@ from ..comparison import paired
 from ..comparison.conclusions import check_resamples, conclusion, corrected
 from ..comparison.paired import Difference, Drawn
 from ..defaults import SCENARIOS
-from ..evaluation import no_errors
 from ..evaluation.bootstrap import MIN_SUBJECTS
 from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
@@ -91,15 +90,13 @@ class AblationRow:
 
     def drawn(self, scenario: str) -> Drawn:
         """The mean over the runs of each figure, also in each resample of the subjects."""
-        return measured.averaged([each.scenarios[scenario].drawn for each in self.found])
+        mean = measured.averaged([each.scenarios[scenario].drawn for each in self.found])
+        return replace(mean, trials=self.found[0].scenarios[scenario].trials)
 
     def interval(self, scenario: str, figure: str) -> tuple[float, float] | None:
         """The 95 % interval over subjects of the mean; None if there are too few subjects."""
         drawn = self.drawn(scenario)
-        if not len(drawn.draws[figure]):
-            return None
-        trials = self.found[0].scenarios[scenario].trials
-        return no_errors.widened({figure: drawn.interval(figure)}, drawn.values, trials)[figure]
+        return drawn.interval(figure) if len(drawn.draws[figure]) else None
 
     def values(self, scenario: str, figure: str) -> list[float]:
         """The figure of each run."""

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from maskgen.storage import files
-
 from ..comparison import conclusions, paired
+from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.table_formats import as_latex, csv_files
 from ..evaluation.tables import Cell, Column, Table
 from ..figure import COLORS, label, new_figure, save
 
 if TYPE_CHECKING:
     from .ablate import Ablation, AblationRow
 
-RESULT, LATEX, BY_ROW = "ablation.json", "tables.tex", "by-row"
+RESULT, BY_ROW = "ablation.json", "by-row"
 
 _FIGURES = (
     Column("gmean", "GMean", "number", 4),
@@ -99,16 +97,13 @@ def text(found: Ablation) -> list[str]:
 
 def write(found: Ablation, formats: Sequence[str]) -> None:
     """Writes the results into the folder; each file replaces an earlier one of its name."""
-    made = tables(found)
-    for name, content in {**csv_files(made), LATEX: as_latex(made)}.items():
-        files.write(found.out / name, content.encode("utf-8", "backslashreplace"))
+    write_tables(tables(found), found.out)
     for scenario in SCENARIOS if formats else ():
         first = {row.label: row.found[0].scenarios[scenario].curve for row in found.rows}
         save(plots.det(first), found.out / f"det-{scenario}", formats)
     if formats:
         save(by_row(found), found.out / BY_ROW, formats)
-    content = json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n"
-    files.write(found.out / RESULT, content.encode("utf-8", "backslashreplace"))
+    write_text(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
 
 
 def by_row(found: Ablation) -> Any:

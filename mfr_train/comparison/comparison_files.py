@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskgen.errors import MaskgenError
-from maskgen.storage import files
 
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.table_formats import as_latex, csv_files
 from ..evaluation.tables import UNRESOLVED, Cell, Column, Table
 from ..figure import save
 from . import conclusions, paired
+from .table_files import write_tables, write_text
 
 if TYPE_CHECKING:
     from .compare import SystemComparison
 
-RESULT, LATEX = "comparison.json", "tables.tex"
+RESULT = "comparison.json"
 
 _FIGURES = (
     Column("fmr100", "FMR100 %", "percent", 2),
@@ -79,21 +77,15 @@ def write(found: SystemComparison, formats: Sequence[str]) -> None:
     """Writes the results into the folder of a comparison; each file replaces an earlier one of its name."""
     try:
         found.out.mkdir(parents=True, exist_ok=True)
-        made = tables(found)
-        for name, content in {**csv_files(made), LATEX: as_latex(made)}.items():
-            _replace(found.out / name, content)
+        write_tables(tables(found), found.out)
         for scenario in found.scenarios:
             shown = {
                 name: curves.curve(paired.counts_of(system))
                 for name, system in zip(found.systems, scenario.pairs, strict=True)
             }
             save(plots.det(shown), found.out / f"det-{scenario.name}", formats)
-        _replace(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
+        write_text(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise MaskgenError(
             f"cannot write to {found.out} ({error.strerror or error}); make room or give another --out."
         ) from None
-
-
-def _replace(path: Path, content: str) -> None:
-    files.write(path, content.encode("utf-8", "backslashreplace"))

@@ -12,17 +12,16 @@ from typing import Any
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError, shown_lines
-from maskgen.storage import files
 
 from ..defaults import SCENARIOS
 from ..evaluation.measurement import Measurement
 from ..evaluation.report import REPORT, Report
-from ..evaluation.table_formats import as_latex, as_text, csv_files
+from ..evaluation.table_formats import as_text
 from ..evaluation.tables import FIGURES, Cell, Column, Table
 from ..networks.run_files import SETTINGS, is_run, record_of
 from ..training.train_settings import TrainSettings, recorded
+from .table_files import write_tables
 
-LATEX = "tables.tex"
 NOT_COMPARED = ("seed", "run", "out")
 """Settings of an evaluation in which the reports of one line may differ."""
 
@@ -140,12 +139,8 @@ def text(found: Sequence[Line]) -> str:
 
 def write(found: Sequence[Line], folder: Path) -> list[Path]:
     """Writes the tables as CSV, one file each, and as LaTeX. Raises `MaskgenError` if that is not possible."""
-    made = tables(found)
-    contents = {**csv_files(made), LATEX: as_latex(made)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            files.write(folder / name, content.encode("utf-8", "backslashreplace"))
+        return write_tables(tables(found), folder)
     except OSError as error:
         raise MaskgenError(f"cannot write to {folder} ({error.strerror or error}); give another --out.") from None
-    return [folder / name for name in contents]

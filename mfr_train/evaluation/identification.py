@@ -196,9 +196,9 @@ def measure(scenario: str, gallery: int, found: Searches, resamples: int, seed: 
     )
 
 
-def _cmc(ranks: Indices, size: int, weights: Floats | None = None) -> Floats:
-    hits = np.bincount(np.minimum(ranks, size + 1), weights, minlength=size + 2)[1 : size + 1]
-    curve: Floats = np.cumsum(hits) / (len(ranks) if weights is None else weights.sum())
+def _cmc(ranks: Indices, size: int) -> Floats:
+    hits = np.bincount(np.minimum(ranks, size + 1), minlength=size + 2)[1 : size + 1]
+    curve: Floats = np.cumsum(hits) / len(ranks)
     return curve
 
 

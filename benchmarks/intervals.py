@@ -97,7 +97,7 @@ def report(
     formula = t_interval.ends
 
     def watched(name: str, value: float, draws: metrics.Floats, *rest: Any) -> Ends:
-        low, high = np.quantile(draws, [(1 - t_interval.LEVEL) / 2, (1 + t_interval.LEVEL) / 2])
+        low, high = t_interval.percentiles(draws)
         percentiles[-1][name] = low, high
         return formula(name, value, draws, *rest)
 

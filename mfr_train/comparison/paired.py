@@ -147,7 +147,7 @@ def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> 
 
 
 def _ends(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2])
+    low, high = t_interval.percentiles(values)
     return float(low), float(high)
 
 

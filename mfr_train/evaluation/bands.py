@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bootstrap import LEVEL
 from .metrics import Counts, Floats, rates
+from .t_interval import percentiles
 
 RESAMPLES = 2000
 """A band is made from this many resamples at most, so that memory does not grow with their number: 20 MB."""
@@ -29,5 +29,5 @@ class Bands:
         """The lower and upper ends of the band, float64 (K,) each; None without resamples."""
         if not self._fnmr:
             return None
-        low, high = np.quantile(self._fnmr, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        low, high = percentiles(self._fnmr)
         return low, high

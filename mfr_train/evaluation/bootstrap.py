@@ -36,7 +36,6 @@ MAX_BINS, MAX_CELLS = 8192, 2**26
 MIN_SUBJECTS = 3
 """An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
-LEVEL = t_interval.LEVEL
 
 UNBOUNDED = ("gmean", "imean", "gstd", "istd", "d_prime")
 """Figures of a resample that come from the mean and the spread of the scores in each bin, and not from its edges."""

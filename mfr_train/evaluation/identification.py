@@ -22,6 +22,7 @@ from . import bootstrap, metrics
 from .measurement import Measurement
 from .metrics import Counts, Floats, Point
 from .scores import Side
+from .t_interval import percentiles
 
 Indices = npt.NDArray[np.intp]
 
@@ -217,9 +218,7 @@ def _intervals(
             mates, others = (np.bincount(place, row, len(counts.scores)).astype(np.float64) for place in places)
             curve = metrics.rates(Counts(counts.scores, mates, others))
             fnir.append([metrics.fnmr_at_fmr(curve, limit).fnmr for limit in FPIR_LIMITS])
-    tails = [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2]
-    ends = np.quantile(np.concatenate(curves), tails, axis=0)
-    limits = np.quantile(np.array(fnir), tails, axis=0)
+    ends, limits = percentiles(np.concatenate(curves)), percentiles(fnir)
     return (
         tuple((float(low), float(high)) for low, high in ends.T),
         {limit: (float(low), float(high)) for limit, (low, high) in zip(FPIR_LIMITS, limits.T, strict=True)},

@@ -15,8 +15,7 @@ import numpy as np
 
 from . import scores
 from .scores import Comparison, Indices
-
-LEVEL = 0.95
+from .t_interval import LEVEL
 
 Ends = tuple[float, float]
 

@@ -22,6 +22,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from .metrics import Floats
 
@@ -44,13 +45,19 @@ def ends(name: str, value: float, draws: Floats, weights: Floats, pair_variance:
     percentiles of the resamples.
     """
     if value <= 0 if name in DEVIATIONS else name not in PLAIN and not 0 < value < 1:
-        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = percentiles(draws)
         return float(low), float(high)
     center, scaled = _scaled(name, value, draws)
     count = weights.shape[1]
     spread = float(np.std(scaled)) * math.sqrt(count / (count - 1)) * without_pairs(draws, pair_variance)
     reach = quantile(degrees_of_freedom(scaled, weights)) * spread
     return _back(name, center - reach), _back(name, center + reach)
+
+
+def percentiles(draws: npt.ArrayLike) -> Floats:
+    """The 2.5 % and 97.5 % percentiles of resamples (R, ...): two rows, float64 (2, ...)."""
+    found: Floats = np.quantile(np.asarray(draws, np.float64), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return found
 
 
 def degrees_of_freedom(draws: Floats, weights: Floats) -> float:

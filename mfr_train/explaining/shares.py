@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from maskgen.imaging.align import five_points
 
-from ..evaluation.bootstrap import LEVEL, MIN_SUBJECTS, resample
+from ..evaluation.bootstrap import MIN_SUBJECTS, resample
 from ..evaluation.measurement import Measurement
+from ..evaluation.t_interval import percentiles
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -79,5 +80,5 @@ def subject_mean(values: npt.ArrayLike, subjects: npt.ArrayLike, resamples: int,
     if len(means) < MIN_SUBJECTS or not resamples:
         return Measurement(float(means.mean()))
     drawn = np.concatenate([weights @ means / len(means) for weights in resample(len(means), resamples, seed)])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = percentiles(drawn)
     return Measurement(float(means.mean()), (float(low), float(high)))

@@ -11,7 +11,6 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,19 +24,11 @@ from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report import Report
 from mfr_train.evaluation.report_text import report_text
-from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
-
-SIDE = 6
+from tests.support.pixel_model import pixels, use_pixel_model
 
 Table = dict[str, Any]
 Write = Callable[..., Path]
-
-
-def pixels(image: np.ndarray) -> np.ndarray:
-    """The feature of the model that others are compared with: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
-    return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +125,7 @@ def test_they_are_measured_as_the_data_set_is(
 ) -> None:  # fmt: skip
     """Every variant of each photograph is in the file: the same one is drawn, and the breakdown is the same."""
 
-    def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
-        return np.stack([pixels(image) for image in images])
-
-    model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
-    monkeypatch.setattr(models, "chosen_model", lambda *_: model)
+    use_pixel_model(monkeypatch)
     settings = replace(settings, bootstrap=100, seed=3)
     if pairs:
         rows = list(maskgen.open(people).rows("test", images=()))

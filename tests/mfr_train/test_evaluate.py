@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,27 +24,15 @@ from mfr_train.evaluation import metrics, outputs, score_files, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report_text import report_text
-from mfr_train.networks import backbone, resizing
 from mfr_train.networks import model as models
+from tests.support.pixel_model import SIDE, pixels, use_pixel_model
 
 CURVE_FILES = ("curves.csv", "histogram.csv")
-
-SIDE = 6
-
-
-def pixels(image: np.ndarray) -> np.ndarray:
-    """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
-    return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
 @pytest.fixture(autouse=True)
 def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
-        return np.stack([pixels(image) for image in images])
-
-    model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
-    monkeypatch.setattr(models, "chosen_model", lambda *_: model)
+    use_pixel_model(monkeypatch)
 
 
 @pytest.fixture(scope="module")

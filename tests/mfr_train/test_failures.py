@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,25 +19,14 @@ from maskgen.imaging.seeding import variant_of
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.report import Report
-from mfr_train.networks import backbone, resizing
-from mfr_train.networks import model as models
+from tests.support.pixel_model import use_pixel_model
 
-SIDE = 6
 MASKED_GROUPS = [*maskgen.VARIANTS, "wide", "round", "high", "medium", "low"]
-
-
-def pixels(image: np.ndarray) -> np.ndarray:
-    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
-    return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
 
 
 @pytest.fixture(autouse=True)
 def pixel_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
-        return np.stack([pixels(image) for image in images])
-
-    model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
-    monkeypatch.setattr(models, "chosen_model", lambda *_: model)
+    use_pixel_model(monkeypatch)
 
 
 @pytest.fixture(scope="module")

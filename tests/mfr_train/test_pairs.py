@@ -6,11 +6,10 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -26,28 +25,15 @@ from mfr_train.evaluation.pair_list import Name, PairCounts, read_pairs
 from mfr_train.evaluation.report import Report
 from mfr_train.evaluation.report_text import report_text
 from mfr_train.evaluation.scores import Comparison, side
-from mfr_train.networks import backbone, resizing
-from mfr_train.networks import model as models
-
-SIDE = 6
+from tests.support.pixel_model import pixels, use_pixel_model
 
 FOLDS = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nCyd\t0004\t5\nCyd\t4\tDee Lee\t1\n"
 """Two folds of one genuine and one impostor pair each."""
 
 
-def pixels(image: np.ndarray) -> np.ndarray:
-    """The feature of the model under test: a tiny grey copy of the picture, centred."""
-    small = cv2.cvtColor(resizing.resized(image, SIDE), cv2.COLOR_RGB2GRAY)
-    return small.ravel().astype(np.float32) - small.mean(dtype=np.float32)
-
-
 @pytest.fixture(autouse=True)
 def pixel_model(monkeypatch: pytest.MonkeyPatch, undrawn: object) -> None:
-    def run(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
-        return np.stack([pixels(image) for image in images])
-
-    model = models.Model("pixels", backbone.Backbone("pixels", SIDE * SIDE, SIDE, "f" * 64, run))
-    monkeypatch.setattr(models, "chosen_model", lambda *_: model)
+    use_pixel_model(monkeypatch)
 
 
 @pytest.fixture(scope="module")

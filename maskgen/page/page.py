@@ -1,8 +1,8 @@
 """Templates, data and charts -> one HTML file that needs no network.
 
-A page holds its styles, its scripts and its pictures. Its scripts are d3 and Observable Plot (in vendor/), assets/page.js,
-which sorts tables and draws charts, and those of the page itself. A content security policy lets only these run, by their
-hashes: whatever a name of a person or a file holds, nothing is loaded and no other script runs.
+A page holds its styles, its scripts and its pictures. Its scripts are d3 and Observable Plot (in vendor/), then
+assets/page.js, which sorts tables and places charts, then those of the page itself. A content security policy lets only
+these run, by their hashes: whatever a name of a person or a file holds, nothing is loaded and no other script runs.
 """
 
 from __future__ import annotations

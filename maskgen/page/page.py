@@ -80,7 +80,7 @@ def picture(data: bytes, kind: str = "jpeg") -> str:
 
 
 def page(
-    templates: Path, name: str, *, title: str, data: Mapping[str, Any], scripts: Sequence[Path] = (), **context: Any
+    templates: Path, name: str, /, *, title: str, data: Mapping[str, Any], scripts: Sequence[Path] = (), **context: Any
 ) -> str:
     """The HTML of a page.
 

@@ -34,12 +34,14 @@ class Cell:
         value: The number by which its column is sorted, if it is one.
         note: A second, smaller line, such as an interval.
         heat: How strongly the cell is coloured, 0 to 1; None for no colour.
+        missing: Whether the text, such as `n/a`, stands for a number that is not there: it is sorted to the end.
     """
 
     text: str
     value: float | None = None
     note: str = ""
     heat: float | None = None
+    missing: bool = False
 
     @property
     def heat_class(self) -> str:
@@ -62,7 +64,7 @@ class Table:
 
     def is_number(self, column: int) -> bool:
         """Whether all cells of a column that hold something are numbers: these stand to the right."""
-        values = [row[column] for row in self.cells if row[column].text]
+        values = [row[column] for row in self.cells if row[column].text and not row[column].missing]
         return bool(values) and all(cell.value is not None for cell in values)
 
 

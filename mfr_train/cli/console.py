@@ -18,11 +18,13 @@ from ..comparison.compare import compare
 from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
+from ..evaluation.outputs import PAGE
 from ..evaluation.report_text import report_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
+from ..reporting.report import report as write_page
 from ..training import curve
 from ..training.train import train
 from ..training.train_settings import TrainSettings
@@ -69,12 +71,23 @@ def _left_out(folder: Path) -> list[str]:
     return [f"Broken rows of damaged shards were left out: {shards}", ""]
 
 
-def eval_with_progress(settings: EvalSettings) -> str:
-    """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
+def eval_with_progress(settings: EvalSettings, html: bool = False) -> str:
+    """Measures with a progress bar of pictures, and returns the tables and the folder of the report.
+
+    With `html` it also writes the page of the report.
+    """
     report = evaluate(settings)
+    if html:
+        write_page(report.out, out=report.out / PAGE)
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")
+
+
+def reported(folders: tuple[str, ...], out: str, pictures: bool) -> str:
+    """Writes the page of these folders, and says where it is and how large."""
+    file = write_page(*folders, out=out, pictures=pictures)
+    return shown(f"{file} shows {', '.join(folders)} in {file.stat().st_size / 1e6:.1f} MB; open it in a browser.")
 
 
 def side_by_side(reports: tuple[str, ...], out: str | None) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 from maskgen.errors import shown
 from maskgen.page.page import Cell, Table
 
-from ..explaining import figures
-from ..explaining.explanation import DIFFERENCE
+from ..explaining.explanation import DIFFERENCE, MEANS, PEOPLE, SUMMARY
 from ..explaining.shares import REGIONS
 from . import cells
 from .given import Result, damaged
@@ -40,7 +39,7 @@ def attention(explanations: Sequence[Result], with_pictures: bool) -> list[Atten
         try:
             found.append(_attention(each, with_pictures))
         except (LookupError, TypeError, ValueError, AttributeError):
-            raise damaged(each.folder / "explanation.json") from None
+            raise damaged(each.folder / SUMMARY) from None
     return found
 
 
@@ -48,8 +47,8 @@ def _attention(given: Result, with_pictures: bool) -> Attention:
     facts = given.facts
     models = ", ".join(f"{cells.brief(each['name'])} ({each['method']})" for each in facts["models"])
     files = {
-        figures.PEOPLE: f"Attention of {models} in the pictures of some people, unmasked and masked.",
-        figures.MEANS: f"Mean attention of {models} over all photographs, on the mean face.",
+        PEOPLE: f"Attention of {models} in the pictures of some people, unmasked and masked.",
+        MEANS: f"Mean attention of {models} over all photographs, on the mean face.",
     }
     pictures = [
         (url, shown(text))
@@ -74,7 +73,9 @@ def _attention(given: Result, with_pictures: bool) -> Attention:
         f"{cells.plural(facts['subjects'], 'person', 'people')} of {cells.brief(facts['data'])}.",
         pictures,
         Table("Shares of the attention, with 95 % intervals over people", heads, lines),
-        Table("Areas under deletion and insertion curves", ("model", "curve", "area", "random map", "difference"), areas)
+        Table(
+            "Areas under deletion and insertion curves", ("model", "curve", "area", "random map", "difference"), areas
+        )
         if areas
         else None,
         [shown(note) for note in facts["notes"]],

@@ -54,10 +54,8 @@ def _groups(evaluations: Sequence[Evaluation], scenario: str = "") -> list[str]:
 def _heat_map(figure: str, columns: Sequence[tuple[Evaluation, str]], groups: Sequence[str]) -> HeatMap:
     several = len({each.name for each, _ in columns}) > 1
     heads = ["group", *(f"{scenario}, {each.name}" if several else scenario for each, scenario in columns), "Ng"]
-    rows: list[list[Row | None]] = [
-        [each.report[scenario, group] if (scenario, group) in each.report else None for each, scenario in columns]
-        for group in groups
-    ]
+    found = {(each.name, row.scenario, row.group): row for each, _ in columns for row in each.report.breakdown}
+    rows = [[found.get((each.name, scenario, group)) for each, scenario in columns] for group in groups]
     known = [float(value(row, figure)) for line in rows for row in line if row and _resolved(row, figure)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     made = [

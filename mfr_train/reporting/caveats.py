@@ -80,7 +80,9 @@ def _of_report(each: Evaluation, several: bool) -> Iterator[Caveat]:
         yield Caveat(35, f"{head}This report is of an older version, which did not count failures.")
     for row in report.rows:
         if row.binned:
-            bound = max((100 * value for name, value in row.figures.bounds.items() if name in ("eer", "fmr100")), default=0)
+            bound = max(
+                (100 * value for name, value in row.figures.bounds.items() if name in ("eer", "fmr100")), default=0
+            )
             yield Caveat(15, f"{head}{row.scenario} was counted in bins: its rates are within {bound:.2g} points.")
     for note in report.notes:
         if "the model was trained on" not in note:  # it is among the checks of the data

@@ -33,7 +33,7 @@ def threshold(value: float | None) -> Cell:
     """A threshold; infinity matches nothing."""
     if value is None:
         return Cell("")
-    return Cell(f"{value:.4f}", value) if math.isfinite(value) else Cell("no match")
+    return Cell(f"{value:.4f}", value) if math.isfinite(value) else Cell("no match", missing=True)
 
 
 def count(value: float) -> Cell:
@@ -43,14 +43,16 @@ def count(value: float) -> Cell:
 
 def unresolved() -> Cell:
     """The cell of a rate for which there are too few impostor pairs."""
-    return Cell(UNRESOLVED)
+    return Cell(UNRESOLVED, missing=True)
 
 
 def in_words(measured: Measurement, digits: int = 2) -> str:
     """A rate for a sentence: `12.34 % (95 % interval 10.20 to 15.60 %)`."""
     ends = measured.interval
     told = f"{100 * measured:.{digits}f} %"
-    return told if ends is None else f"{told} (95 % interval {100 * ends[0]:.{digits}f} to {100 * ends[1]:.{digits}f} %)"
+    return (
+        told if ends is None else f"{told} (95 % interval {100 * ends[0]:.{digits}f} to {100 * ends[1]:.{digits}f} %)"
+    )
 
 
 def brief(text: object, longest: int = LONGEST) -> str:

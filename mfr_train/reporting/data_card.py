@@ -95,8 +95,7 @@ def _card(name: str, report: Report, dataset: Dataset | None, given: Given) -> D
 
 def _splits(dataset: Dataset) -> Table:
     rows = [
-        [split, dataset.count(split), sum(count["rejects"].values())]
-        for split, count in dataset.info["counts"].items()
+        [split, dataset.count(split), sum(count["rejects"].values())] for split, count in dataset.info["counts"].items()
     ]
     return Table("Photographs of each split", ("split", "usable", "rejected"), rows)
 

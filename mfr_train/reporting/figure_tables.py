@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from maskgen.page.page import Cell, Table
 
+from ..evaluation import metrics
 from ..evaluation.identification import FPIR_LIMITS, RANKS
 from ..evaluation.limits import resolved
 from ..evaluation.measurement import Measurement
@@ -95,7 +96,9 @@ def identification(evaluations: Sequence[Evaluation]) -> Table | None:
         for each in evaluations
         for found in each.report.identification
     ]
-    return Table("Each probe searched in a gallery of one reference of each person (1:N)", heads, rows) if rows else None
+    return (
+        Table("Each probe searched in a gallery of one reference of each person (1:N)", heads, rows) if rows else None
+    )
 
 
 def fixed_thresholds(evaluations: Sequence[Evaluation]) -> Table | None:
@@ -103,12 +106,12 @@ def fixed_thresholds(evaluations: Sequence[Evaluation]) -> Table | None:
     heads = ("scenario", "model", "fixed at U-U FMR below %", "threshold", "FNMR %", "FMR %", "FMR, times that of U-U")
     rows = []
     for each, row in _rows(evaluations):
-        base = each.report["U-U"] if "U-U" in each.report else None
         if row.scenario == "U-U":
             continue
+        base = next((other.figures for other in each.report.rows if other.scenario == "U-U"), None)
         for fixed in row.drift:
             fnmr, fmr = row.at_uu(fixed.limit), row.fmr_at_uu(fixed.limit)
-            there = float(base.figures.at(fixed.limit).fmr) if base and fixed.limit in base.limits else math.nan
+            there = base.at(fixed.limit).fmr if base and fixed.limit in metrics.operating_points(base) else math.nan
             times = Cell(f"{fmr / there:.2f}", fmr / there) if there > 0 else Cell("")
             limit = Cell(f"{100 * fixed.limit:g}", fixed.limit)
             threshold = cells.threshold(fixed.threshold)

@@ -80,7 +80,9 @@ def _add(found: Given, path: Path) -> list[Report]:
     folder = path.parent if path.is_file() else path
     kinds = {COMPARISON: found.comparisons, ABLATION: found.ablations, EXPLANATION: found.explanations}
     if path.is_file() and path.name not in (REPORT, *kinds):
-        raise UsageError(f"{path} is a file; give the folder of an evaluation, run, comparison, ablation or explanation.")
+        raise UsageError(
+            f"{path} is a file; give the folder of an evaluation, run, comparison, ablation or explanation."
+        )
     there = [name for name in kinds if (folder / name).is_file()]
     for name in there:
         kinds[name].append(Result(folder, _read(folder / name)))

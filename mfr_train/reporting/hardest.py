@@ -87,9 +87,7 @@ def _extreme(arrays: ScoreArrays, genuine: bool, count: int) -> list[Pair]:
 
 
 def _shown(pair: Pair, source: Opened | None) -> HardPair:
-    return HardPair(
-        _side(pair.reference, source, "reference"), _side(pair.probe, source, "probe"), f"{pair.score:.4f}"
-    )
+    return HardPair(_side(pair.reference, source, "reference"), _side(pair.probe, source, "probe"), f"{pair.score:.4f}")
 
 
 def _side(pictured: Pictured, source: Opened | None, role: str) -> Shown:

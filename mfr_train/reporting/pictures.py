@@ -108,5 +108,3 @@ def resized(path: Path, widest: int) -> str | None:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80, optimize=True)
     return url(file.getvalue())
-
-

@@ -12,6 +12,7 @@ from maskgen.page.page import page
 from maskgen.storage import files
 from maskgen.version import __version__
 
+from ..evaluation.outputs import PAGE
 from ..evaluation.report import Report
 from ..keywords import AnyPath
 from . import (
@@ -35,8 +36,6 @@ from . import (
 )
 from .given import Given, recognised
 from .score_arrays import ScoreArrays, score_arrays
-
-PAGE = "report.html"
 
 _HERE = Path(__file__).parent
 
@@ -119,6 +118,7 @@ def html(given: Given, with_pictures: bool = True) -> str:
         data=data,
         scripts=[_HERE / "assets" / name for name in ("curves.js", "scores.js", "lines.js")],
         sentences=summary.summary(given, limits, synthetic),
+        headlines=summary.headlines(given.evaluations),
         limits=limits,
         evaluations=given.evaluations,
         scenarios=figure_tables.scenarios(given.evaluations) if given.evaluations else None,
@@ -174,5 +174,3 @@ def _scores(given: Given) -> dict[tuple[str, str], ScoreArrays]:
 def _sources(given: Given, datasets: Mapping[str, Dataset | None]) -> dict[str, Any]:
     found = {each.name: pictures.source_of(each.report, datasets[each.report.data]) for each in given.evaluations}
     return {name: source for name, source in found.items() if source}
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..evaluation.report import Report
 from . import cells
@@ -11,6 +12,9 @@ from .given import Evaluation, Given
 
 MAIN = ("U-M", "M-M", "U-U")
 """The scenario of the main result: the first of these that all models have."""
+
+TILES, COLORS = 6, 7
+"""Figures beside the sentences, and colours of models."""
 
 MOST = 4
 """Models whose figures are in the sentence."""
@@ -88,3 +92,33 @@ def _without_masks(report: Report, scenario: str, figure: str) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure to read first: large, with what it is below."""
+
+    text: str
+    what: str
+    interval: str
+    color: int
+
+
+def headlines(evaluations: Sequence[Evaluation]) -> list[Headline]:
+    """The main figure of each scenario, or of the main scenario if there are many models."""
+    every = list(dict.fromkeys(row.scenario for each in evaluations for row in each.report.rows))
+    scenarios = every if len(evaluations) * len(every) <= TILES else [name for name in MAIN if name in every][:1]
+    found = []
+    for color, each in enumerate(evaluations):
+        for scenario in scenarios:
+            if scenario not in each.report or len(found) == TILES:
+                continue
+            figure = main_figure([other.report for other in evaluations], scenario)
+            rate = value(each.report[scenario], figure)
+            ends = rate.interval
+            of = "FNMR at FMR below 1 %" if figure == "fmr100" else "equal error rate"
+            model = f", {cells.brief(each.name, 30)}" if len(evaluations) > 1 else ""
+            interval = f"95 % interval {100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else "no interval"
+            star = "*" if rate.few_errors else ""
+            found.append(Headline(f"{100 * rate:.2f} %{star}", f"{scenario}{model}: {of}", interval, color % COLORS))
+    return found

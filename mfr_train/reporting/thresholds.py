@@ -29,7 +29,11 @@ def sliders(evaluations: Sequence[Evaluation], scores: Mapping[tuple[str, str], 
     """The table, the histograms and the named thresholds of each evaluation that has scores or histograms."""
     made = []
     for number, each in enumerate(evaluations):
-        mine = {row.scenario: scores[each.name, row.scenario] for row in each.report.rows if (each.name, row.scenario) in scores}
+        mine = {
+            row.scenario: scores[each.name, row.scenario]
+            for row in each.report.rows
+            if (each.name, row.scenario) in scores
+        }
         if len(mine) == len(each.report.rows) and mine:
             made.append({"id": f"scores-{number}", "name": each.name, "exact": True, **_of_scores(each.report, mine)})
         elif histograms := curve_files.read_histograms(each.report.out):
@@ -108,7 +112,11 @@ def _named(report: Report) -> list[tuple[str, float]]:
     """The finite thresholds of the figures, with what each is."""
     found: list[tuple[str, float]] = []
     for row in report.rows:
-        found += [(f"{row.scenario}, FMR below {100 * limit:g} %", row.at(limit).threshold or math.nan) for limit in row.limits if row.resolved(limit)]
+        found += [
+            (f"{row.scenario}, FMR below {100 * limit:g} %", row.at(limit).threshold or math.nan)
+            for limit in row.limits
+            if row.resolved(limit)
+        ]
         found.append((f"{row.scenario}, equal error rate", row.figures.eer.threshold))
         found += _optional(row)
     for row in report.rows:
@@ -124,5 +132,3 @@ def _optional(row: Row) -> list[tuple[str, float]]:
     except UsageError:
         return []
     return [] if threshold is None else [(f"{row.scenario}, no false match", threshold)]
-
-

@@ -1,6 +1,7 @@
 "use strict";
 // ROC and DET curves, and the drift at a fixed threshold.
 {
+  const FMR = { label: "false match rate, FMR (%)", labelAnchor: "center", labelArrow: "none" };
   const percent = (rate) => `${+(100 * rate).toPrecision(3)}`;
   const zip = (line, ...names) => line[names[0]].map((_, i) => names.map((name) => line[name][i]));
 
@@ -34,13 +35,11 @@
     const across = ticksIn(x, width).map(([at]) => at), up = ticksIn(y, height).map(([at]) => at);
     const tickFormat = (at) => names.get(at);
     return {
-      scales: {
-        x: { domain: x, label: "false match rate, FMR (%)", labelAnchor: "center", labelArrow: "none" },
-        y: { domain: y, label: "false non-match rate, FNMR (%)", labelArrow: "none" },
-      },
+      scales: { x: { domain: x }, y: { domain: y } },
       marks: [
         Plot.gridX(across), Plot.gridY(up),
-        Plot.axisX(across, { tickFormat }), Plot.axisY(up, { tickFormat }),
+        Plot.axisX(across, { tickFormat, ...FMR }),
+        Plot.axisY(up, { tickFormat, label: "false non-match rate, FNMR (%)", labelArrow: "none" }),
       ],
     };
   };
@@ -61,14 +60,14 @@
       const color = page.color(line.color), points = zip(line, "x", "y", "fmr", "fnmr").filter((point) => point[0] <= line.zero);
       marks.push(
         Plot.line(points, { x: "0", y: "1", curve: "step-after", stroke: color, strokeWidth: 2, clip: true }),
-        Plot.dot(line.marks.filter((mark) => mark.x <= right), { x: "x", y: "y", fill: color, r: 3.5 }),
+        Plot.dot(line.marks.filter((mark) => mark.x <= right && mark.fnmr > 0), { x: "x", y: "y", fill: color, r: 3.5 }),
       );
       if (line.ends) marks.push(Plot.dot([line], { x: "zero", y: "zero_y", symbol: "triangle2", fill: "var(--paper)", stroke: color, strokeWidth: 2 }));
     }
     const every = panel.lines.flatMap((line) => zip(line, "x", "y", "fmr", "fnmr").filter((point) => point[0] <= right && point[1] <= top).map((point) => ({ point, line })));
     marks.push(
       Plot.tip(every, Plot.pointer({ x: (each) => each.point[0], y: (each) => each.point[1], title: (each) => told(each.line, each.point[2], each.point[3]) })),
-      labels(labelled(panel.lines, (line) => Math.min(line.y[0], top), [bottom, top], inner, true), () => left),
+      labels(labelled(panel.lines, (line) => Math.min(line.y[0], top), [bottom, top], inner, true), (each) => each.line.x[0]),
     );
     return Plot.plot({ ...size, ...axes.scales, marks });
   };
@@ -77,7 +76,7 @@
     const size = sizes(width), inner = size.height - 68;
     const lowest = Math.min(...panel.lines.map((line) => 1 - line.fnmr[0]));
     const bottom = Math.max(0, Math.floor(10 * lowest - 0.2) / 10), domain = [100 * bottom, 100 + (100 - 100 * bottom) / 50];
-    const marks = [Plot.gridY(), Plot.gridX(), Plot.axisX({ ticks: Math.max(3, Math.floor(width / 110)), tickFormat: (value) => `${+value.toPrecision(3)}` }), Plot.axisY()];
+    const marks = [Plot.gridY(), Plot.gridX(), Plot.axisX({ ticks: Math.max(3, Math.floor(width / 110)), tickFormat: (value) => `${+value.toPrecision(3)}`, ...FMR }), Plot.axisY({ label: "true match rate, 1 − FNMR (%)", labelArrow: "none" })];
     const match = (rates) => rates.map((rate) => 100 * (1 - rate));
     for (const line of panel.lines) {
       if (!line.low) continue;
@@ -94,12 +93,12 @@
     const every = panel.lines.flatMap((line) => line.fmr.map((fmr, i) => ({ fmr, fnmr: line.fnmr[i], line })));
     marks.push(
       Plot.tip(every, Plot.pointer({ x: (each) => 100 * each.fmr, y: (each) => 100 * (1 - each.fnmr), title: (each) => told(each.line, each.fmr, each.fnmr) })),
-      labels(labelled(panel.lines, (line) => 100 * (1 - line.fnmr[0]), domain, inner, false), () => 100 * panel.left),
+      labels(labelled(panel.lines, (line) => 100 * (1 - line.fnmr[0]), domain, inner, false), (each) => 100 * each.line.fmr[0]),
     );
     return Plot.plot({
       ...size, marks,
-      x: { type: "log", domain: [100 * panel.left, 100], label: "false match rate, FMR (%)", labelAnchor: "center", labelArrow: "none" },
-      y: { domain, label: "true match rate, 1 − FNMR (%)", labelArrow: "none" },
+      x: { type: "log", domain: [100 * panel.left, 100] },
+      y: { domain },
     });
   };
 

@@ -51,11 +51,11 @@
       return Plot.plot({
         width: Math.min(width, 760), height: 50 + scenarios.length * (26 * names.length + 14), marginLeft: left, marginRight: 44, marginBottom: 40,
         x: { label: panel.label, labelAnchor: "center", labelArrow: "none", grid: true, nice: true, ticks: Math.max(3, Math.floor(width / 110)) },
-        y: { domain: names, label: null, type: "point", padding: 0.6, tickSize: 0 },
+        y: { domain: names, label: null, padding: 0.3, tickSize: 0 },
         fy: { domain: scenarios, label: null },
         marks: [
           Plot.ruleY(panel.points, { fy: "scenario", y: "name", x1: "low", x2: "high", stroke: "var(--c0)", strokeWidth: 2 }),
-          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2, inset: -6 }),
+          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2 }),
           Plot.dot(panel.points, { fy: "scenario", y: "name", x: "value", fill: "var(--c0)", r: 4.5 }),
         ],
       });

@@ -436,7 +436,7 @@ def test_the_sentences_say_what_report_json_says(folder: Path) -> None:
         f"Comparing masked faces with unmasked references (U-M), good rejects {rates[0]} and worse {rates[1]} of "
         "genuine pairs at a false match rate below 1 %."
     )
-    assert third == f"good: Only {PEOPLE} people were compared: other people can give quite different figures."
+    assert third == f"Only {PEOPLE} people were compared: other people can give quite different figures."
 
 
 def test_a_data_card_says_what_was_rejected_and_what_is_twice(

@@ -16,7 +16,7 @@
     const right = 12 + 7 * Math.max(...names.map((name) => name.length));
     const height = Math.round(Math.min(0.62 * width, 320));
     const values = panel.lines.flatMap((line) => line.points.flatMap((point) => point.slice(1)));
-    const least = Math.min(...values), most = Math.max(...values), room = (most - least || 1) / 20;
+    const least = Math.min(...values, ...(banded ? [90] : [])), most = Math.max(...values), room = (most - least || 1) / 20;
     const domain = [least - room, most + room];
     return Plot.plot({
       width, height, marginLeft: 48, marginRight: right, marginTop: 26, marginBottom: 40,

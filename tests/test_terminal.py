@@ -57,7 +57,7 @@ def test_lines_fit_a_terminal(narrow: None, capsys: pytest.CaptureFixture[str]) 
     out, err = (click.unstyle(text).splitlines() for text in capsys.readouterr())
     assert out[:2] == [("word " * 16).strip()] * 2
     assert out[3:] == ["  see", f"  {path}", "  for more"], "a path can be copied"
-    assert err == ["", "Hint: " + ("word " * 14).strip(), "      " + ("word " * 6).strip()]
+    assert err == ["", "Hint: " + ("word " * 15).strip(), "      " + ("word " * 5).strip()]
 
 
 def test_an_error_fits_a_terminal(narrow: None) -> None:

@@ -9,7 +9,9 @@ import click
 from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
-from maskgen.errors import UsageError, installing, shown
+from maskgen.errors import UsageError, installing, shown_lines
+from maskgen.progress import step
+from maskgen.terminal import HINT
 
 from ..ablation.ablate_settings import AblateSettings
 from ..comparison.compare_settings import CompareSettings
@@ -69,10 +71,10 @@ def train(settings: TrainSettings) -> None:
 def eval_(settings: EvalSettings) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
-    Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the tables as CSV and LaTeX, the scores,
-    and plots: DET, ROC and histograms of the scores. With --pairs it compares the pairs of a list, and prints the
-    accuracy over its folds.
+    Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --breakdown it prints all
+    tables: also AUC, GMean and IMean, the figures of each mask alone, and the error rates at thresholds fixed on
+    unmasked faces. Writes report.json, all tables as CSV and LaTeX, the scores, and plots: DET, ROC and histograms of
+    the scores. With --pairs it compares the pairs of a list, and prints the accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:
@@ -96,7 +98,8 @@ def eval_(settings: EvalSettings) -> None:
     if settings.model and is_function(settings.model):
         _check_typed("model", settings.model)
 
-    say(eval_with_progress(settings))
+    typed = click.get_current_context().get_parameter_source("breakdown") is not ParameterSource.DEFAULT
+    say(eval_with_progress(settings, whole=typed and settings.breakdown))
 
 
 @mfr.command()
@@ -171,7 +174,9 @@ def export(model: str, out: str, stage: str | None) -> None:
     _check_installed()
     from ..networks.onnx_export import export as write
 
-    say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
+    with step(f"exporting {model}"):
+        written = write(model, out, stage=stage)
+    say(shown_lines([f"{written} holds {model}", f"{HINT}next, run mfr eval --model {out}"]))
 
 
 @mfr.command()

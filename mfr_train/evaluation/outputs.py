@@ -23,10 +23,10 @@ from .scenarios import MASKED
 from .table_formats import as_latex, csv_files, no_formula
 from .tables import Table, tables
 
-FAILED_PAIRS, LATEX, TABLES = "failed_pairs.csv", "tables.tex", "tables"
+FAILED_PAIRS, LATEX, TABLES, PAGE = "failed_pairs.csv", "tables.tex", "tables", "report.html"
 
 _OURS = (
-    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, REPORT),
+    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, PAGE, REPORT),
     *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM, CMC) for ending in FORMATS),
     *(f"{scenario}.parquet" for scenario in MASKED),
 )

@@ -7,11 +7,24 @@ const page = {
   // The colour of series number i, as a CSS variable: it follows the light and the dark style.
   color: (i) => `var(--c${i % 7})`,
 
+  // A name that fits beside a line.
+  brief: (name, longest = 26) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name),
+
   // Draws `draw(width)`, a DOM node, into the figure made by the macro `chart`.
   chart(id, draw) {
     const place = document.querySelector(`#${CSS.escape(id)} .plot`);
     if (!place) return;
-    const redraw = () => place.replaceChildren(draw(Math.max(260, Math.floor(place.clientWidth))));
+    const label = place.closest("figure").getAttribute("aria-label");
+    const redraw = () => {
+      const drawn = draw(Math.max(260, Math.floor(place.clientWidth)));
+      // A chart is one picture with a name; Plot names its parts, such as "bar", which is of no use to who cannot see it.
+      for (const svg of drawn.matches("svg") ? [drawn] : drawn.querySelectorAll("svg")) {
+        svg.setAttribute("role", "img");
+        svg.setAttribute("aria-label", label);
+        for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+      }
+      place.replaceChildren(drawn);
+    };
     page.charts.set(id, redraw);
     let width = 0;
     new ResizeObserver(() => {

@@ -17,6 +17,7 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 
     patch.setattr(Figure, "savefig", _save)
+    patch.setattr(Figure, "draw_without_rendering", lambda figure: None)
 
 
 def _save(figure: Any, path: str | Path, **options: Any) -> None:

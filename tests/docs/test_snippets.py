@@ -53,9 +53,7 @@ def test_pages_have_snippets_and_languages() -> None:
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
-def test_python_runs(
-    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: object
-) -> None:
+def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
 
     What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. The features of dlib's

@@ -202,7 +202,7 @@ def test_training_leaves_the_row_out_of_batches_and_of_stage_2(data: Path, tiny:
         train(tiny(data=str(data)))
 
 
-def test_batches_show_every_other_row_with_any_number_of_workers(data: Path, forked: None) -> None:
+def test_batches_show_every_other_row_with_any_number_of_workers(data: Path) -> None:
     """An epoch of one lane: each row's picture as often as the data set has it, but that of the broken row."""
     dataset = maskgen.open(data)
     pictures = [row.image("unmasked").tobytes() for row in dataset.rows("train")]

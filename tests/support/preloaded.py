@@ -81,6 +81,7 @@ def training_program(settings: TrainSettings, text: str) -> str:
     Its networks are narrow and its figures are not drawn.
     """
     return f"""
+import signal
 import sys
 import pytest
 import torch

@@ -19,12 +19,13 @@ from ..comparison.compare import compare
 from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
-from ..evaluation.outputs import TABLES
+from ..evaluation.outputs import PAGE, TABLES
 from ..evaluation.report_text import report_text, short_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
+from ..reporting.report import report as write_page
 from ..training import curve
 from ..training.train import train
 from ..training.train_settings import TrainSettings
@@ -70,9 +71,14 @@ def _left_out(folder: Path) -> list[str]:
     return [f"Broken rows of damaged shards were left out: {shards}", ""]
 
 
-def eval_with_progress(settings: EvalSettings, whole: bool = False) -> str:
-    """Measures, and returns the short table, or with `whole` all of them, and the folder of the report."""
+def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool = False) -> str:
+    """Measures, and returns the short table, or with `whole` all of them, and the folder of the report.
+
+    With `html` it also writes the page of the report.
+    """
     report = evaluate(settings)
+    if html:
+        write_page(report.out, out=report.out / PAGE)
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     hint = f"--breakdown prints all tables: by mask, at fixed thresholds and more. They are in {report.out / TABLES}."
@@ -84,6 +90,12 @@ def eval_with_progress(settings: EvalSettings, whole: bool = False) -> str:
             *([] if whole else ["", f"{HINT}{hint}"]),
         ]
     )
+
+
+def reported(folders: tuple[str, ...], out: str, pictures: bool) -> str:
+    """Writes the page of these folders, and says where it is and how large."""
+    file = write_page(*folders, out=out, pictures=pictures)
+    return shown(f"{file} shows {', '.join(folders)} in {file.stat().st_size / 1e6:.1f} MB; open it in a browser.")
 
 
 def side_by_side(reports: tuple[str, ...], out: str | None) -> str:

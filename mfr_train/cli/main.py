@@ -67,8 +67,9 @@ def train(settings: TrainSettings) -> None:
 
 
 @mfr.command("eval")
+@click.option("--html", is_flag=True, help="Also write report.html into the same folder, as mfr report does.")
 @options_from(EvalSettings)
-def eval_(settings: EvalSettings) -> None:
+def eval_(settings: EvalSettings, html: bool) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
     Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --breakdown it prints all
@@ -99,7 +100,7 @@ def eval_(settings: EvalSettings) -> None:
         _check_typed("model", settings.model)
 
     typed = click.get_current_context().get_parameter_source("breakdown") is not ParameterSource.DEFAULT
-    say(eval_with_progress(settings, whole=typed and settings.breakdown))
+    say(eval_with_progress(settings, typed and settings.breakdown, html))
 
 
 @mfr.command()
@@ -195,6 +196,29 @@ def table(reports: tuple[str, ...], out: str | None) -> None:
     from .console import side_by_side
 
     say(side_by_side(reports, out))
+
+
+@mfr.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR|RUN...")
+@click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE.html", help="File to write.")
+@click.option("--pictures/--no-pictures", default=True, help="Show faces: the hardest pairs and the maps of attention.")
+def report(folders: tuple[str, ...], out: str, pictures: bool) -> None:
+    """Write one HTML page of results, for people who decide.
+
+    DIR is a folder that mfr eval, compare, ablate or explain wrote; of a run its evaluations are shown, too. The page
+    has the figures with their intervals, ROC and DET curves of all models over each other, scores under a threshold
+    that can be moved, the breakdown by mask, the drift at a fixed threshold, the hardest pairs, the data and what the
+    figures cannot say. It is one file that loads nothing from a network; print it for a PDF.
+
+    \b
+      mfr report runs/eval/dlib-smfd runs/eval/paper-smfd
+      mfr report runs/paper runs/explain/paper -o paper.html
+      mfr report runs/eval/dlib-smfd --no-pictures
+    """
+    _check_installed()
+    from .console import reported
+
+    say(reported(folders, out, pictures))
 
 
 @mfr.command()

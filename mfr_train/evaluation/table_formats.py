@@ -158,15 +158,20 @@ def _simple(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:80]
 
 
-def _plain(column: Column, cell: Cell) -> str:
-    """A cell for CSV: a number so that reading it gives the same number; text that no spreadsheet takes for a formula.
+def no_formula(text: str) -> str:
+    """Text of strangers as a cell of CSV that no spreadsheet takes for a formula.
 
     An apostrophe before = + - @ and control characters makes text of a formula (OWASP, CSV injection).
     """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def _plain(column: Column, cell: Cell) -> str:
+    """A cell for CSV: a number so that reading it gives the same number, or text that is no formula."""
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+        return no_formula(cell)
     return f"{cell:.0f}" if column.kind == "count" else repr(float(cell))
 
 

@@ -33,7 +33,7 @@ from . import explanation as results
 from . import faithfulness, figures, photographs, shares
 from .attention import Explainer, MapOptions, explainer
 from .explain_settings import ExplainSettings
-from .explanation import Explained, Explanation, Faithfulness, MapWriter, Share
+from .explanation import CURVE_PLOT, MEANS, PEOPLE, Explained, Explanation, Faithfulness, MapWriter, Share
 from .faithfulness import CURVES, MAP, PictureCurves
 from .faithfulness import RANDOM as RANDOM_MAP
 from .figures import MeanMaps, Seen
@@ -184,9 +184,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
     If the block ends in an error, the earlier files stay.
     """
-    plots = [
-        f"{name}.{ending}" for name in (figures.PEOPLE, figures.MEANS, figures.CURVE_PLOT) for ending in FORMATS
-    ]
+    plots = [f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:

@@ -32,7 +32,6 @@ from mfr_train.networks.model import load_run
 from mfr_train.notebook import progress_bar
 from mfr_train.training.run import TrainOptions
 from tests.support.narrow import use_narrow_networks
-from tests.support.pictures import leave_undrawn
 
 
 def python(program: str) -> str:
@@ -120,10 +119,9 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow() -> Iterator[None]:
-    """The run that is shared here has a network of few channels, and its figures are not drawn."""
+    """The run that is shared here has a network of few channels."""
     with pytest.MonkeyPatch.context() as patch:
         use_narrow_networks(patch)
-        leave_undrawn(patch)
         yield
 
 

@@ -382,7 +382,9 @@ def test_the_short_table_has_a_line_for_each_scenario(settings: EvalSettings) ->
     assert [line.split()[0] for line in lines[2:6]] == ["scenario", "U-U", "U-M", "M-M"]
     for line, row in zip(lines[3:6], report.rows, strict=True):
         values = [text.strip("*[],") for text in line.split()[1:]]
-        expected = [number for each in (row.eer, row.fmr100, row.fmr10) for number in (each.value, *(each.interval or ()))]
+        expected = [
+            number for each in (row.eer, row.fmr100, row.fmr10) for number in (each.value, *(each.interval or ()))
+        ]
         assert values == [f"{100 * number:.2f}".replace("100.00", "100.0") for number in expected]
 
 

@@ -31,7 +31,7 @@ def run(tiny: Callable[..., TrainSettings]) -> Path:
     return train(tiny(iterations=1, validate_every=1, embed_iterations=1, triplets=2))
 
 
-def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
+def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path, drawn: None) -> None:
     out = tmp_path / "explained"
     arguments = ["explain", str(run), "--data", str(demo), "--out", str(out), "--device", "cpu"]
     few = ["--photographs", "4", "--people", "2", "--curves", "1", "--steps", "2", "--patch", "0.5", "--stride", "0.5"]
@@ -69,7 +69,9 @@ def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
         assert figure.width > figure.height / 2
 
 
-def test_two_models_are_compared_and_a_second_call_writes_the_same(run: Path, demo: Path, tmp_path: Path) -> None:
+def test_two_models_are_compared_and_a_second_call_writes_the_same(
+    run: Path, demo: Path, tmp_path: Path, drawn: None
+) -> None:
     def explained(name: str) -> mfr_train.Explanation:
         return mfr_train.explain(
             run,

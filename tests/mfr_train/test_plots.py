@@ -23,6 +23,8 @@ from mfr_train.evaluation import curves, metrics, plots
 from mfr_train.evaluation.curves import Curve
 from mfr_train.training import plots as training_plots
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def curve(genuine: list[float], impostor: list[float]) -> Curve:
     return curves.curve(metrics.from_scores(genuine, impostor))

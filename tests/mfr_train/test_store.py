@@ -29,7 +29,7 @@ def stored(s3: Any, demo: Path) -> str:
     bucket = s3.bucket()
     for path in demo.rglob("*"):
         if path.is_file():
-            s3.client.put_object(Bucket=bucket, Key=f"smfd/{path.relative_to(demo)}", Body=path.read_bytes())
+            s3.put(f"{bucket}/smfd/{path.relative_to(demo)}", path.read_bytes())
     return s3.uri(f"{bucket}/smfd")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import maskgen
 from maskgen import settings as declared
@@ -24,6 +24,7 @@ from ..evaluation.bootstrap import MIN_SUBJECTS
 from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
 from ..networks.model import Model, chosen_model, load_run
+from ..networks.preprocessing import InputOptions
 from ..networks.run_files import EMBEDDING, identities_of, record_of
 from ..training.train import train
 from ..training.train_settings import TrainSettings, filled
@@ -38,7 +39,7 @@ CONCLUDED = ("U-M", "M-M")
 """The scenarios of the paper's table: conclusions are drawn on these. U-U is shown, too."""
 
 
-class AblateOptions(TypedDict, total=False):
+class AblateOptions(InputOptions, total=False):
     """The fields of `AblateSettings` as keywords; text or any path-like object is a path."""
 
     out: AnyPath
@@ -55,7 +56,6 @@ class AblateOptions(TypedDict, total=False):
     bootstrap: int
     split: str
     recipe: str
-    input_size: int | None
     masked_share: float
     variants: Sequence[str]
     triplets: int | None

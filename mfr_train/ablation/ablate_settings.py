@@ -12,6 +12,7 @@ from maskgen.settings import same_setting, setting
 from ..comparison.compare_settings import FIGURES
 from ..defaults import DLIB, MIN_RESAMPLES
 from ..evaluation.eval_settings import EvalSettings
+from ..networks.preprocessing import Numbers
 from ..training.train_settings import TrainSettings
 from .kinds import CANDIDATES, CE, KINDS, MSE
 
@@ -89,6 +90,13 @@ class AblateSettings:
     split: str = same_setting(EvalSettings, "split")
     recipe: str = same_setting(TrainSettings, "recipe")
     input_size: int | None = same_setting(TrainSettings, "input_size")
+    colors: str | None = same_setting(TrainSettings, "colors")
+    mean: Numbers | None = same_setting(TrainSettings, "mean")
+    scale: Numbers | None = same_setting(TrainSettings, "scale")
+    layout: str | None = same_setting(TrainSettings, "layout")
+    align: str | None = same_setting(TrainSettings, "align")
+    flip_sum: bool = same_setting(TrainSettings, "flip_sum")
+    output: str | None = same_setting(TrainSettings, "output")
     masked_share: float = same_setting(TrainSettings, "masked_share")
     variants: tuple[str, ...] = same_setting(TrainSettings, "variants")
     triplets: int | None = same_setting(TrainSettings, "triplets")

@@ -26,7 +26,7 @@ from maskgen.storage import files
 from .. import hardware
 from ..data.feature_cache import RowIndex, embed_rows, row_index
 from ..defaults import CLASSIFY, DLIB, ONNX, RESNETS, SKIP, TRAINED
-from ..networks import onnx_file, run_files
+from ..networks import onnx_file, onnx_metadata, preprocessing, run_files
 from ..networks.backbone import Backbone, Floats
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
@@ -132,7 +132,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB, full.device)
     if full.backbone == ONNX:
-        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE, full.device)
+        return _onnx_backbone(full, folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -153,14 +153,20 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     return load_backbone(str(own), full.device)
 
 
-def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
-    backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
+def _onnx_backbone(full: TrainSettings, own: Path) -> Backbone:
+    """An ONNX network, which the run copies; how pictures are given to it is written into the copy."""
+    weights, given = not_none(full.weights), preprocessing.of(full)
+    if own.is_file():
+        return load_backbone(ONNX, full.device, own)
+    backbone = load_backbone(ONNX, full.device, weights, given)
     if backbone.pairs:
         raise UsageError(f"{weights} has an embedding for masked faces already (EUM); give the network alone.")
-    if not own.is_file():
-        with checkpoint.disk_errors(own):
-            files.write(own, onnx_file.read(weights))
-    return backbone
+    data = onnx_file.read(weights)
+    if given.given():
+        data = onnx_metadata.with_preprocessing(data, backbone.preprocessing)
+    with checkpoint.disk_errors(own):
+        files.write(own, data)
+    return load_backbone(ONNX, full.device, own) if given.given() else backbone
 
 
 def _with_backbone(given: TrainSettings) -> TrainSettings:

@@ -14,6 +14,7 @@ from typing import Any, Unpack
 import maskgen
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.progress import part
 
 from .. import hardware
 from ..comparison import paired
@@ -264,7 +265,8 @@ def _trained_rows(settings: AblateSettings, weights: Sequence[float], dataset: m
         run = planned.training.out
         assert run
         if not (record_of(run).get("finished") is True and (run / EMBEDDING).is_file()):
-            train(planned.training)
+            with part(f"{planned.label}, seed {planned.training.seed}"):
+                train(planned.training)
         by_label.setdefault(planned.label, []).append(run)
     device = hardware.device(settings.device)
     rows = [
@@ -295,7 +297,8 @@ def _row(
         known = measured.facts(model, dataset.content, settings)
         there = measured.kept(path, known)
         if there is None:
-            there = measured.measured(model, settings)
+            with part(name):
+                there = measured.measured(model, settings)
             try:
                 measured.keep(path, there, known)
             except OSError as error:

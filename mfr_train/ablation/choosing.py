@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from maskgen.errors import UsageError
+from maskgen.progress import part
 
 from ..comparison import paired
 from ..defaults import EXACT_PAIRS
@@ -109,7 +110,8 @@ def chosen_on(
         found = []
         for number, half in enumerate(halves):
             run = folder / f"{weight:g}-{full.seed}-half-{number}"
-            layer = _trained(replace(full, mse_weight=weight, out=run), run, half, content, there)
+            with part(f"lambda {weight:g}, half {number + 1} of 2"):
+                layer = _trained(replace(full, mse_weight=weight, out=run), run, half, content, there)
             found.append(bootstrap.plain(metrics.figures_of(compared_pairs[1 - number].counts(layer)))[figure])
         values[weight] = found[0], found[1]
     return Choice(

@@ -54,9 +54,7 @@ def test_a_box_of_the_middle_is_in_pixels_of_the_photograph(head: np.ndarray) ->
     np.testing.assert_allclose(box, same, atol=0.15 * (same[2] - same[0]))
 
 
-def test_landmarks_of_loosely_framed_faces_are_those_of_the_whole_photograph(
-    head: np.ndarray,
-) -> None:
+def test_landmarks_of_loosely_framed_faces_are_those_of_the_whole_photograph(head: np.ndarray) -> None:
     landmarker, framing = maskgen.Landmarker(face="central"), Framing()
     photograph = np.full((250, 250, 3), 90, np.uint8)
     photograph[50:200, 45:195] = cv2.resize(head, (150, 150), interpolation=cv2.INTER_AREA)
@@ -70,8 +68,9 @@ def test_landmarks_of_loosely_framed_faces_are_those_of_the_whole_photograph(
 
 def test_tight_crops_give_what_they_gave_without_a_framing(head: np.ndarray) -> None:
     landmarker, framing = maskgen.Landmarker(face="central"), Framing()
-    [tight] = landmarker.find_all([head], [None], framing=framing)
-    [before] = landmarker.find_all([head], [None])
+    crop = np.ascontiguousarray(head[30:-30, 30:-30])
+    [tight] = landmarker.find_all([crop], [None], framing=framing)
+    [before] = landmarker.find_all([crop], [None])
     assert not framing.is_loose
     np.testing.assert_array_equal(tight.landmarks, before.landmarks)
     np.testing.assert_array_equal(tight.box, before.box)

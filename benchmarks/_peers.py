@@ -3,9 +3,9 @@
     python benchmarks/_peers.py PHOTOGRAPHS OUT COUNT
 
 runs the plain loop over the first photographs of a folder and prints, as JSON, its masked pictures and its seconds
-without the start of Python. MaskTheFace (github.com/aqeelanwar/MaskTheFace) is no part of this project. It runs as its README
-says, `python mask_the_face.py --path FOLDER --mask_type TYPE --verbose --write_original_image` (a build writes the
-unmasked photograph too), with this Python, which needs its packages: `pip install dotmap imutils requests`.
+without the start of Python. MaskTheFace (github.com/aqeelanwar/MaskTheFace) is no part of this project. It runs as its
+README says, `python mask_the_face.py --path FOLDER --mask_type TYPE --verbose --write_original_image` (a build writes
+the unmasked photograph too), with this Python, which needs its packages: `pip install dotmap imutils requests`.
 """
 
 from __future__ import annotations

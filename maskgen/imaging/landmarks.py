@@ -111,6 +111,11 @@ class Landmarker:
             raise UsageError(f"{path} gives {points} points; --predictor needs a dlib shape predictor of 68 points.")
         return predictor
 
+    def load(self) -> None:
+        """Loads all models now rather than when they are first used, so that processes forked later share them."""
+        for detector in self._detectors:
+            getattr(detector, "_detect", None)
+
     def find(self, image: Pixels | PillowImage.Image, box: npt.ArrayLike | None = None) -> Face | None:
         """Finds the face of a photograph's subject and its landmarks.
 
@@ -146,10 +151,11 @@ class Landmarker:
     ) -> list[Face | Rejected]:
         """The face in each photograph with its box, or why there is none: `no_face` or `no_central_face`.
 
-        The steps for photograph n run in `step(n)`. `framing` is that of the shard to which they belong: where its faces
-        fill little of the photographs, the middle is searched first. The landmarks of a face read about 4 MB, scattered over a model of
-        65 MB. If they are computed one after the other, half of that is in the processor's cache; between detection,
-        drawing and encoding, none of it is.
+        The steps for photograph n run in `step(n)`. `framing` is that of the shard that the photographs belong to: if its
+        faces are small in their frames, the middle is searched first.
+
+        The landmarks of a face read about 4 MB, scattered over a model of 65 MB. If they are computed one after the
+        other, half of that is in the processor's cache; between detection, drawing and encoding, none of it is.
         """
         greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
         found: list[tuple[npt.NDArray[np.float32], bool] | Rejected] = []

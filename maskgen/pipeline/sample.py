@@ -65,9 +65,10 @@ def make_samples(
     landmarker: Landmarker,
     style: Style = FLAT,
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
-    """What `make_sample` makes of each photograph of a shard or why it cannot, in their order, with the row of the plan.
+    """What `make_sample` makes of each photograph of a shard or why not, in their order, with the row of the plan.
 
-    The first photographs tell how loosely faces are framed in all. A photograph is its row of the plan and its file's bytes; one rejected before stays so.
+    The first photographs tell how loosely faces are framed in all of them. A photograph is its row of the plan and its
+    file's bytes; one rejected before stays so.
     """
     group, limit, framing = list[_Decoded](), TimeLimit(build.photograph_seconds), Framing()
     for planned, data in photographs:

@@ -198,6 +198,6 @@ def test_workers_end_with_a_killed_command(crowd: Path, tmp_path: Path) -> None:
     with reaped(process):
         assert wait(lambda: any(tmp_path.glob("smfd/*/*.json")), process)
         workers = workers_of(process.pid)
-        assert len(workers) == 2
+        assert len(workers) == 3, "two, and the process that they are forked from"
         process.kill()
         assert all_gone(workers, within=10), "its workers live on"

@@ -151,8 +151,8 @@ class Landmarker:
     ) -> list[Face | Rejected]:
         """The face in each photograph with its box, or why there is none: `no_face` or `no_central_face`.
 
-        The steps for photograph n run in `step(n)`. `framing` is that of the shard that the photographs belong to: if its
-        faces are small in their frames, the middle is searched first.
+        The steps for photograph n run in `step(n)`. `framing` is that of the shard that the photographs belong to: if
+        its faces are small in their frames, the middle is searched first.
 
         The landmarks of a face read about 4 MB, scattered over a model of 65 MB. If they are computed one after the
         other, half of that is in the processor's cache; between detection, drawing and encoding, none of it is.

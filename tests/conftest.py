@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 import maskgen
 from tests.support import containers, data_sets, faces, fuzz, pictures, writes
+from tests.support.browser import Browser, chromium
 from tests.support.once import once
 from tests.support.s3 import S3, running_server
 
@@ -223,10 +224,25 @@ def without_rights() -> Iterator[Path]:
                     path.chmod(0o755)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def figures_left_undrawn() -> Iterator[None]:
+    """Drawing takes longer than what most tests check: figures are saved as a picture of one pixel."""
+    with pytest.MonkeyPatch.context() as patch:
+        pictures.leave_undrawn(patch)
+        yield
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """Draws the figures of this test."""
+    with pictures.drawn():
+        yield
+
+
 @pytest.fixture
 def undrawn() -> Iterator[pytest.MonkeyPatch]:
-    """Figures are saved as a picture of one pixel; after `undrawn.undo()` they are drawn."""
-    with pytest.MonkeyPatch.context() as patch:
+    """After `undrawn.undo()` the figures of this test are drawn."""
+    with pictures.drawn(), pytest.MonkeyPatch.context() as patch:
         pictures.leave_undrawn(patch)
         yield patch
 
@@ -247,6 +263,20 @@ def record_writer() -> type[containers.RecordWriter]:
 def write_pack() -> Callable[[Path, list[tuple[float, bytes]]], Path]:
     """Writes an insightface pack of (person, image) sorted by person: record 0, images, a record for each person."""
     return containers.write_pack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, started once a process; `with browser.page(file, 360, dark=True) as page`."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = Browser(driver, path)
+        try:
+            yield started
+        finally:
+            started.close()
 
 
 @pytest.fixture(scope="session")

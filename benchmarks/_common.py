@@ -80,10 +80,11 @@ class Spent(NamedTuple):
         return Spent(self.seconds * factor, self.cpu * factor)
 
 
-def measured(command: Sequence[str], cwd: Path | None = None) -> tuple[Spent, str]:
+def measured(command: Sequence[str], cwd: Path | None = None, one_core: bool = True) -> tuple[Spent, str]:
     """Runs a command: its time from start to end with all its processes, and the last line that it prints."""
     before = _spent_by_children()
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    prepare = on_one_core if one_core else None
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, preexec_fn=prepare)
     if done.returncode:
         sys.exit(f"{command[1]} failed: {done.stderr.strip().splitlines()[-1]}")
     return _spent_by_children().less(before), (done.stdout.splitlines() or [""])[-1]

@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--src", type=Path, help="folder of tight crops [../shared/data/faces, or astronauts]")
     parser.add_argument("--masktheface", type=Path, metavar="DIR", help="a clone of MaskTheFace [left out]")
     parser.add_argument("--quick", action="store_true", help="fewer photographs, one round")
+    parser.add_argument("--most", type=int, metavar="N", help="leave out sets of more photographs")
     parser.add_argument("--only", action="append", choices=tuple(SETS), metavar="SET", help=f"of {', '.join(SETS)}")
     parser.add_argument("--load", action="append", choices=("quiet", "busy"), help="one of the two [both]")
     arguments = parser.parse_args()
@@ -91,7 +92,8 @@ def main() -> None:
         scratch = Path(folder)
         clone = prepared(arguments.masktheface, scratch)
         for name, size in QUICK if arguments.quick else FULL:
-            if arguments.only and name not in arguments.only:
+            left_out = arguments.only and name not in arguments.only
+            if left_out or (arguments.most and size.photographs > arguments.most):
                 continue
             src = repeated(SETS[name](scratch, arguments.src), scratch / "photographs", size.photographs)
             for load in arguments.load or ("quiet", "busy"):
@@ -141,7 +143,8 @@ def build(src: Path, out: Path, workers: int) -> tuple[Spent, int]:
         "import sys, maskgen; made = maskgen.build(src=sys.argv[1], out=sys.argv[2], workers=int(sys.argv[3]));"
         "print(sum(made.rows.values()) * made.masked_per_row)"
     )
-    spent, answer = measured([sys.executable, "-c", code, str(src), str(out), str(workers)])
+    command = [sys.executable, "-c", code, str(src), str(out), str(workers)]
+    spent, answer = measured(command, one_core=workers == 1)
     return spent, int(answer)
 
 

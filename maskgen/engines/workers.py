@@ -82,12 +82,11 @@ class Workers:
                 at_work = [connection for connection, given in self._given.items() if given]
                 if not at_work:
                     return
-                ready = wait(at_work)
+                ready = set(wait(at_work))
             except WorkerDied:
                 self._take_back(tasks)
                 raise
-            for connection in ready:
-                assert isinstance(connection, Connection)
+            for connection in [one for one in at_work if one in ready]:
                 try:
                     kind, value = connection.recv()
                 except (EOFError, OSError):

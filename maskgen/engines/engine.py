@@ -95,7 +95,7 @@ def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[
             with Workers(min(workers, len(waiting)), tasks[0].build) as pool:
                 yield from pool.make(waiting)
         except WorkerDied as died:
-            log.warning("a worker process died (killed, out of memory or time) with shards %s at work.", died.task.name)
+            log.warning("a worker process died (killed, out of memory or time) making shard %s.", died.task.name)
             crashes.check_a_process_lives(tasks[0])
             (lost if died.task.name in suspects else waiting).append(died.task)
             suspects.add(died.task.name)

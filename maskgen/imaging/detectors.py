@@ -80,15 +80,15 @@ class Hog:
         return _in_photograph(_corners(self._detect(copy, 0)), copy, grey)
 
     def find_in_middle(self, grey: Pixels) -> Boxes:
-        """The faces in the middle of a photograph, as `find` gives them: of a third of the photograph, enlarged.
+        """The faces in the middle of a photograph, as `find` gives them.
 
-        The middle has hardly more pixels than the first copy of the whole photograph.
+        Its copy has hardly more pixels than the first one of the whole photograph, and shows faces of half the size.
         """
         height, width = grey.shape
         part = max(1, round(MIDDLE_PART * height)), max(1, round(MIDDLE_PART * width))
         top, left = (height - part[0]) // 2, (width - part[1]) // 2
-        middle = np.ascontiguousarray(grey[top : top + part[0], left : left + part[1]])
-        copy = resized(middle, round(MIDDLE_PART * MIDDLE_SIDE))
+        middle = grey[top : top + part[0], left : left + part[1]]
+        copy = np.ascontiguousarray(resized(middle, round(MIDDLE_PART * MIDDLE_SIDE)))
         return _in_photograph(_corners(self._detect(copy, 0)), copy, middle) + np.array([left, top] * 2)
 
 

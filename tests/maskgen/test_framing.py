@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import maskgen
+from maskgen.dataset.identity import fingerprint, versions
 from maskgen.imaging.detectors import Hog
 from maskgen.imaging.framing import SAMPLE, Framing
 
@@ -74,3 +75,9 @@ def test_tight_crops_give_what_they_gave_without_a_framing(head: np.ndarray) -> 
     assert not framing.is_loose
     np.testing.assert_array_equal(tight.landmarks, before.landmarks)
     np.testing.assert_array_equal(tight.box, before.box)
+
+
+def test_a_build_of_an_earlier_search_is_another_build() -> None:
+    described = {"schema_version": 2, "settings": {}, "versions": versions(), "plan_sha256": "0"}
+    before = {**described, "versions": {name: found for name, found in versions().items() if name != "search"}}
+    assert fingerprint(before) != fingerprint(described)

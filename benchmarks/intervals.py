@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
+from mfr_train.evaluation.counts import Floats, from_histogram
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
 
@@ -51,7 +52,7 @@ def truth(population: str, rng: np.random.Generator, dim: int, noise: float) -> 
     """The figures of all genuine pairs of many persons and all impostor pairs of fewer, and the threshold of FMR100."""
     genuine, impostor = (photographs(population, count, rng, dim, noise) for count in (TRUE_SUBJECTS, TRUE_PAIRS_OF))
     many, few = (Comparison(side, side, True) for side in (genuine, impostor))
-    counts = metrics.from_histogram(
+    counts = from_histogram(
         scores.grid(),
         scores.histogram(many, scores.genuine_blocks(many)),
         scores.histogram(few, scores.impostor_blocks(few)),
@@ -96,7 +97,7 @@ def report(
     intervals: list[dict[str, Ends]] = []
     formula = t_interval.ends
 
-    def watched(name: str, value: float, draws: metrics.Floats, *rest: Any) -> Ends:
+    def watched(name: str, value: float, draws: Floats, *rest: Any) -> Ends:
         low, high = t_interval.percentiles(draws)
         percentiles[-1][name] = low, high
         return formula(name, value, draws, *rest)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from maskgen.errors import MaskgenError
 
 from ..evaluation import bootstrap, metrics, no_errors, t_interval
-from ..evaluation.metrics import Counts, FixedThreshold
+from ..evaluation.counts import Counts, from_scores
+from ..evaluation.metrics import FixedThreshold
 from ..evaluation.no_errors import Trials
 from .scored_pairs import Floats, ScoredPairs
 
@@ -129,7 +130,7 @@ def _drawn(
 
 def counts_of(system: ScoredPairs) -> Counts:
     """The scores of a system as counts of genuine and impostor pairs."""
-    return metrics.from_scores(system.scores[system.genuine], system.scores[~system.genuine])
+    return from_scores(system.scores[system.genuine], system.scores[~system.genuine])
 
 
 def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> list[Difference]:

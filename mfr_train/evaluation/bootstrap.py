@@ -25,7 +25,8 @@ import numpy.typing as npt
 from maskgen.errors import MaskgenError
 
 from . import limits, metrics, t_interval
-from .metrics import Counts, FixedThreshold, Floats
+from .counts import Counts, Floats, middles
+from .metrics import FixedThreshold
 
 UNITS = 500
 """Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
@@ -212,8 +213,8 @@ def replicates(
         for weights in resample(len(table.genuine), count, seed)
         for drawn in zip(weights, *_weighted(weights, table), strict=True)
     )
-    middles = metrics.middles(counts)
-    moments = [_Moments.of(table, middles, side) for side in (counts.genuine, counts.impostor)]
+    placed = middles(counts)
+    moments = [_Moments.of(table, placed, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
     for weights, g, i in drawings:
         drawn = Counts(table.edges[:-1], g, i, tops)
@@ -270,7 +271,7 @@ def pair_variances(table: Table, counts: Counts, thresholds: Sequence[FixedThres
 
     IMean, IStd and the FMR at fixed thresholds are means over the impostor scores, so each pair's effect is known.
     """
-    found = _Moments.of(table, metrics.middles(counts), counts.impostor)
+    found = _Moments.of(table, middles(counts), counts.impostor)
     total = counts.impostor.sum()
     effects: dict[str, Floats] = {"imean": found.mean - found.centre}
     variance = float(found.square @ table.impostor.sum(axis=0) / total)

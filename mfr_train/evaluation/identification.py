@@ -19,8 +19,9 @@ from maskgen.errors import MaskgenError
 
 from ..defaults import SCENARIOS
 from . import bootstrap, metrics
+from .counts import Counts, Floats, from_scores, rates
 from .measurement import Measurement
-from .metrics import Counts, Floats, Point
+from .metrics import Point
 from .scores import Side
 from .t_interval import percentiles
 
@@ -181,8 +182,8 @@ def measure(scenario: str, gallery: int, found: Searches, resamples: int, seed: 
 
     The gallery stays as it is in a resample; `resamples` may be 0.
     """
-    counts = metrics.from_scores(found.mates, found.others)
-    curve = metrics.rates(counts)
+    counts = from_scores(found.mates, found.others)
+    curve = rates(counts)
     cmc = _cmc(found.ranks, min(MAX_RANK, gallery))
     points = {limit: metrics.fnmr_at_fmr(curve, limit) for limit in FPIR_LIMITS}
     few = tuple(
@@ -216,7 +217,7 @@ def _intervals(
         curves.append(np.cumsum(drawn, axis=1)[:, 1:-1] / drawn.sum(axis=1, keepdims=True))
         for row in weights[:, units].astype(np.float64):
             mates, others = (np.bincount(place, row, len(counts.scores)).astype(np.float64) for place in places)
-            curve = metrics.rates(Counts(counts.scores, mates, others))
+            curve = rates(Counts(counts.scores, mates, others))
             fnir.append([metrics.fnmr_at_fmr(curve, limit).fnmr for limit in FPIR_LIMITS])
     ends, limits = percentiles(np.concatenate(curves)), percentiles(fnir)
     return (

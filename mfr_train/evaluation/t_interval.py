@@ -24,7 +24,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Floats
+from .counts import Floats
 
 LEVEL = 0.95
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import COSINE
 from . import limits, metrics, t_interval
 from .counts import Counts, Floats, middles
 from .metrics import FixedThreshold
@@ -144,12 +145,13 @@ def intervals(
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
     watch: Watch | None = None,
+    score: str = COSINE,
 ) -> Intervals:
     """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
 
-    `counts` are all scores, as the table was made for: a bin stands for their mean in it. ZeroFMR has no interval, nor
-    has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest impostor score, which no
-    resample can exceed.
+    `counts` are all scores, of the kind `score`, as the table was made for: a bin stands for their mean in it. ZeroFMR
+    has no interval, nor has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest
+    impostor score, which no resample can exceed.
     """
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
@@ -168,7 +170,7 @@ def intervals(
                 bound[name] = max(bound.get(name, 0.0), value)
     values = plain(metrics.figures_of(counts, fmr)) | at_thresholds(counts, thresholds)
     draws = {name: np.array(each) for name, each in found.items()}
-    return Intervals(ends(table, counts, thresholds, values, draws, weights), bound, used)
+    return Intervals(ends(table, counts, thresholds, values, draws, weights, score), bound, used)
 
 
 def ends(
@@ -178,6 +180,7 @@ def ends(
     values: Mapping[str, float],
     draws: Mapping[str, Floats],
     weights: Sequence[npt.NDArray[np.int64]],
+    score: str = COSINE,
 ) -> dict[str, tuple[float, float]]:
     """The intervals of figures by name, from their values in the resamples and the weights of the first resamples.
 
@@ -188,7 +191,7 @@ def ends(
     drawn = np.array(weights, np.float64)
     pairs = pair_variances(table, counts, thresholds)
     return {
-        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0))
+        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0), score)
         for name, each in draws.items()
         if math.isfinite(values[name]) and np.isfinite(each).all()
     }

@@ -318,7 +318,7 @@ def _identified(settings: EvalSettings, material: Material, wanted: list[str]) -
             gallery = comparison.reference.at(
                 identification.enrolled(keys, comparison.reference.subjects, settings.seed)
             )
-            searches = identification.search(gallery, comparison.probe)
+            searches = identification.search(gallery, comparison.probe, settings.score)
             found.append(identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed))
         except MaskgenError as error:
             material.notes.append(f"{scenario} is not measured as identification: {error}")

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..defaults import SCENARIOS
+from ..defaults import COSINE, SCENARIOS
 from . import bootstrap, metrics
 from .counts import Counts, Floats, from_scores, rates
 from .measurement import Measurement
 from .metrics import Point
 from .scores import Side
+from .similarity import scored
 from .t_interval import percentiles
 
 Indices = npt.NDArray[np.intp]
@@ -149,9 +150,10 @@ def enrolled(keys: Sequence[str], subjects: npt.ArrayLike, seed: int) -> npt.NDA
     return chosen
 
 
-def search(gallery: Side, probes: Side) -> Searches:
+def search(gallery: Side, probes: Side, score: str = COSINE) -> Searches:
     """Searches every probe whose subject is in the gallery; a picture of the enrolled photograph itself is no probe.
 
+    Candidates are ranked by the cosine, with which every kind of `score` rises; thresholds are of that kind.
     Raises `MaskgenError` for a gallery of fewer than two subjects, or if no probe has its mate in it.
     """
     if len(gallery) < 2:
@@ -174,7 +176,7 @@ def search(gallery: Side, probes: Side) -> Searches:
         scores[own] = -np.inf
         others[part] = scores.max(axis=1)
         ranks[part] = 1 + (scores >= mates[part, None]).sum(axis=1)
-    return Searches(probes.subjects[numbers], mates, others, ranks)
+    return Searches(probes.subjects[numbers], scored(score, mates), scored(score, others), ranks)
 
 
 def measure(scenario: str, gallery: int, found: Searches, resamples: int, seed: int) -> Identification:

@@ -61,7 +61,9 @@ def measure(
     curve = curves.curve(counts) if with_curve else None
     collected = bands.Bands(curve.fmr) if curve else None
     watch = collected.add if collected else None
-    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch) if table else None
+    drawn = (
+        bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch, comparison.score) if table else None
+    )
     if curve and collected and (ends_of_band := collected.ends()):
         curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     if drawn:

@@ -15,7 +15,7 @@ import pytest
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train import figure
-from mfr_train.evaluation import curves, plots
+from mfr_train.evaluation import curves, metrics, plots
 from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.curves import Curve
 from mfr_train.training import plots as training_plots
@@ -131,6 +131,7 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from mfr_train.evaluation import curves, plots
+from mfr_train.evaluation.counts import from_scores
 counts = from_scores([.2, .5, .7, .9], [.1, .3, .6, .6, .65])
 plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
 plots.write(plotted, {.1: .6}, Path(sys.argv[1]), ("png", "svg", "pdf"))

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 import maskgen
 from tests.support import containers, data_sets, faces, fuzz, pictures, writes
+from tests.support.browser import Browser, chromium
 from tests.support.once import once
 from tests.support.s3 import S3, running_server
 
@@ -247,6 +248,20 @@ def record_writer() -> type[containers.RecordWriter]:
 def write_pack() -> Callable[[Path, list[tuple[float, bytes]]], Path]:
     """Writes an insightface pack of (person, image) sorted by person: record 0, images, a record for each person."""
     return containers.write_pack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, started once a process; `with browser.page(file, 360, dark=True) as page`."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = Browser(driver, path)
+        try:
+            yield started
+        finally:
+            started.close()
 
 
 @pytest.fixture(scope="session")

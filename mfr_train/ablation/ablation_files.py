@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from maskgen.terminal import noted
+
 from ..comparison import conclusions, paired
 from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
@@ -91,8 +93,8 @@ def text(found: Ablation) -> list[str]:
     """The lines that the command prints."""
     lines = conclusions.printed(tables(found), found.conclusions)
     if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
-        lines.append("* fewer than 30 expected errors: take the figure as a hint.")
-    return [*lines, f"Intervals are over the {found.subjects} test subjects.", *found.notes]
+        lines.append("* fewer than 30 expected errors: too few for a precise figure.")
+    return [*lines, f"Intervals are over the {found.subjects} test subjects.", *map(noted, found.notes)]
 
 
 def write(found: Ablation, formats: Sequence[str]) -> None:

@@ -3,9 +3,9 @@
 The spread of a rate shrinks as the rate nears 0 or 1, and that of a standard deviation as the deviation falls. Test
 subjects who happen to be easy therefore give a figure that is too good with an interval that is too narrow, and
 percentiles of the resamples hold the true figure too seldom. On the logit scale for rates, EER and AUC, and on the
-logarithmic scale for standard deviations, the spread depends less on the value. Mean scores take the logit scale between
-the lowest and the highest possible score, for cosines twice Fisher's z. So no interval ends beyond a possible value. The
-interval is, on its scale,
+logarithmic scale for standard deviations, the spread depends less on the value. Mean scores take the logit scale
+between the lowest and the highest possible score, for cosines twice Fisher's z. So no interval ends beyond a possible
+value. The interval is, on its scale,
 
     h(value) +- t * sd(h(resamples)) * sqrt(n / (n - 1))
 

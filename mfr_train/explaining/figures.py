@@ -18,13 +18,12 @@ from ..evaluation.scenarios import RANDOM as MASKED
 from ..evaluation.scenarios import UNMASKED
 from ..figure import label, save
 from ..networks.backbone import Image
-from .explanation import Explanation
+from .explanation import CURVE_PLOT, MEANS, PEOPLE, Explanation
 from .faithfulness import CURVES
 
 Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
-PEOPLE, MEANS, CURVE_PLOT = "people", "means", "curves"
 FORMATS = ("png", "svg")
 
 PICTURES = (UNMASKED, MASKED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -59,7 +59,7 @@ class Contents:
     """A data set with its plan and its shards.
 
     Attributes:
-        dataset: The shards that are whole, as a data set; only their rows may be read.
+        dataset: Of an unfinished build it has no counts; only the shards of `parts` may be read.
         finished: Whether its build has ended.
         plan: Every photograph of the source, rejects too.
         parts: Its shards, in key order.
@@ -109,17 +109,11 @@ def contents(path: str) -> Contents:
             f"there is no data set in {storage} (dataset.json is missing); make one with `maskgen build`."
         ) from None
     finished = bool(said.get("complete"))
-    plan = _plan(storage, said)
-    parts = list(_parts(storage, said, plan, finished))
-    if not finished:
-        said = {**said, "complete": True, "counts": _counts(parts), "content": said["fingerprint"]}
+    if not finished:  # what is known at the end only
+        said = {**said, "complete": True, "counts": {}, "content": said["fingerprint"]}
     dataset = Dataset(storage, said)
-    ending = "tar" if dataset.info["settings"]["format"] == "webdataset" else "parquet"
-    found = [
-        replace(part, shard=replace(part.shard, dataset=dataset, ending=ending)) if part.shard else part
-        for part in parts
-    ]
-    return Contents(dataset, finished, plan, found)
+    plan = _plan(storage, said)
+    return Contents(dataset, finished, plan, list(_parts(dataset, plan, finished)))
 
 
 def _plan(storage: Storage, said: dict[str, Any]) -> pa.Table:
@@ -146,16 +140,15 @@ def _typed(field: pa.Field) -> pa.Field:
     return pa.field(field.name, kind)
 
 
-def _parts(storage: Storage, said: dict[str, Any], plan: pa.Table, finished: bool) -> Iterator[Part]:
-    """The shards of a plan with their states. Their `Shard` has no data set yet."""
-    slices = shard_slices(plan)
+def _parts(dataset: Dataset, plan: pa.Table, finished: bool) -> Iterator[Part]:
+    """The shards of a plan with their states."""
+    storage, slices = dataset.storage, shard_slices(plan)
+    ending = "tar" if dataset.info["settings"]["format"] == "webdataset" else "parquet"
     sizes = {split: storage.entries(split) for split in {split for split, *_ in slices}}
-    version = said["schema_version"] if said["schema_version"] in schema.READABLE_VERSIONS else schema.SCHEMA_VERSION
-    found = storage.read_many(markers.marker_name(split, shard, version) for split, shard, *_ in slices)
+    found = storage.read_many(markers.marker_name(split, shard, dataset.version) for split, shard, *_ in slices)
     for (split, index, _, photographs), data in zip(slices, found, strict=True):
-        state, marker = _state(data, said["fingerprint"], photographs, sizes[split], finished)
-        there: Any = None  # the data set is made of what all shards have
-        shard = Shard(there, split, index, marker["rows"], "", marker) if state == WHOLE else None
+        state, marker = _state(data, dataset.fingerprint, photographs, sizes[split], finished)
+        shard = Shard(dataset, split, index, marker["rows"], ending, marker) if state == WHOLE else None
         yield Part(split, index, photographs, state, shard)
 
 
@@ -182,16 +175,6 @@ def _state(
         if file["bytes"] < marker["rows"]:  # memory is taken for the rows that a marker promises
             return f"its file {name} is too small for {marker['rows']:,} rows", {}
     return WHOLE, marker
-
-
-def _counts(parts: list[Part]) -> dict[str, Any]:
-    """The counts of dataset.json, of the shards that are there."""
-    counts: dict[str, Any] = {}
-    for part in parts:
-        count = counts.setdefault(part.split, {"rows": 0, "rejects": Counter()})
-        count["rows"] += part.rows
-        count["rejects"].update(reject["reason"] for reject in part.rejects)
-    return counts
 
 
 def _is_number(key: str, photographs: int) -> bool:

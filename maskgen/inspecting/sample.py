@@ -71,27 +71,31 @@ def sample(contents: Contents, most: int, step: Step) -> Sample:
     if total > most:
         shards = [shards[place] for place in spaced(len(shards), SHARDS)]
     found, there = Sample(total), sum(shard.rows for shard in shards)
-    done = step("reading landmarks", min(there, most))
-    # Whole runs, so spaced that they make up the share that was asked for.
-    runs = (runs_of(shard.rows, -(-shard.rows * most // there) if there > most else shard.rows) for shard in shards)
-    for shard, numbers in zip(shards, runs, strict=True):
+    done = step("reading landmarks", there)
+    read = 0
+    for shard in shards:
+        # Of the first `read` rows, as many are taken as their share of `most` is, to the nearest.
+        wanted = shard.rows
+        if there > most:
+            wanted = round((read + shard.rows) * most / there) - round(read * most / there)
+        numbers = runs_of(shard.rows, wanted)
         try:
-            for number, row in zip(numbers, shard.read((), numbers), strict=False):
-                if len(found.rows) < most:
-                    found.rows.append(row)
-                    found.places.append((shard, number))
+            for number, row in zip(numbers, shard.read((), numbers) if numbers else (), strict=False):
+                found.rows.append(row)
+                found.places.append((shard, number))
         except MaskgenError as error:
             found.broken[shard.name] = str(error)
-        done(len(numbers))
+        read += shard.rows
+        done(shard.rows)
     return found
 
 
 def runs_of(rows: int, wanted: int) -> list[int]:
-    """Numbers from 0 to `rows`, about as many as wanted: evenly spaced runs of neighbours, ascending."""
-    if wanted >= rows:
-        return list(range(rows))
+    """Numbers from 0 to `rows`, at most as many as wanted: evenly spaced runs of neighbours, ascending."""
+    if wanted >= rows or not wanted:
+        return list(range(min(rows, wanted)))
     length = min(RUN, wanted)
-    starts = spaced(rows - length + 1, -(-wanted // length))
+    starts = spaced(rows - length + 1, wanted // length)
     return sorted({start + place for start in starts for place in range(length)})
 
 

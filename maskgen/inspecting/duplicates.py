@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ..dataset.record import Row
 from .sample import Sample, Step
 
-GROUPS = 200
-"""Groups that are compared by their pictures; a data set with more of them is told so."""
+COMPARED = 2_000
+"""Photographs that are read and compared; the page of a data set with more candidates says so."""
 
 
 class Group(NamedTuple):
@@ -35,16 +35,14 @@ def duplicates(sample: Sample, step: Step) -> tuple[list[Group], int]:
     alike = defaultdict(list)
     for number, row in enumerate(sample.rows):
         alike[_facts(row)].append(number)
-    candidates = [numbers for numbers in alike.values() if len(numbers) > 1]
-    done = step("comparing photographs", sum(map(len, candidates[:GROUPS])))
-    found = []
-    for numbers in candidates[:GROUPS]:
-        same = defaultdict(list)
-        for number, row in sample.read(numbers, ("unmasked",)):
-            same[hashlib.sha256(row.jpeg("unmasked")).digest()].append(number)
-        found += [Group(tuple(group)) for group in same.values() if len(group) > 1]
-        done(len(numbers))
-    return found, len(candidates[GROUPS:])
+    candidates = [(facts, number) for facts, numbers in alike.items() if len(numbers) > 1 for number in numbers]
+    facts_of = {number: facts for facts, number in candidates[:COMPARED]}
+    done = step("comparing photographs", len(facts_of))
+    same = defaultdict(list)
+    for number, row in sample.read(sorted(facts_of), ("unmasked",)):
+        same[facts_of[number], hashlib.sha256(row.jpeg("unmasked")).digest()].append(number)
+        done(1)
+    return [Group(tuple(group)) for group in same.values() if len(group) > 1], len(candidates) - len(facts_of)
 
 
 def _facts(row: Row) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -53,13 +54,16 @@ class Sample:
         return np.array([row.landmarks for row in self.rows], np.float32).reshape(-1, 68, 2)
 
     def read(self, numbers: Sequence[int], images: Sequence[str]) -> Iterator[tuple[int, Row]]:
-        """Rows by their numbers in this sample, ascending, with pictures; those that are damaged are left out."""
-        for number in numbers:
-            shard, place = self.places[number]
+        """Rows by their numbers in this sample, ascending, with pictures; those that are damaged are left out.
+
+        A shard is opened once.
+        """
+        for shard, group in groupby(numbers, lambda number: self.places[number][0]):
+            chosen = list(group)
             if shard.name not in self.broken:
                 try:
-                    for row in shard.read(images, [place]):
-                        yield number, row
+                    rows = shard.read(images, [self.places[number][1] for number in chosen])
+                    yield from zip(chosen, rows, strict=False)
                 except MaskgenError as error:
                     self.broken[shard.name] = str(error)
 

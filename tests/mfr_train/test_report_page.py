@@ -320,7 +320,7 @@ def test_a_report_of_an_older_version_is_shown(folder: Path, tmp_path: Path) -> 
         table = pq.read_table(file)
         pq.write_table(table.drop_columns(["reference_subject", "probe_subject"]), file)
     text = html(recognised([tmp_path / "old"]))
-    assert "of an older version, which did not count failures" in text
+    assert "of an older version, which did not count the genuine pairs that failures prevented" in text
     data = data_of(text)
     assert [len(panel["lines"]) for panel in data["curves"]] == [3]  # of the scores, without bands
     assert data["curves"][0]["lines"][0]["low"] is None

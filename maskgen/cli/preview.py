@@ -20,6 +20,7 @@ from ..dataset.reader import open as open_dataset
 from ..errors import MaskgenError, Rejected, UsageError, short, shown, shown_lines
 from ..imaging.decode import decode
 from ..imaging.fit import fit
+from ..imaging.framing import Framing
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable
 from ..imaging.render import Image
@@ -28,8 +29,10 @@ from ..imaging.seeding import palette
 from ..imaging.styles import Style, draw
 from ..imaging.textures import read_textures
 from ..imaging.variants import VARIANTS
+from ..progress import step
 from ..sources.photograph import EXTENSIONS, is_hidden
 from ..storage.uri import is_uri
+from ..terminal import HINT
 
 COLOR = "#9ecff0"
 """The colour of the masks on photographs that have no colours yet: NIST's light blue."""
@@ -117,21 +120,24 @@ def _write_photographs(
     if not paths:
         raise UsageError(f"there is no photograph in {places[0]}; give photographs, or a folder of them.")
     problems: list[str] = []
+    framing = Framing()
 
     def drawn() -> Iterator[Strip]:
         for path in paths:
-            strips = _photograph(path, landmarker, color, styles)
+            strips = _photograph(path, landmarker, framing, color, styles)
             if strips[0].problem:
                 problems.append(f"{path}: {strips[0].problem}")
             yield from strips
+            bar.update()
 
-    written = _write(drawn(), VARIANTS, out)
+    with step("drawing photographs", len(paths)) as bar:
+        written = _write(drawn(), VARIANTS, out)
     if len(problems) == len(paths):
         raise MaskgenError(f"no mask could be drawn ({problems[0]}), see {out}; give photographs of frontal faces.")
     lines = [f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."]
     lines += [f"  {problem}" for problem in problems]
     if next(found, None):
-        lines.append("  There are more photographs; raise --limit to see them.")
+        lines.append(f"{HINT}there are more photographs; raise --limit to see them.")
     return shown_lines(lines)
 
 
@@ -151,7 +157,7 @@ def _paths(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _photograph(
-    path: Path, landmarker: Landmarker, color: tuple[int, int, int], styles: Sequence[Style]
+    path: Path, landmarker: Landmarker, framing: Framing, color: tuple[int, int, int], styles: Sequence[Style]
 ) -> list[Strip]:
     """The photograph with box and landmarks, and its six masks; a strip for each style."""
     label = str(Path(*path.parts[-2:]))
@@ -161,7 +167,7 @@ def _photograph(
         return [Strip(label, [], f"unreadable: {error.strerror or error}")]
     except Rejected as rejected:
         return [Strip(label, [], str(rejected))]
-    [face] = landmarker.find_all([image], [None])
+    [face] = landmarker.find_all([image], [None], framing=framing)
     if isinstance(face, Rejected):
         return [Strip(label, [fit(image, SIDE, "pad").image], str(face))]
     picture, marked, landmarks = _marked(image, face)
@@ -184,11 +190,14 @@ def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
         raise MaskgenError(f"{dataset} is empty; there is nothing to show.")
 
     def strips() -> Iterator[Strip]:
-        yield from _rows(dataset, numbers)
+        for strip in _rows(dataset, numbers):
+            yield strip
+            bar.update()
         for reject in listed:
             yield Strip(f"{reject['source']}  (rejected)", [], f"{reject['reason']}: {reject['detail']}")
 
-    written = _write(strips(), dataset.variants, out)
+    with step("drawing photographs", len(numbers)) as bar:
+        written = _write(strips(), dataset.variants, out)
     photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(listed):,} of {rejects.num_rows:,}"
     return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
 

@@ -9,7 +9,9 @@ import click
 from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
-from maskgen.errors import UsageError, installing, shown
+from maskgen.errors import UsageError, installing, shown_lines
+from maskgen.progress import step
+from maskgen.terminal import HINT
 
 from ..ablation.ablate_settings import AblateSettings
 from ..comparison.compare_settings import CompareSettings
@@ -70,10 +72,10 @@ def train(settings: TrainSettings) -> None:
 def eval_(settings: EvalSettings, html: bool) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
-    Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the tables as CSV and LaTeX, the scores,
-    and plots: DET, ROC and histograms of the scores. With --pairs it compares the pairs of a list, and prints the
-    accuracy over its folds.
+    Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --breakdown it prints all
+    tables: also AUC, GMean and IMean, the figures of each mask alone, and the error rates at thresholds fixed on
+    unmasked faces. Writes report.json, all tables as CSV and LaTeX, the scores, and plots: DET, ROC and histograms of
+    the scores. With --pairs it compares the pairs of a list, and prints the accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:
@@ -97,7 +99,8 @@ def eval_(settings: EvalSettings, html: bool) -> None:
     if settings.model and is_function(settings.model):
         _check_typed("model", settings.model)
 
-    say(eval_with_progress(settings, html))
+    typed = click.get_current_context().get_parameter_source("breakdown") is not ParameterSource.DEFAULT
+    say(eval_with_progress(settings, typed and settings.breakdown, html))
 
 
 @mfr.command()
@@ -138,6 +141,8 @@ def ablate(settings: AblateSettings) -> None:
     On dlib's network, in minutes on a laptop, with a sweep of lambda:
       mfr ablate --backbone dlib --recipe small --out dlib \\
         --mse-weight 10 --mse-weight 30 --mse-weight 100
+    With the lambda that is best for training people who are held out:
+      mfr ablate --weights runs/paper --out chosen --choose-mse-weight
     EUM with the triplet and the self-restrained triplet loss, too:
       mfr ablate --weights runs/paper --out ablation \\
         --rows ce,tl,tl+mse,eum+tl,eum+srt
@@ -172,7 +177,9 @@ def export(model: str, out: str, stage: str | None) -> None:
     _check_installed()
     from ..networks.onnx_export import export as write
 
-    say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
+    with step(f"exporting {model}"):
+        written = write(model, out, stage=stage)
+    say(shown_lines([f"{written} holds {model}", f"{HINT}next, run mfr eval --model {out}"]))
 
 
 @mfr.command()
@@ -225,7 +232,7 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
     MODEL is dlib, a weights file or an ONNX face network; by default the newest run is explained. Networks that end in
     pooling and a linear layer get Smooth Grad-CAM++ over all features of the embedding, others occlusion maps. Prints
     how much of the attention lies inside the mask's outline and above the eyes, with 95 % intervals over subjects, and
-    how much a map tells about the embedding. Writes the maps, people.png, means.png and curves.png, also as SVG.
+    how much a map tells about the embedding. Writes the maps and, as PNG, SVG and PDF, people, means and curves.
 
     \b
     The newest run, on ./smfd:

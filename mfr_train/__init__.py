@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .networks.model import Model, load_model
     from .networks.onnx_export import export
     from .networks.preprocessing import Preprocessing
+    from .reporting.report import report
     from .training.curve import LearningCurve
     from .training.run import Run, train
     from .training.train_settings import TrainSettings
@@ -65,6 +66,7 @@ __all__ = [
     "plot_det",
     "plot_roc",
     "plot_scores",
+    "report",
     "train",
 ]
 
@@ -100,6 +102,7 @@ __getattr__, __dir__ = attributes(
         "plot_det": "evaluation.plotting",
         "plot_roc": "evaluation.plotting",
         "plot_scores": "evaluation.plotting",
+        "report": "reporting.report",
         "train": "training.run",
     },
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from maskgen import progress
 from maskgen.errors import UsageError, shown
 
 
@@ -31,9 +30,5 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def progress_bar(**options: Any) -> Any:
-    """A tqdm bar: a widget in a notebook that has ipywidgets, text in a terminal, nothing elsewhere."""
-    if "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets"):
-        from tqdm.notebook import tqdm
-    else:
-        from tqdm import tqdm
-    return tqdm(**{"disable": None} | options)
+    """A progress bar as tqdm makes it: a widget in a notebook, text in a terminal, nothing elsewhere."""
+    return progress.bar_of(**options)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from ..builder import Summary, build
 from ..dataset.reader import Dataset
@@ -18,18 +16,11 @@ from ..exporting.export import To, export
 from ..imaging.search import HOG
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.shard import Made
+from ..progress import step
 from ..storage.uri import plain, redacted
+from ..terminal import HINT
 from .options import say
 from .table import table
-
-BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left, {rate_noinv_fmt}{postfix}]"
-"""A progress bar that leaves room for the bar in 80 columns, also with millions of photographs."""
-
-
-def progress_bar(description: str, total: int, done: int = 0, **options: Any) -> tqdm[Any]:
-    """A progress bar of photographs on standard error; nothing is shown if that is not a terminal."""
-    options = {"disable": None, "dynamic_ncols": True, "smoothing": 0.1, "bar_format": BAR, "unit": ""} | options
-    return tqdm(total=total, initial=done, desc=description, **options)
 
 
 def build_with_progress(settings: BuildSettings) -> str:
@@ -37,27 +28,22 @@ def build_with_progress(settings: BuildSettings) -> str:
 
     If no photograph could be used, prints the summary and raises `MaskgenError`: the data set is complete but empty.
     """
-    bar: tqdm[Any] | None = None
     rejects = 0
+    with ExitStack() as shown_step:
+        bar = shown_step.enter_context(step(f"listing {plain(str(settings.src))}", delay=0))
 
-    def planned(photographs: int, done: int) -> None:
-        nonlocal bar
-        bar = progress_bar("building", photographs, done)
+        def planned(photographs: int, done: int) -> None:
+            nonlocal bar
+            shown_step.close()
+            bar = shown_step.enter_context(step("building", photographs, done, delay=0))
 
-    def progress(made: Made) -> None:
-        nonlocal rejects
-        assert bar is not None
-        rejects += made.rejects
-        bar.set_postfix_str(f"{rejects:,} rejects", refresh=False)
-        bar.update(made.photographs)
+        def progress(made: Made) -> None:
+            nonlocal rejects
+            rejects += made.rejects
+            bar.set_postfix_str(f"{rejects:,} rejects", refresh=False)
+            bar.update(made.photographs)
 
-    if sys.stderr.isatty():
-        say(shown(f"listing {plain(str(settings.src))} ..."), err=True)
-    try:
         summary = build(settings, planned=planned, progress=progress)
-    finally:
-        if bar is not None:
-            bar.close()
     text = _summary_text(summary, settings)
     if not any(summary.rows.values()):
         say(text)
@@ -84,7 +70,6 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
     if reasons := _reasons(summary):
         lines += ["", *table(["rejected because", "photographs"], [[name, n] for name, n in reasons.most_common()])]
         lines += ["", f"  They are listed in {summary.out}/rejects.parquet."]
-        lines += [f"  {line}" for line in _advice(reasons, summary.photographs, settings)]
     if summary.made:
         rate = summary.made / summary.seconds
         lines += [
@@ -93,34 +78,30 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
         ]
     else:
         lines += ["", "  The data set was already complete."]
-    lines += [f"  {line}" for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split) for line in advice]
+    hints = _advice(reasons, summary.photographs, settings)
+    hints += [advice for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split)]
     out = redacted(str(settings.out))
     train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
-    lines += ["", f"Next: maskgen inspect {out}{train}"]
-    return shown_lines(lines)
+    hints.append(f"next, run maskgen inspect {out}{train}")
+    return shown_lines([*lines, *(f"{HINT}{each}" for each in hints)])
 
 
 def _advice(reasons: Counter[str], photographs: int, settings: BuildSettings) -> list[str]:
     """What to try if one photograph in twenty, or more, has no face, or none at its centre."""
     if 20 * reasons["no_central_face"] >= photographs:
-        return ["Are the photographs not centred on their subjects? --face largest takes", "the largest face."]
+        return ["if the photographs are not centred on their subjects, --face largest takes the largest face."]
     if 20 * reasons["no_face"] >= photographs and settings.detectors == (HOG,):
         return [
-            "--detector hog,yunet finds turned and covered faces too; it needs",
-            "--detector-model with YuNet's file.",
+            "--detector hog,yunet also finds turned and covered faces; it needs --detector-model with YuNet's file."
         ]
     return []
 
 
 _EMPTY_SPLIT = {
-    "train": (
-        "No training photographs, which mfr train needs: lower --test-identities,",
-        "raise --limit, or add identities.",
-    ),
-    "test": (
-        "No test photographs, which mfr eval needs: raise --test-identities or --limit,",
-        "or add identities.",
-    ),
+    "train": "there are no training photographs, which mfr train needs; lower --test-identities, raise --limit, or add "
+    "identities.",
+    "test": "there are no test photographs, which mfr eval needs; raise --test-identities or --limit, or add "
+    "identities.",
 }
 """The advice of the summary on an empty split."""
 
@@ -130,17 +111,8 @@ def inspection(path: str) -> str:
     dataset = open_dataset(path)
     info = dataset.info
     counts = info["counts"]
-    rows = [
-        [
-            split,
-            count["rows"],
-            _identities(dataset, split),
-            sum(count["rejects"].values()),
-            len(dataset.shards(split)),
-            _bytes(dataset, split),
-        ]
-        for split, count in counts.items()
-    ]
+    with step("counting identities and bytes"):
+        rows = _splits(dataset, counts)
     lines = [
         f"{dataset}: {len(dataset):,} photographs ({dataset.store})",
         f"  masks {', '.join(dataset.variants)}",
@@ -154,6 +126,20 @@ def inspection(path: str) -> str:
     lines += ["", *table(["made with", "version"], sorted([name, value] for name, value in info["versions"].items()))]
     lines += ["", f"  fingerprint {dataset.fingerprint}"]
     return shown_lines(lines)
+
+
+def _splits(dataset: Dataset, counts: dict[str, Any]) -> list[list[object]]:
+    return [
+        [
+            split,
+            count["rows"],
+            _identities(dataset, split),
+            sum(count["rejects"].values()),
+            len(dataset.shards(split)),
+            _bytes(dataset, split),
+        ]
+        for split, count in counts.items()
+    ]
 
 
 def _value(setting: Any) -> str:
@@ -183,7 +169,7 @@ def export_with_progress(
     """Exports with a progress bar of photographs, and returns a sentence."""
     opened = open_dataset(dataset)
     total = opened.count(split) if split else len(opened)
-    with progress_bar("exporting", min(total, limit or total)) as bar:
+    with step("exporting photographs", min(total, limit or total)) as bar:
         exported = export(opened, folder, to, variants=variants, split=split, limit=limit, progress=bar.update)
     return shown(
         f"{exported.folder} holds {exported.files:,} {'masks' if to == 'masks' else 'pictures'} of "
@@ -195,7 +181,7 @@ def verify_with_progress(out: str) -> str:
     """Verifies with a progress bar, and returns a sentence."""
     counted = open_dataset(out).info["counts"].values()
     total = sum(count["rows"] + sum(count["rejects"].values()) for count in counted)
-    with progress_bar("verifying", total) as bar:
+    with step("checking photographs", total) as bar:
         counts = verify(out, bar.update)
     return shown(
         f"{redacted(out)} is intact: {counts['rows']:,} rows + {counts['rejects']:,} rejects = "

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 
 from ..errors import MaskgenError, UsageError, installing, shown_lines
 from ..imaging.render import Image
+from ..terminal import HINT
 
 TAKES = 8
 """Photographs of each identity: one portrait, each time moved, turned, scaled and lit slightly differently."""
@@ -44,10 +45,9 @@ def write_demo(folder: Path) -> str:
     return shown_lines(
         [
             f"{folder} holds {len(portraits) * TAKES} photographs of {len(portraits)} people: {TAKES} variations of "
-            "one",
-            "portrait each. Results on them show that everything runs, not how well a network",
-            "recognises faces.",
-            f"Next: maskgen build --src {folder} --out smfd",
+            "one portrait each.",
+            "Results on them show that everything runs, not how well a network recognises faces.",
+            f"{HINT}next, run maskgen build --src {folder} --out smfd",
         ]
     )
 

@@ -8,14 +8,16 @@ import functools
 import logging
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from ..errors import MaskgenError, shown, shown_lines
+from .. import terminal
+from ..errors import MaskgenError, shown
 from ..settings import is_repeated, option_name, read_toml
+from ..terminal import HINT
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 """The `context_settings` of both command lines."""
@@ -25,8 +27,21 @@ RESUMABLE = ("build", "export", "train", "ablate")
 
 
 def say(text: str, err: bool = False) -> None:
-    """Prints text: the only way from a command to the terminal, so that no name can control it."""
-    click.echo(shown_lines(text.split("\n")), err=err)
+    """Prints text: the only way from a command to the terminal, so that no name can control it.
+
+    Lines that begin with `HINT` are printed last, on standard error and dim. On a terminal lines fit its width.
+    """
+    lines = [shown(line) for line in text.split("\n")]
+    hints = [line for line in lines if line.startswith(HINT)]
+    results = "\n".join(line for line in lines if line not in hints).rstrip("\n") if hints else "\n".join(lines)
+    _print(results.split("\n"), err)
+    if hints:
+        _print(["", *hints] if terminal.width(err=True) else hints, err=True, dim=True)
+
+
+def _print(lines: Sequence[str], err: bool, dim: bool = False) -> None:
+    fitting = [part for line in lines for part in terminal.wrapped(line, terminal.width(err))]
+    click.echo("\n".join(click.style(line, dim=True) if dim and line else line for line in fitting), err=err)
 
 
 class _Warnings(logging.Formatter):
@@ -71,7 +86,8 @@ class CommandGroup(click.Group):
 
 def _escaped(error: click.ClickException) -> click.ClickException:
     """An error of click's own, such as an unknown option: with `maskgen verify *` its name may be that of a file."""
-    vars(error).update(message=shown(error.message))  # the type checker is told that it is final
+    lines = terminal.wrapped(f"Error: {shown(error.message)}", terminal.width(err=True))
+    vars(error).update(message="\n".join(lines).removeprefix("Error: "))  # the type checker is told that it is final
     return error
 
 

@@ -28,8 +28,10 @@ from ..imaging.seeding import palette
 from ..imaging.styles import Style, draw
 from ..imaging.textures import read_textures
 from ..imaging.variants import VARIANTS
+from ..progress import step
 from ..sources.photograph import EXTENSIONS, is_hidden
 from ..storage.uri import is_uri
+from ..terminal import HINT
 
 COLOR = "#9ecff0"
 """The colour of the masks on photographs that have no colours yet: NIST's light blue."""
@@ -124,14 +126,16 @@ def _write_photographs(
             if strips[0].problem:
                 problems.append(f"{path}: {strips[0].problem}")
             yield from strips
+            bar.update()
 
-    written = _write(drawn(), VARIANTS, out)
+    with step("drawing photographs", len(paths)) as bar:
+        written = _write(drawn(), VARIANTS, out)
     if len(problems) == len(paths):
         raise MaskgenError(f"no mask could be drawn ({problems[0]}), see {out}; give photographs of frontal faces.")
     lines = [f"{written}: {len(paths) - len(problems)} of {len(paths)} photographs masked."]
     lines += [f"  {problem}" for problem in problems]
     if next(found, None):
-        lines.append("  There are more photographs; raise --limit to see them.")
+        lines.append(f"{HINT}there are more photographs; raise --limit to see them.")
     return shown_lines(lines)
 
 
@@ -184,11 +188,14 @@ def _write_dataset(dataset: Dataset, out: Path, limit: int) -> str:
         raise MaskgenError(f"{dataset} is empty; there is nothing to show.")
 
     def strips() -> Iterator[Strip]:
-        yield from _rows(dataset, numbers)
+        for strip in _rows(dataset, numbers):
+            yield strip
+            bar.update()
         for reject in listed:
             yield Strip(f"{reject['source']}  (rejected)", [], f"{reject['reason']}: {reject['detail']}")
 
-    written = _write(strips(), dataset.variants, out)
+    with step("drawing photographs", len(numbers)) as bar:
+        written = _write(strips(), dataset.variants, out)
     photographs, rejected = f"{len(numbers):,} of {len(dataset):,}", f"{len(listed):,} of {rejects.num_rows:,}"
     return shown(f"{written}: {photographs} photographs and {rejected} rejects of {dataset}.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import shown
+from ..terminal import aligned
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "  ") -> list[str]:
@@ -12,10 +13,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], indent: str =
     cells = [[f"{value:,}" if isinstance(value, int) else shown(value) for value in row] for row in rows]
     titles = [shown(title) for title in header]
     numeric = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
-    widths = [max(len(line[i]) for line in [titles, *cells]) for i in range(len(header))]
-
-    def line(values: Sequence[str]) -> str:
-        padded = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
-        return (indent + "  ".join(padded)).rstrip()
-
-    return [line(titles), line(["-" * width for width in widths]), *map(line, cells)]
+    return aligned([titles, *cells], numeric, indent, ruled=True)

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,34 @@ from typing import Any
 from ..errors import shown
 
 _HERE = Path(__file__).parent
+HEATS = 8
+"""Colours of cells, from pale to strong; the styles name each."""
+
 _LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "assets/page.js")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what is shown, and the number by which its column is sorted, if it is one."""
+    """A cell of a table.
+
+    Attributes:
+        text: What is shown.
+        value: The number by which its column is sorted, if it is one.
+        note: A second, smaller line, such as an interval.
+        heat: How strongly the cell is coloured, 0 to 1; None for no colour.
+        missing: Whether the text, such as `n/a`, stands for a number that is not there: it is sorted to the end.
+    """
 
     text: str
     value: float | None = None
+    note: str = ""
+    heat: float | None = None
+    missing: bool = False
+
+    @property
+    def heat_class(self) -> str:
+        """The class of its colour, one of `HEATS`; '' for none."""
+        return "" if self.heat is None else f"heat{round(min(max(self.heat, 0.0), 1.0) * (HEATS - 1))}"
 
 
 @dataclass(frozen=True)
@@ -46,12 +65,12 @@ class Table:
     def is_number(self, column: int) -> bool:
         """Whether all cells of a column that hold something are numbers: these stand to the right."""
         values = [row[column] for row in self.cells if row[column].text]
-        return bool(values) and all(cell.value is not None for cell in values)
+        return bool(values) and all(cell.value is not None or cell.missing for cell in values)
 
 
 def _cell(value: str | int | Cell) -> Cell:
     if isinstance(value, Cell):
-        return Cell(shown(value.text), value.value)
+        return replace(value, text=shown(value.text), note=shown(value.note))
     if isinstance(value, int):
         return Cell(f"{value:,}", value)
     return Cell(shown(value))

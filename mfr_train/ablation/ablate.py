@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 import maskgen
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.progress import part
 
 from .. import hardware
 from ..comparison import paired
@@ -238,7 +239,8 @@ def _trained_rows(settings: AblateSettings, dataset: maskgen.Dataset) -> list[Ab
         run = planned.training.out
         assert run
         if not (record_of(run).get("finished") is True and (run / EMBEDDING).is_file()):
-            train(planned.training)
+            with part(f"{planned.label}, seed {planned.training.seed}"):
+                train(planned.training)
         by_label.setdefault(planned.label, []).append(run)
     device = hardware.device(settings.device)
     rows = [
@@ -269,7 +271,8 @@ def _row(
         known = measured.facts(model, dataset.content, settings)
         there = measured.kept(path, known)
         if there is None:
-            there = measured.measured(model, settings)
+            with part(name):
+                there = measured.measured(model, settings)
             try:
                 measured.keep(path, there, known)
             except OSError as error:

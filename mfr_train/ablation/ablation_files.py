@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from maskgen.terminal import noted
+
 from ..comparison import conclusions, paired
 from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
 from ..evaluation.tables import Cell, Column, Table
-from ..figure import COLORS, label, new_figure, save
+from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
 
 if TYPE_CHECKING:
     from .ablate import Ablation, AblationRow
@@ -91,8 +93,8 @@ def text(found: Ablation) -> list[str]:
     """The lines that the command prints."""
     lines = conclusions.printed(tables(found), found.conclusions)
     if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
-        lines.append("* fewer than 30 expected errors: take the figure as a hint.")
-    return [*lines, f"Intervals are over the {found.subjects} test subjects.", *found.notes]
+        lines.append("* fewer than 30 expected errors: too few for a precise figure.")
+    return [*lines, f"Intervals are over the {found.subjects} test subjects.", *map(noted, found.notes)]
 
 
 def write(found: Ablation, formats: Sequence[str]) -> None:
@@ -106,25 +108,29 @@ def write(found: Ablation, formats: Sequence[str]) -> None:
     write_text(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
 
 
+@styled
 def by_row(found: Ablation) -> Any:
     """The figure of the conclusions by row, a panel for each scenario: mean, interval over subjects, and each run."""
     figure = found.settings.figure
     column = next(each for each in _FIGURES if each.name == figure)
     scale = 1.0 if figure in paired.HIGHER_IS_BETTER else 100.0
-    shown, panels = new_figure(height=1.2 + 3 * (0.4 + 0.28 * len(found.rows)), rows=len(SCENARIOS))
+    height = 0.5 + len(SCENARIOS) * (0.35 + 0.16 * len(found.rows))
+    shown, panels = new_figure(height=height, rows=len(SCENARIOS), share_x=True)
     places = range(len(found.rows))
     for axes, scenario in zip(panels, SCENARIOS, strict=True):
         for place, row in zip(places, found.rows, strict=True):
             mean = scale * row.drawn(scenario).values[figure]
             if ends := row.interval(scenario, figure):
                 low, high = (scale * end for end in ends)
-                axes.plot([low, high], [place, place], color=COLORS[1], linewidth=2, solid_capstyle="butt")
+                axes.plot([low, high], [place, place], color=COLORS[1], solid_capstyle="butt")
             axes.plot([mean], [place], "o", color=COLORS[1])
             values = [scale * value for value in row.values(scenario, figure)]
             if len(values) > 1:
-                axes.plot(values, [place] * len(values), "|", color=COLORS[0], markersize=9)
+                axes.plot(values, [place] * len(values), "|", color=COLORS[0], markersize=6)
         axes.set_yticks(list(places), [label(row.label) for row in found.rows])
         axes.set_ylim(len(found.rows) - 0.5, -0.5)
-        axes.set_title(scenario, loc="left", fontsize="medium")
-    panels[-1].set_xlabel(f"{column.label}: mean of the runs, 95 % interval over subjects; ticks: each run")
+        axes.set_title(scenario, loc="left")
+    note = "\u25cf mean of the runs, 95 % interval over subjects   | each run"
+    panels[0].set_title(note, loc="right", fontsize=NOTE_SIZE, color=NOTE_COLOR)
+    panels[-1].set_xlabel(column.label)
     return shown

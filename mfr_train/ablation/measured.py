@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from maskgen.progress import planned, step
 from maskgen.storage import files
 
 from ..comparison.paired import Drawn
@@ -22,7 +23,6 @@ from ..evaluation.curves import Curve
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.no_errors import Trials
 from ..networks.model import Model
-from ..notebook import progress_bar
 from .ablate_settings import AblateSettings
 
 FIGURES = ("gmean", "imean", "auc", "eer", "fmr100", "fmr10")
@@ -84,8 +84,8 @@ def measured(model: Model, settings: AblateSettings) -> Found:
         workers=settings.workers,
         device=settings.device,
     )
-    with progress_bar(unit=" pictures", desc="embedding", leave=False) as bar:
-        material = inputs.from_dataset(chosen, SCENARIOS, model, bar.reset, bar.update)
+    with step("embedding pictures", to_plan=True) as bar:
+        material = inputs.from_dataset(chosen, SCENARIOS, model, planned(bar), bar.update)
     subjects = int(material.subjects.max()) + 1
     units = bootstrap.units(subjects)
     scenarios = {}

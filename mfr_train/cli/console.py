@@ -8,6 +8,7 @@ from pathlib import Path
 from maskgen.cli.table import table
 from maskgen.errors import shown, shown_lines
 from maskgen.storage.uri import redacted
+from maskgen.terminal import HINT, noted
 
 from ..ablation import ablation_files
 from ..ablation.ablate import ablate
@@ -18,11 +19,13 @@ from ..comparison.compare import compare
 from ..comparison.compare_settings import CompareSettings
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
-from ..evaluation.report_text import report_text
+from ..evaluation.outputs import PAGE, TABLES
+from ..evaluation.report_text import report_text, short_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
 from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
+from ..reporting.report import report as write_page
 from ..training import curve
 from ..training.train import train
 from ..training.train_settings import TrainSettings
@@ -49,13 +52,12 @@ def _training(folder: Path, data: str) -> str:
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
     return shown_lines(
         [
-            f"{folder} holds {', '.join(made)},",
-            f"  and the last and best {CHECKPOINTS}",
+            f"{folder} holds {', '.join(made)}, and the last and best {CHECKPOINTS}",
             "",
             *table(head, lines),
             "",
             *_left_out(folder),
-            f"Next: mfr eval --run {folder} --data {redacted(data)}",
+            f"{HINT}next, run mfr eval --run {folder} --data {redacted(data)}",
         ]
     )
 
@@ -69,12 +71,31 @@ def _left_out(folder: Path) -> list[str]:
     return [f"Broken rows of damaged shards were left out: {shards}", ""]
 
 
-def eval_with_progress(settings: EvalSettings) -> str:
-    """Measures with a progress bar of pictures, and returns the tables and the folder of the report."""
+def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool = False) -> str:
+    """Measures, and returns the short table, or with `whole` all of them, and the folder of the report.
+
+    With `html` it also writes the page of the report.
+    """
     report = evaluate(settings)
+    if html:
+        write_page(report.out, out=report.out / PAGE)
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
-    return f"{report_text(report)}\n\n" + shown(f"{report.out} holds {written}")
+    hint = f"--breakdown prints all tables: by mask, at fixed thresholds and more. They are in {report.out / TABLES}."
+    return shown_lines(
+        [
+            *(report_text(report) if whole else short_text(report)).split("\n"),
+            "",
+            f"{report.out} holds {written}",
+            *([] if whole else ["", f"{HINT}{hint}"]),
+        ]
+    )
+
+
+def reported(folders: tuple[str, ...], out: str, pictures: bool) -> str:
+    """Writes the page of these folders, and says where it is and how large."""
+    file = write_page(*folders, out=out, pictures=pictures)
+    return shown(f"{file} shows {', '.join(folders)} in {file.stat().st_size / 1e6:.1f} MB; open it in a browser.")
 
 
 def side_by_side(reports: tuple[str, ...], out: str | None) -> str:
@@ -117,4 +138,6 @@ def explain_with_progress(models: tuple[str, ...], settings: ExplainSettings) ->
         lines += ["", "Areas under the curves of deletion (small for a good map) and insertion (large):"]
         lines += table(*faithfulness_table(found))
     written = ", ".join(sorted(path.name for path in found.out.iterdir() if path.is_file()))
-    return shown_lines([*lines, *(["", *found.notes] if found.notes else []), "", f"{found.out} holds {written}"])
+    return shown_lines(
+        [*lines, *(["", *map(noted, found.notes)] if found.notes else []), "", f"{found.out} holds {written}"]
+    )

@@ -9,7 +9,9 @@ import click
 from click.core import ParameterSource
 
 from maskgen.cli.options import CONTEXT, CommandGroup, options_from, say, stop_like_ctrl_c
-from maskgen.errors import UsageError, installing, shown
+from maskgen.errors import UsageError, installing, shown_lines
+from maskgen.progress import step
+from maskgen.terminal import HINT
 
 from ..ablation.ablate_settings import AblateSettings
 from ..comparison.compare_settings import CompareSettings
@@ -65,14 +67,15 @@ def train(settings: TrainSettings) -> None:
 
 
 @mfr.command("eval")
+@click.option("--html", is_flag=True, help="Also write report.html into the same folder, as mfr report does.")
 @options_from(EvalSettings)
-def eval_(settings: EvalSettings) -> None:
+def eval_(settings: EvalSettings, html: bool) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
-    Prints FMR100, FMR10, EER, AUC, GMean and IMean with 95 % intervals over subjects, also for each mask alone, and
-    the error rates at a threshold fixed on unmasked faces. Writes report.json, the tables as CSV and LaTeX, the scores,
-    and plots: DET, ROC and histograms of the scores. With --pairs it compares the pairs of a list, and prints the
-    accuracy over its folds.
+    Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --breakdown it prints all
+    tables: also AUC, GMean and IMean, the figures of each mask alone, and the error rates at thresholds fixed on
+    unmasked faces. Writes report.json, all tables as CSV and LaTeX, the scores, and plots: DET, ROC and histograms of
+    the scores. With --pairs it compares the pairs of a list, and prints the accuracy over its folds.
 
     \b
     The newest run on ./smfd, in all three scenarios, or in one:
@@ -96,7 +99,8 @@ def eval_(settings: EvalSettings) -> None:
     if settings.model and is_function(settings.model):
         _check_typed("model", settings.model)
 
-    say(eval_with_progress(settings))
+    typed = click.get_current_context().get_parameter_source("breakdown") is not ParameterSource.DEFAULT
+    say(eval_with_progress(settings, typed and settings.breakdown, html))
 
 
 @mfr.command()
@@ -171,7 +175,9 @@ def export(model: str, out: str, stage: str | None) -> None:
     _check_installed()
     from ..networks.onnx_export import export as write
 
-    say(shown(f"{write(model, out, stage=stage)} holds {model}; measure it with mfr eval --model {out}"))
+    with step(f"exporting {model}"):
+        written = write(model, out, stage=stage)
+    say(shown_lines([f"{written} holds {model}", f"{HINT}next, run mfr eval --model {out}"]))
 
 
 @mfr.command()
@@ -193,6 +199,29 @@ def table(reports: tuple[str, ...], out: str | None) -> None:
 
 
 @mfr.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR|RUN...")
+@click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE.html", help="File to write.")
+@click.option("--pictures/--no-pictures", default=True, help="Show faces: the hardest pairs and the maps of attention.")
+def report(folders: tuple[str, ...], out: str, pictures: bool) -> None:
+    """Write one HTML page of results, for people who decide.
+
+    DIR is a folder that mfr eval, compare, ablate or explain wrote; of a run its evaluations are shown, too. The page
+    has the figures with their intervals, ROC and DET curves of all models over each other, scores under a threshold
+    that can be moved, the breakdown by mask, the drift at a fixed threshold, the hardest pairs, the data and what the
+    figures cannot say. It is one file that loads nothing from a network; print it for a PDF.
+
+    \b
+      mfr report runs/eval/dlib-smfd runs/eval/paper-smfd
+      mfr report runs/paper runs/explain/paper -o paper.html
+      mfr report runs/eval/dlib-smfd --no-pictures
+    """
+    _check_installed()
+    from .console import reported
+
+    say(reported(folders, out, pictures))
+
+
+@mfr.command()
 @click.argument("models", nargs=-1, metavar="[RUN|MODEL]...")
 @options_from(ExplainSettings)
 def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
@@ -201,7 +230,7 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
     MODEL is dlib, a weights file or an ONNX face network; by default the newest run is explained. Networks that end in
     pooling and a linear layer get Smooth Grad-CAM++ over all features of the embedding, others occlusion maps. Prints
     how much of the attention lies inside the mask's outline and above the eyes, with 95 % intervals over subjects, and
-    how much a map tells about the embedding. Writes the maps, people.png, means.png and curves.png, also as SVG.
+    how much a map tells about the embedding. Writes the maps and, as PNG, SVG and PDF, people, means and curves.
 
     \b
     The newest run, on ./smfd:

@@ -10,6 +10,7 @@ import click
 from maskgen.cli.options import say
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
+from maskgen.progress import step
 
 from ..evaluation.protocol_kinds import COUNTED, KINDS, ROLE_CHOICES
 
@@ -108,7 +109,8 @@ def make(
     from .protocol_output import made
 
     levels = tuple(_level(column) for column in columns)
-    table, notes = make_table(kind, src, out, Layout(references=references, columns=levels, **layout), replace)
+    with step("listing pictures"):
+        table, notes = make_table(kind, src, out, Layout(references=references, columns=levels, **layout), replace)
     say(made(out, table, notes + count_mismatches(kind, table)))
 
 

@@ -10,10 +10,11 @@ from maskgen.cli.table import table
 from maskgen.errors import shown_lines
 from maskgen.imaging import search
 from maskgen.imaging.landmarks import Landmarker
+from maskgen.progress import planned, step
+from maskgen.terminal import HINT, noted
 
 from ..evaluation.protocol_check import CheckedProtocol, check_protocol, failure_rows, sides_table
 from ..evaluation.protocol_table import Protocol
-from ..notebook import progress_bar
 
 
 def made(out: Path, protocol: Protocol, notes: Sequence[str]) -> str:
@@ -24,9 +25,9 @@ def made(out: Path, protocol: Protocol, notes: Sequence[str]) -> str:
             "",
             *_sides(protocol),
             "",
-            *notes,
+            *map(noted, notes),
             *([""] if notes else []),
-            f"Next: mfr protocol check {out}",
+            f"{HINT}next, run mfr protocol check {out}",
         ]
     )
 
@@ -37,8 +38,8 @@ def check_with_progress(path: Path, counts: str | None, finding: dict[str, Any] 
     if finding is not None:
         search.check(finding["face"], search.names_of(finding["detector"]), finding["detector_model"])
         landmarker = Landmarker(**finding)
-    with progress_bar(unit=" pictures", desc="checking", leave=False) as bar:
-        checked = check_protocol(path, counts, landmarker, bar.reset, bar.update)
+    with step("checking pictures", to_plan=True) as bar:
+        checked = check_protocol(path, counts, landmarker, planned(bar), bar.update)
     return _findings(path, checked), len(checked.problems)
 
 
@@ -55,7 +56,7 @@ def _findings(path: Path, checked: CheckedProtocol) -> str:
     elif checked.faces:
         lines += ["", "A face was found in every picture."]
     if checked.notes:
-        lines += ["", *checked.notes]
+        lines += ["", *map(noted, checked.notes)]
     if checked.problems:
         lines += ["", "Problems:", *(f"  {problem}" for problem in checked.problems)]
     return shown_lines(lines)

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.progress import part, step
 
 from ..defaults import RUNS, SCENARIOS
 from ..evaluation import limits, metrics
@@ -186,7 +187,8 @@ def compare(
         out,
         _notes(reports, names, scenarios, chosen.figure),
     )
-    comparison_files.write(made, chosen_formats(chosen.figures))
+    with step("drawing figures"):
+        comparison_files.write(made, chosen_formats(chosen.figures))
     return made
 
 
@@ -199,16 +201,16 @@ def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:
     if path.is_dir() and not is_run(path):
         raise UsageError(f"{path} is neither an evaluation nor a run: it holds no {REPORT}; give another folder.")
     measured = {"run": path} if path.is_dir() else {"model": str(system)}
-    return evaluate(
-        EvalSettings(
-            data=settings.data,
-            protocol=settings.protocol,
-            pairs=settings.pairs,
-            seed=settings.seed,
-            breakdown=False,
-            **measured,
-        )
+    chosen = EvalSettings(
+        data=settings.data,
+        protocol=settings.protocol,
+        pairs=settings.pairs,
+        seed=settings.seed,
+        breakdown=False,
+        **measured,
     )
+    with part(str(system)):
+        return evaluate(chosen)
 
 
 def _names(reports: Sequence[Report]) -> list[str]:
@@ -225,8 +227,9 @@ def _names(reports: Sequence[Report]) -> list[str]:
 
 
 def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -> Scenario:
-    every = [read_scores(report, name) for report in reports]
-    pairs = common(every)
+    with step(f"{name}: reading scores"):
+        every = [read_scores(report, name) for report in reports]
+        pairs = common(every)
     if not len(pairs[0].scores):
         raise MaskgenError(
             f"the systems have no pair of {name} in common; measure them on the same data, with the same --seed."
@@ -235,7 +238,8 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
     if len({tuple(each.name for each in fixed) for fixed in thresholds}) > 1:
         thresholds = [[] for _ in reports]
     try:
-        found = paired.drawn(pairs, settings.bootstrap, settings.seed, thresholds)
+        with part(name):
+            found = paired.drawn(pairs, settings.bootstrap, settings.seed, thresholds)
     except MaskgenError as error:
         raise MaskgenError(f"{name}: {error}") from None
     return Scenario(name, pairs, [len(each.scores) - len(pairs[0].scores) for each in every], found)

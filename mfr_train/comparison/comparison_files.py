@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maskgen.errors import MaskgenError
+from maskgen.terminal import noted
 
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
@@ -70,7 +71,7 @@ def _steps(found: SystemComparison, scenario: str) -> Table:
 def text(found: SystemComparison) -> list[str]:
     """The lines that the command prints."""
     lines = conclusions.printed(tables(found), found.conclusions)
-    return [*lines, *found.notes]
+    return [*lines, *map(noted, found.notes)]
 
 
 def write(found: SystemComparison, formats: Sequence[str]) -> None:

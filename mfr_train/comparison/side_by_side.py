@@ -12,6 +12,7 @@ from typing import Any
 
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError, shown_lines
+from maskgen.terminal import noted
 
 from ..defaults import SCENARIOS
 from ..evaluation.measurement import Measurement
@@ -131,7 +132,7 @@ def text(found: Sequence[Line]) -> str:
             printed.append(f"{line.name}: mean and range of {', '.join(each.out.name for each in line.reports)}.")
     every = [report for line in found for report in line.reports]
     if len(data := sorted({report.data for report in every})) > 1:
-        printed.append(f"The reports name different data: {', '.join(data)}.")
+        printed.append(noted(f"the reports name different data: {', '.join(data)}."))
     if any(row.few for report in every for row in report.rows):
         printed.append("* fewer than 30 expected errors.")
     return shown_lines(printed).rstrip()

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
+from maskgen.progress import step
 
 from . import limits, metrics, t_interval
 from .metrics import Counts, FixedThreshold, Floats
@@ -215,19 +216,21 @@ def replicates(
     middles = metrics.middles(counts)
     moments = [_Moments.of(table, middles, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
-    for weights, g, i in drawings:
-        drawn = Counts(table.edges[:-1], g, i, tops)
-        try:
-            figures = metrics.figures_of(drawn, fmr)
-        except MaskgenError:
-            continue  # with few subjects a resample can hold one of them only
-        if watch:
-            watch(drawn)
-        values = plain(figures)
-        (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
-        values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
-        values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
-        yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
+    with step("resampling people", count) as bar:
+        for weights, g, i in drawings:
+            bar.update()
+            drawn = Counts(table.edges[:-1], g, i, tops)
+            try:
+                figures = metrics.figures_of(drawn, fmr)
+            except MaskgenError:
+                continue  # with few subjects a resample can hold one of them only
+            if watch:
+                watch(drawn)
+            values = plain(figures)
+            (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
+            values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
+            values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
+            yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:

@@ -15,6 +15,8 @@ import numpy as np
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging import search
+from maskgen.progress import part, quiet, step
+from maskgen.progress import planned as set_total
 from maskgen.storage import files
 
 from .. import figure, hardware
@@ -24,7 +26,6 @@ from ..networks import model as models
 from ..networks import preprocessing
 from ..networks.model import STAGE_1, Model
 from ..networks.preprocessing import InputOptions, described
-from ..notebook import progress_bar
 from . import (
     curves,
     failures,
@@ -131,9 +132,9 @@ def evaluate(
     """
     settings = settings_from(EvalSettings, settings, options)
     if progress is None:
-        with progress_bar(unit=" pictures", desc="embedding", leave=False) as bar:
-            return _evaluate(settings, bar.update, planned or bar.reset)
-    return _evaluate(settings, progress, planned or _ignore)
+        return _evaluate(settings, None, planned or _ignore)
+    with quiet():
+        return _evaluate(settings, progress, planned or _ignore)
 
 
 def _check_search(settings: EvalSettings) -> None:
@@ -143,7 +144,7 @@ def _check_search(settings: EvalSettings) -> None:
         raise UsageError("--face and --detector find faces in pictures of --protocol; leave them out.")
 
 
-def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> Report:
+def _evaluate(settings: EvalSettings, progress: Progress | None, planned: Progress) -> Report:
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
@@ -163,7 +164,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         preprocessed = {}
     else:
         device = hardware.device(settings.device)
-        model = models.chosen_model(settings.run, settings.model, device, given, settings.stage)
+        with step("loading the model"):
+            model = models.chosen_model(settings.run, settings.model, device, given, settings.stage)
         material = _material(settings, wanted, model, planned, progress)
         name, fingerprint = model.name, model.fingerprint
         preprocessed = described(model.preprocessing)
@@ -199,7 +201,8 @@ def _evaluate(settings: EvalSettings, progress: Progress, planned: Progress) -> 
         if identified and (formats := figure.chosen_formats(settings.figures)):
             figure.save(plots.cmc({each.scenario: each for each in identified}), folder / plots.CMC, formats)
         lines = {each.limit: each.threshold for each in thresholds}
-        plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
+        with step("drawing figures"):
+            plots.write(plotted, lines, folder, figure.chosen_formats(settings.figures), limits.parsed(settings.fmr))
         outputs.write_report(report, folder)
     return report
 
@@ -232,11 +235,17 @@ def _folder_name(settings: EvalSettings, name: str, fingerprint: str, material: 
 
 
 def _material(
-    settings: EvalSettings, wanted: list[str], model: Model, planned: Progress, progress: Progress
+    settings: EvalSettings, wanted: list[str], model: Model, planned: Progress, progress: Progress | None
 ) -> Material:
-    if settings.protocol is not None:
-        return inputs.from_protocol(settings.protocol, settings, wanted, model, planned, progress)
-    return inputs.from_dataset(settings, wanted, model, planned, progress)
+    with step("embedding pictures", to_plan=True) as bar:
+
+        def plan(pictures: int) -> None:
+            set_total(bar)(pictures)
+            planned(pictures)
+
+        if settings.protocol is not None:
+            return inputs.from_protocol(settings.protocol, settings, wanted, model, plan, progress or bar.update)
+        return inputs.from_dataset(settings, wanted, model, plan, progress or bar.update)
 
 
 def _scenarios(
@@ -251,7 +260,8 @@ def _scenarios(
             if nothing := failures.what_happened(scenario, pairing, material.failed):
                 raise MaskgenError(nothing)
             comparison, left, right = _compared(settings, material, pairing)
-            found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
+            with part(scenario):
+                found = _measured(settings, material, comparison, thresholds, with_curve=scenario in wanted)
         except MaskgenError as error:
             if scenario in wanted:
                 raise type(error)(f"{scenario} on {material.name}: {error}") from None
@@ -296,13 +306,15 @@ def _breakdown(
     settings: EvalSettings, material: Material, wanted: list[str], thresholds: Sequence[FixedThreshold]
 ) -> list[Row]:
     rows = []
-    for (scenario, group), pairing in material.parts.items():
-        try:
-            comparison, _, _ = _compared(settings, material, pairing)
-            found = _measured(settings, material, comparison, thresholds)
-            rows.append(_row(scenario, group, found, thresholds, pairing.lost_genuine))
-        except MaskgenError as error:
-            material.notes.append(f"{scenario} {group} is not measured: {error}")
+    with step("measuring parts of the breakdown", len(material.parts)) as bar:
+        for (scenario, group), pairing in material.parts.items():
+            try:
+                comparison, _, _ = _compared(settings, material, pairing)
+                found = _measured(settings, material, comparison, thresholds)
+                rows.append(_row(scenario, group, found, thresholds, pairing.lost_genuine))
+            except MaskgenError as error:
+                material.notes.append(f"{scenario} {group} is not measured: {error}")
+            bar.update()
     return sorted(rows, key=lambda row: wanted.index(row.scenario))
 
 
@@ -318,8 +330,10 @@ def _identified(settings: EvalSettings, material: Material, wanted: list[str]) -
             gallery = comparison.reference.at(
                 identification.enrolled(keys, comparison.reference.subjects, settings.seed)
             )
-            searches = identification.search(gallery, comparison.probe)
-            found.append(identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed))
+            with step(f"{scenario}: searching the gallery"):
+                searches = identification.search(gallery, comparison.probe)
+                one = identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed)
+            found.append(one)
         except MaskgenError as error:
             material.notes.append(f"{scenario} is not measured as identification: {error}")
     return found

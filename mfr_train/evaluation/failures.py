@@ -13,6 +13,7 @@ import numpy as np
 from maskgen.errors import MaskgenError
 
 from .scenarios import MASKED, Pairing, Photographs, pair_counts, pairing
+from .table_formats import no_formula
 
 FAILURES = "failures.csv"
 COLUMNS = ("photograph", "subject", "role", "masked", "variant", "reason")
@@ -60,7 +61,8 @@ def write(failed: Sequence[Failure], folder: Path) -> None:
             writer.writerow(COLUMNS)
             for each in failed:
                 masked = "" if each.masked is None else int(each.masked)
-                writer.writerow((each.photograph, each.subject, each.role, masked, each.variant, each.reason))
+                named = map(no_formula, (each.photograph, each.subject, each.role))
+                writer.writerow((*named, masked, each.variant, each.reason))
     except OSError as error:
         raise MaskgenError(f"cannot write {FAILURES} ({error.strerror}); give another --out.") from None
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from maskgen.errors import MaskgenError
+from maskgen.progress import step
 
 from ..defaults import EXACT_PAIRS
 from . import bands, bootstrap, curves, metrics, no_errors, scores
@@ -70,6 +71,7 @@ def measure(
     return Measured(counts, figures, drawn, found, curve)
 
 
+@step("comparing pairs")
 def counted(
     comparison: Comparison, units: Indices, fixed: Sequence[float], limit: int, with_table: bool
 ) -> tuple[tuple[Scores, Scores] | None, Counts, Table | None]:

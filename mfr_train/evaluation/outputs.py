@@ -20,13 +20,13 @@ from .listed_pairs import FailedPair
 from .plots import CMC, DET, HISTOGRAM, ROC
 from .report import REPORT, Report
 from .scenarios import MASKED
-from .table_formats import as_latex, csv_files
+from .table_formats import as_latex, csv_files, no_formula
 from .tables import Table, tables
 
-FAILED_PAIRS, LATEX, TABLES = "failed_pairs.csv", "tables.tex", "tables"
+FAILED_PAIRS, LATEX, TABLES, PAGE = "failed_pairs.csv", "tables.tex", "tables", "report.html"
 
 _OURS = (
-    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, REPORT),
+    *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, PAGE, REPORT),
     *(f"{plot}.{ending}" for plot in (DET, ROC, HISTOGRAM, CMC) for ending in FORMATS),
     *(f"{scenario}.parquet" for scenario in MASKED),
 )
@@ -101,6 +101,7 @@ def write_failed_pairs(failed: Sequence[FailedPair], folder: Path) -> None:
             writer = csv.writer(file)
             writer.writerow(("line", "a", "b", "genuine", "photograph", "reason"))
             for pair, name, reason in ((each.pair, each.name, each.reason) for each in failed):
-                writer.writerow((pair.line, pair.first, pair.second, int(pair.genuine), name, reason))
+                first, second, lost = (no_formula(str(each)) for each in (pair.first, pair.second, name))
+                writer.writerow((pair.line, first, second, int(pair.genuine), lost, reason))
     except OSError as error:
         raise MaskgenError(f"cannot write {FAILED_PAIRS} ({error.strerror}); give another --out.") from None

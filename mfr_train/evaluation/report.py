@@ -194,7 +194,7 @@ class Report:
         ]
         notes = list(self.notes)
         if any(row.few for row in self.rows):
-            notes.append(f"* fewer than {metrics.FEW_ERRORS} expected errors: take the figure as a hint.")
+            notes.append(f"* fewer than {metrics.FEW_ERRORS} expected errors: too few for a precise figure.")
         return "".join(
             (
                 f"<p><b>{html.escape(shown(title))}</b>: {html.escape(counts)}; 95 % intervals over subjects</p>",

@@ -7,12 +7,16 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from maskgen.terminal import aligned
+
 from .measurement import Measurement
 from .tables import Cell, Column, Table
 
 
 def as_text(table: Table) -> list[str]:
     """The lines of a table with aligned columns: heads, and a line for each row and for each end of its intervals."""
+    if table.intervals == "brackets":
+        return _bracketed(table)
     rows = [list(_heads(table, [column.label for column in table.columns], table.ends))]
     for row in table.rows:
         pairs = list(zip(table.columns, row, strict=True))
@@ -154,15 +158,20 @@ def _simple(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:80]
 
 
-def _plain(column: Column, cell: Cell) -> str:
-    """A cell for CSV: a number so that reading it gives the same number; text that no spreadsheet takes for a formula.
+def no_formula(text: str) -> str:
+    """Text of strangers as a cell of CSV that no spreadsheet takes for a formula.
 
     An apostrophe before = + - @ and control characters makes text of a formula (OWASP, CSV injection).
     """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def _plain(column: Column, cell: Cell) -> str:
+    """A cell for CSV: a number so that reading it gives the same number, or text that is no formula."""
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+        return no_formula(cell)
     return f"{cell:.0f}" if column.kind == "count" else repr(float(cell))
 
 
@@ -195,13 +204,27 @@ def _ends(column: Column, cell: Cell) -> tuple[str, str]:
     return shown(column, low), shown(column, high)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+def _bracketed(table: Table) -> list[str]:
+    """The lines of a table with each interval beside its figure: `0.67* [0.14, 3.21]`."""
+    cells = [
+        [_with_interval(column, cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows
+    ]
+    figures = [max(len(row[place][0]) for row in cells) for place in range(len(table.columns))]
+    rows = [[f"{c.label} [95 %]" if _is_measured(table, c) else c.label for c in table.columns]]
+    for row in cells:
+        rows.append(
+            [f"{figure.rjust(most)} {ends}".rstrip() for (figure, ends), most in zip(row, figures, strict=True)]
         )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+        rows[-1][0] = row[0][0]
+    return aligned(rows, [False] * len(table.columns))
+
+
+def _with_interval(column: Column, cell: Cell) -> tuple[str, str]:
+    """A figure and its interval in brackets, each number of at most five characters: `100.0` and not `100.00`."""
+    figure = shown(column, cell).replace("100.00", "100.0")
+    ends = ", ".join(end.strip().replace("100.00", "100.0") for end in _ends(column, cell)) if _interval(cell) else ""
+    return figure, f"[{ends}]" if ends else ""
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    return aligned(rows, [False, *[True] * (len(rows[0]) - 1)])

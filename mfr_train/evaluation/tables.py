@@ -39,15 +39,16 @@ class Column:
 class Table:
     """A table of figures.
 
-    `intervals` says where text shows the 95 % intervals of measurements: in two lines below a row, in two columns, or
-    not at all. CSV always has them. `ends` are the words before their ends, `bracket_note` says in LaTeX what they are.
+    `intervals` says where text shows the 95 % intervals of measurements: in two lines below a row, in two columns, in
+    brackets beside the figure, or not at all. CSV always has them. `ends` are the words before their ends,
+    `bracket_note` says in LaTeX what they are.
     """
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    intervals: Literal["lines", "columns", "hidden"] = "hidden"
+    intervals: Literal["lines", "columns", "brackets", "hidden"] = "hidden"
     ends: tuple[str, str] = ("95 % from", "95 % to")
     bracket_note: str = "In brackets: 95 \\% intervals over subjects."
 
@@ -97,6 +98,14 @@ def tables(report: Report) -> list[Table]:
     if report.identification:
         found.append(_identification(report.identification))
     return found
+
+
+def main_figures(report: Report) -> Table:
+    """EER, FMR100 and FMR10 of each scenario, a line for each."""
+    chosen = [next(column for column in FIGURES if column.name == name) for name in ("eer", "fmr100", "fmr10")]
+    cells = ((row.scenario, *(getattr(row, column.name) for column in chosen)) for row in report.rows)
+    columns = (Column("scenario", "scenario", "text"), *chosen)
+    return Table("main", "Figures of each scenario", columns, tuple(cells), "brackets")
 
 
 def _figures(name: str, title: str, first: str, rows: Sequence[Row], intervals: Literal["lines", "hidden"]) -> Table:

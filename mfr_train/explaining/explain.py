@@ -19,6 +19,7 @@ from maskgen import Row
 from maskgen import settings as declared
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging.seeding import digest
+from maskgen.progress import quiet, step
 
 from ..defaults import EXPLANATIONS, MIN_RESAMPLES
 from ..evaluation.measurement import Measurement
@@ -27,12 +28,11 @@ from ..evaluation.scenarios import UNMASKED
 from ..keywords import AnyPath, settings_from
 from ..networks.backbone import Floats, Image
 from ..networks.model import Model, load_model
-from ..notebook import progress_bar
 from . import explanation as results
 from . import faithfulness, figures, photographs, shares
 from .attention import Explainer, MapOptions, explainer
 from .explain_settings import ExplainSettings
-from .explanation import Explained, Explanation, Faithfulness, MapWriter, Share
+from .explanation import CURVE_PLOT, MEANS, PEOPLE, Explained, Explanation, Faithfulness, MapWriter, Share
 from .faithfulness import CURVES, MAP, PictureCurves
 from .faithfulness import RANDOM as RANDOM_MAP
 from .figures import MeanMaps, Seen
@@ -109,9 +109,9 @@ def explain(
     """
     chosen = settings_from(ExplainSettings, settings, options)
     if progress is None:
-        with progress_bar(unit=" maps", desc="explaining", leave=False) as bar:
-            return _explain(models, chosen, bar.update, planned or bar.reset)
-    return _explain(models, chosen, progress, planned or _ignore)
+        return _explain(models, chosen, None, planned or _ignore)
+    with quiet():
+        return _explain(models, chosen, progress, planned or _ignore)
 
 
 def _ignore(count: int) -> None:
@@ -119,32 +119,40 @@ def _ignore(count: int) -> None:
 
 
 def _explain(
-    models: Sequence[Model | AnyPath], settings: ExplainSettings, progress: Progress, planned: Progress
+    models: Sequence[Model | AnyPath], settings: ExplainSettings, progress: Progress | None, planned: Progress
 ) -> Explanation:
     declared.check(settings)
     if 0 < settings.bootstrap < MIN_RESAMPLES:
         raise UsageError(f"--bootstrap is {settings.bootstrap}; give at least {MIN_RESAMPLES}, or 0 for none.")
-    systems = _systems(models, settings)
+    with step("loading models"):
+        systems = _systems(models, settings)
     dataset = maskgen.open(settings.data)
     chosen = photographs.choose(dataset, settings)
-    planned(len(chosen.rows) * len(systems) * 2)
+    maps = len(chosen.rows) * len(systems) * 2
+    planned(maps)
     out = settings.out or EXPLANATIONS / _folder_name(systems, dataset.content, settings)
     found = Found()
     with _replacing(out) as folder:
-        with MapWriter(folder / results.MAPS) as writer:
+        with MapWriter(folder / results.MAPS) as writer, step("making maps", maps) as bar:
             rows = photographs.read(dataset, settings.split, chosen.rows, chosen.masks)
             for row, mask, rank in zip(rows, chosen.masks, chosen.ranks, strict=True):
                 _explain_photograph(row, mask, int(rank), systems, settings, found, writer)
-                progress(len(systems) * 2)
-        explanation = _summary(systems, str(dataset), settings, found, out)
+                (progress or bar.update)(len(systems) * 2)
+        with step("resampling people"):
+            explanation = _summary(systems, str(dataset), settings, found, out)
         explanation.write(folder)
         pq.write_table(results.shares_as_arrow(found.shares), folder / results.SHARES, compression="zstd")
         names = [system.name for system in systems]
-        figures.people([found.people[rank] for rank in sorted(found.people)], names, folder)
-        figures.means(found.means, names, folder)
-        if explanation.faithfulness:
-            figures.curves(explanation, folder)
+        with step("drawing figures"):
+            _draw(explanation, found, names, folder)
     return explanation
+
+
+def _draw(explanation: Explanation, found: Found, names: Sequence[str], folder: Path) -> None:
+    figures.people([found.people[rank] for rank in sorted(found.people)], names, folder)
+    figures.means(found.means, names, folder)
+    if explanation.faithfulness:
+        figures.curves(explanation, folder)
 
 
 def _systems(models: Sequence[Model | AnyPath], settings: ExplainSettings) -> list[System]:
@@ -175,9 +183,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
     If the block ends in an error, the earlier files stay.
     """
-    plots = [
-        f"{name}.{ending}" for name in (figures.PEOPLE, figures.MEANS, figures.CURVE_PLOT) for ending in figures.FORMATS
-    ]
+    plots = [f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in figures.FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:

@@ -22,6 +22,9 @@ from .shares import REGIONS, PictureShares
 
 SUMMARY, MAPS, SHARES = "explanation.json", "maps.parquet", "shares.parquet"
 
+PEOPLE, MEANS, CURVE_PLOT = "people", "means", "curves"
+"""The names of the figures, without their endings."""
+
 DIFFERENCE = "masked - unmasked"
 """The difference between the two pictures of each photograph."""
 

@@ -48,6 +48,10 @@ SETTINGS = [
         b'seed = 3\nsplit = "test"\nworkers = 1\ndevice = "cpu"\n',
     ),
 ]
+LFW_PAIRS = b"2\t1\nAnn_B\t1\t4\nAnn_B\t2\tCy_D\t1\nCy_D\t1\t2\nCy_D\t3\tEd\t1\n"
+PAIRS = (
+    b'a,b,genuine,fold\nx/1.jpg,x/2.jpg,1,0\n"x/1, of 2.jpg",y/1.jpg,false,0\ny/1.jpg,y/2.jpg,true,1\nz,y/1.jpg,0,1\n'
+)
 PROTOCOL = b"subject,role,masked,path\n001,reference,0,a/1.jpg\n001,probe,1,a/2.jpg\n002,probe,0,b/1.jpg\n"
 
 
@@ -129,6 +133,24 @@ def test_protocol_tables(tmp_path: Path, cases: Cases) -> None:
             good += 1
             assert all(rows.max() < len(found.paths) for rows in found.sides.values())
             assert found.subjects.max() < len(found.names)
+    assert good
+
+
+@pytest.mark.parametrize("data", [LFW_PAIRS, PAIRS], ids=["LFW", "CSV"])
+def test_lists_of_pairs(tmp_path: Path, cases: Cases, data: bytes) -> None:
+    reader = pytest.importorskip("mfr_train.evaluation.pair_list")
+    path, good = tmp_path / "pairs", 0
+    for mutation in cases(data, "list of pairs", parts=2):
+        path.write_bytes(mutation)
+        try:
+            found = reader.read_pairs(path)
+        except maskgen.UsageError as error:
+            one_sentence(error)
+        else:
+            good += 1
+            assert {pair.genuine for pair in found.pairs} == {False, True}
+            assert all(pair.first != pair.second for pair in found.pairs)
+            assert found.folds is None or len(found.folds) == len(found.pairs)
     assert good
 
 

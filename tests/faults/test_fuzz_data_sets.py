@@ -131,6 +131,61 @@ def test_reports(networks: None, tmp_path: Path, cases: Cases) -> None:
     assert attempts(path, cases(path.read_bytes(), "report.json"), read)
 
 
+@pytest.fixture
+def evaluation(networks: None, tmp_path: Path) -> Path:
+    """An evaluation of made-up embeddings of 12 people, with its scores."""
+    import mfr_train
+
+    chance = np.random.default_rng(0)
+    subjects, masked = [f"p{number // 4}" for number in range(48)], [number % 2 for number in range(48)]
+    vectors, images = chance.normal(size=(48, 8)), [f"{number // 2}.jpg" for number in range(48)]
+    np.savez(tmp_path / "given.npz", subject=subjects, masked=masked, image=images, embedding=vectors)
+    out = tmp_path / "eval"
+    mfr_train.evaluate(embeddings=tmp_path / "given.npz", scenario="U-M", bootstrap=0, figures="none", out=out)
+    return out
+
+
+def test_scores_of_an_evaluation(evaluation: Path, cases: Cases) -> None:
+    from mfr_train.comparison.scored_pairs import read_scores
+    from mfr_train.evaluation.report import Report
+
+    report, path = Report.load(evaluation), evaluation / "U-M.parquet"
+
+    def read() -> None:
+        found = read_scores(report, "U-M")
+        assert np.isfinite(found.scores).all()
+        same = np.array(found.subjects)[found.first] == np.array(found.subjects)[found.second]
+        assert np.array_equal(found.genuine, same)
+
+    attempts(path, cases(path.read_bytes(), "scores of an evaluation"), read)
+
+
+def test_figures_of_an_ablation(networks: None, tmp_path: Path, cases: Cases) -> None:
+    """Whatever became of the file, its figures are those that were kept, or they are measured again."""
+    from mfr_train.ablation.measured import FIGURES, Found, Measured, keep, kept
+    from mfr_train.comparison.paired import Drawn
+    from mfr_train.evaluation.curves import Curve
+    from mfr_train.evaluation.no_errors import Trials
+
+    values = dict.fromkeys(FIGURES, 0.25)
+    ends = np.array([0.0, 1.0])
+    each = Measured(
+        Drawn(values, {name: np.full(100, 0.25) for name in FIGURES}, np.ones((100, 9)), dict.fromkeys(FIGURES, 0.1)),
+        Curve(genuine=3.0, impostor=5.0, thresholds=ends, fmr=ends[::-1], fnmr=ends),
+        ("eer",),
+        Trials(3, 5),
+    )
+    path = tmp_path / "tl-0.npz"
+    keep(path, Found({"U-U": each, "U-M": each, "M-M": each}, 9, ("one",)), {"seed": 1})
+
+    def read() -> None:
+        found = kept(path, {"seed": 1})
+        assert found is None or found.scenarios.keys() == {"U-U", "U-M", "M-M"}
+
+    mutations = cases(path.read_bytes(), "figures of an ablation")
+    assert attempts(path, mutations, read) == len(mutations)
+
+
 @pytest.fixture(scope="session")
 def trained(networks: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with an embedding on dlib's network, as `mfr train` leaves it."""

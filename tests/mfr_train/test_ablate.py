@@ -68,7 +68,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
         return {row["row"]: row for row in csv.DictReader(file)}
 
 
-def test_rows_have_the_figures_that_an_evaluation_of_their_runs_has(given, tmp_path, no_training):
+def test_rows_have_the_figures_that_an_evaluation_of_their_runs_has(given, tmp_path, no_training, drawn):
     """Also of EUM, which changes masked pictures only, and of CE, the network without a second stage."""
     rows = "ce,tl,tl+mse,eum+srt"
     found = mfr_train.ablate(**given | {"rows": rows, "mse_weight": [10.0, 30.0], "figures": "png", "bootstrap": 320})

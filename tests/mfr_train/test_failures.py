@@ -16,8 +16,11 @@ import pytest
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging.seeding import variant_of
+from mfr_train.evaluation import failures, outputs
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
+from mfr_train.evaluation.listed_pairs import FailedPair
+from mfr_train.evaluation.pair_list import Name, Pair
 from mfr_train.evaluation.report import Report
 from tests.support.pixel_model import use_pixel_model
 
@@ -47,6 +50,19 @@ def read(report: Report) -> list[dict[str, str]]:
 
 def lost(report: Report) -> dict[tuple[str, str], int]:
     return {(row.scenario, row.group): row.lost_genuine for row in report if not row.group.startswith("color_")}
+
+
+FORMULA = '=HYPERLINK("http://x")/1.jpg'
+
+
+def test_names_in_lists_of_failures_are_no_formulas(tmp_path: Path) -> None:
+    failures.write([failures.Failure(FORMULA, "@a", "no_face", role="-1")], tmp_path)
+    pair = Pair(2, Name("", FORMULA), Name("", "+b.jpg"), True)
+    outputs.write_failed_pairs([FailedPair(pair, pair.first, "absent")], tmp_path)
+    with (tmp_path / failures.FAILURES).open(newline="") as file:
+        assert list(csv.reader(file))[1] == [f"'{FORMULA}", "'@a", "'-1", "", "", "no_face"]
+    with (tmp_path / outputs.FAILED_PAIRS).open(newline="") as file:
+        assert list(csv.reader(file))[1] == ["2", f"'{FORMULA}", "'+b.jpg", "1", f"'{FORMULA}", "absent"]
 
 
 def test_every_failed_photograph_of_a_data_set_is_named(settings: EvalSettings, tree_rejects: dict[str, str]) -> None:

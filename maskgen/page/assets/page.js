@@ -7,6 +7,9 @@ const page = {
   // The colour of series number i, as a CSS variable: it follows the light and the dark style.
   color: (i) => `var(--c${i % 7})`,
 
+  // A name that fits beside a line.
+  brief: (name, longest = 26) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name),
+
   // Draws `draw(width)`, a DOM node, into the figure made by the macro `chart`.
   chart(id, draw) {
     const place = document.querySelector(`#${CSS.escape(id)} .plot`);

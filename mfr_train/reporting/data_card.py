@@ -1,0 +1,194 @@
+"""The data of the reports: counts, rejects, and whether people or pictures are in two places.
+
+What can be opened is looked at; of the rest it is said that it could not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskgen import Dataset
+from maskgen.errors import MaskgenError, shown
+from maskgen.page.page import Table
+
+from ..evaluation.report import Report
+from ..networks.run_files import identities_of
+from . import cells
+from .given import Given
+
+MAX_ROWS = 20_000
+"""Pictures of larger data sets are not compared: reading them would take minutes."""
+
+EXAMPLES = 3
+"""Names that are given as examples."""
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """One data set or protocol table.
+
+    Attributes:
+        title: Its name.
+        facts: Names and values.
+        splits: Rows and rejects of each split, if it could be opened.
+        rejects: Rejects by reason with examples, if there are any.
+        checks: Sentences about people and pictures in two places; `leak` of each says whether something was found.
+        unopened: Why it could not be looked at; '' if it was.
+    """
+
+    title: str
+    facts: list[tuple[str, str]]
+    splits: Table | None
+    rejects: Table | None
+    checks: list[tuple[bool, str]]
+    unopened: str
+
+
+def cards(given: Given, datasets: Mapping[str, Dataset | None]) -> list[DataCard]:
+    """A card for each data set or table that the reports name."""
+    found: dict[str, Report] = {}
+    for report in given.reports:
+        found.setdefault(report.data, report)
+    return [_card(name, report, datasets.get(name), given) for name, report in found.items()]
+
+
+def _card(name: str, report: Report, dataset: Dataset | None, given: Given) -> DataCard:
+    measured = [
+        ("people compared", f"{report.subjects:,}"),
+        ("photographs compared", f"{report.photographs:,}"),
+        ("split", report.settings.split),
+    ]
+    checks = _trained_people(name, given)
+    if dataset is None:
+        if report.settings.protocol is not None:
+            why = "It is a protocol table; its pictures are those of its authors."
+        elif report.settings.embeddings is not None:
+            why = "It is a file of embeddings; there are no pictures."
+        else:
+            why = "It cannot be opened here, so its rejects and duplicates are not known."
+        return DataCard(shown(name), measured, None, None, checks, why)
+    made = dataset.info["settings"]
+    facts = [
+        *measured,
+        ("masks", ", ".join(dataset.variants)),
+        ("colours", shown(made.get("colors", ""))),
+        ("style of the masks", shown(made.get("style", "flat"))),
+        ("detector", shown(made.get("detector", "hog"))),
+        ("training identities", f"{len(dataset.info['identities']):,}"),
+        ("fingerprint", dataset.fingerprint[:16]),
+        ("content", dataset.content[:16]),
+        ("built with", ", ".join(f"{key} {shown(value)}" for key, value in dataset.info["versions"].items())),
+    ]
+    try:
+        checks = [*_people(dataset), *_pictures(dataset), *checks]
+        rejects = _rejects(dataset)
+    except (MaskgenError, OSError) as error:
+        return DataCard(shown(name), facts, _splits(dataset), None, checks, f"It is damaged: {error}")
+    return DataCard(shown(name), facts, _splits(dataset), rejects, checks, "")
+
+
+def _splits(dataset: Dataset) -> Table:
+    rows = [
+        [split, dataset.count(split), sum(count["rejects"].values())] for split, count in dataset.info["counts"].items()
+    ]
+    return Table("Photographs of each split", ("split", "usable", "rejected"), rows)
+
+
+def _rejects(dataset: Dataset) -> Table | None:
+    found = _columns(dataset, "rejects.parquet", ("reason", "source", "detail"))
+    by_reason: dict[str, list[dict[str, str]]] = {}
+    for row in found:
+        by_reason.setdefault(row["reason"] or "", []).append(row)
+    rows = [
+        [
+            reason,
+            len(each),
+            "; ".join(f"{cells.brief(row['source'], 48)}: {cells.brief(row['detail'], 80)}" for row in each[:EXAMPLES]),
+        ]
+        for reason, each in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    return Table("Rejected photographs by reason", ("reason", "photographs", "examples"), rows) if rows else None
+
+
+def _people(dataset: Dataset) -> list[tuple[bool, str]]:
+    """Whether an identity is in the test split and in another one, by its name in the plan."""
+    people: dict[str, set[str]] = {}
+    for row in _columns(dataset, "plan.parquet", ("identity", "split")):
+        people.setdefault(row["split"] or "", set()).add(row["identity"] or "")
+    trained = (people.get("train", set()) | people.get("val", set())) - {""}
+    both = sorted(trained & people.get("test", set()))
+    if not trained:
+        return [(False, "All identities are in the test split; nothing was kept for training.")]
+    if both:
+        return [(True, f"{cells.plural(len(both), 'identity', 'identities')} in training and in test: {_some(both)}.")]
+    return [(False, "No identity is both in training and in test, by their names.")]
+
+
+def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
+    """Whether two photographs have the same stored pixels, in two splits or of two people."""
+    if len(dataset) > MAX_ROWS:
+        return [(False, f"Identical pictures were not looked for: more than {MAX_ROWS:,} photographs.")]
+    places: dict[bytes, list[tuple[str, str]]] = {}
+    for split in dataset.splits:
+        for row in dataset.rows(split, ("unmasked",)):
+            digest = hashlib.blake2b(row.jpeg("unmasked"), digest_size=16).digest()
+            places.setdefault(digest, []).append((split, row.identity))
+    groups = [found for found in places.values() if len(found) > 1]
+    crossing = [found for found in groups if len({split for split, _ in found}) > 1]
+    people = [found for found in groups if len({identity for _, identity in found}) > 1]
+    pairs = sum(len(list(combinations(found, 2))) for found in groups)
+    told = [
+        (
+            bool(crossing),
+            f"{cells.plural(len(crossing), 'picture is', 'pictures are')} in two splits with identical bytes."
+            if crossing
+            else f"No picture is in two splits with identical bytes ({len(dataset):,} compared).",
+        )
+    ]
+    if people:
+        names = sorted({identity for found in people for _, identity in found})
+        told.append((True, f"Identical pictures carry two names, so one may be a duplicate person: {_some(names)}."))
+    else:
+        told.append((False, "No picture carries the names of two people."))
+    if pairs:
+        told.append((True, f"{cells.plural(pairs, 'pair')} of photographs have identical pictures."))
+    return told
+
+
+def _trained_people(name: str, given: Given) -> list[tuple[bool, str]]:
+    """Whether the models of a data set's reports were trained on people whom they were measured on, by their names."""
+    told = []
+    for each in given.evaluations:
+        run = each.report.settings.run
+        if each.report.data != name or run is None:
+            continue
+        trained = identities_of(run)
+        seen = next((note for note in each.report.notes if "the model was trained on" in note), "")
+        if seen:
+            told.append((True, f"{each.name}: {shown(seen)}"))
+        elif trained:
+            count = cells.plural(len(trained), "identity", "identities")
+            told.append((False, f"{each.name} was trained on {count}; none has the name of a person compared here."))
+        else:
+            told.append((True, f"{each.name}: the identities that it was trained on are not known."))
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    shortened = ", ".join(cells.brief(each, 40) for each in names[:EXAMPLES])
+    return shortened + (f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else "")
+
+
+def _columns(dataset: Dataset, file: str, columns: Sequence[str]) -> list[dict[str, str | None]]:
+    try:
+        with dataset.storage.open(file) as opened:
+            found: list[dict[str, str | None]] = pq.read_table(opened, columns=list(columns)).to_pylist()
+    except (OSError, pa.ArrowException, LookupError) as error:
+        raise MaskgenError(f"{dataset}/{file} cannot be read ({cells.brief(error)}).") from None
+    return found

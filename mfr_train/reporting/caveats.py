@@ -93,7 +93,9 @@ def _of_report(report: Report) -> Iterator[Caveat]:
             "cannot be enrolled are not among the errors.",
         )
     elif not report.date:
-        yield Caveat(35, "This report is of an older version, which did not count the genuine pairs that failures prevented.")
+        yield Caveat(
+            35, "This report is of an older version, which did not count the genuine pairs that failures prevented."
+        )
     if report.settings.run is None and report.settings.embeddings is None:
         yield Caveat(41, "Whom this network was trained on is not known here: on these people its errors are too few.")
     for row in report.rows:

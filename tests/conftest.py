@@ -224,10 +224,25 @@ def without_rights() -> Iterator[Path]:
                     path.chmod(0o755)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def figures_left_undrawn() -> Iterator[None]:
+    """Drawing takes longer than what most tests check: figures are saved as a picture of one pixel."""
+    with pytest.MonkeyPatch.context() as patch:
+        pictures.leave_undrawn(patch)
+        yield
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """Draws the figures of this test."""
+    with pictures.drawn():
+        yield
+
+
 @pytest.fixture
 def undrawn() -> Iterator[pytest.MonkeyPatch]:
-    """Figures are saved as a picture of one pixel; after `undrawn.undo()` they are drawn."""
-    with pytest.MonkeyPatch.context() as patch:
+    """After `undrawn.undo()` the figures of this test are drawn."""
+    with pictures.drawn(), pytest.MonkeyPatch.context() as patch:
         pictures.leave_undrawn(patch)
         yield patch
 

@@ -33,7 +33,9 @@ def work(tmp_path_factory: pytest.TempPathFactory, make: Callable[..., Path]) ->
 TRAIN = ("train", "--recipe", "small", "--input-size", 32, "--iterations", 4, "--embed-iterations", 40)
 
 
-def test_train_and_eval_need_no_other_argument_after_a_build(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_and_eval_need_no_other_argument_after_a_build(
+    work: Path, monkeypatch: pytest.MonkeyPatch, drawn: None
+) -> None:
     monkeypatch.chdir(work)
     trained = run(*TRAIN)
     assert trained.exit_code == 0, trained.output

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +18,15 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
-START_METHOD = "spawn"
-"""How the processes start: a fork of this one would share its threads and its GPU."""
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+"""How the processes start: a fork of this one would share its threads and its GPU.
+
+On Linux a process that has only imported `PRELOADED` is started once and then forked: further ones start at once
+and share its memory. Elsewhere a fork is missing (Windows) or unsafe (macOS), and each process imports PyTorch again.
+"""
+
+PRELOADED = ["mfr_train.data.batches", "mfr_train.data.one_pass"]
+"""The modules that decode."""
 
 PREFETCHED_PIECES = 2
 """Pieces that each process decodes in advance."""
@@ -49,12 +59,19 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         num_workers=workers,
         prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
-        multiprocessing_context=START_METHOD,
+        multiprocessing_context=_context(),
     )
     for piece in _started(loader):
         if isinstance(piece, MaskgenError):
             raise piece
         yield piece
+
+
+def _context() -> Any:
+    context = multiprocessing.get_context(START_METHOD)
+    if START_METHOD == "forkserver":
+        context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -97,3 +114,12 @@ def _start(worker: int) -> None:
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, name="mfr-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """PyTorch looks whether the process that forked this one lives, which is not the one that started it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.cli.options import CONTEXT
 from mfr_train.cli.main import mfr as mfr_command
 from mfr_train.defaults import CACHE
+from mfr_train.evaluation import evaluate
 from tests.support.narrow import use_narrow_networks
 
 ROOT = Path(__file__).parents[2]
@@ -53,18 +55,22 @@ def test_pages_have_snippets_and_languages() -> None:
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
-def test_python_runs(
-    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: object
-) -> None:
+def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
 
-    What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. The features of dlib's
-    network lie in the default cache, as after an evaluation.
+    What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. An evaluation draws
+    a tenth of its resamples. The features of dlib's network lie in the default cache, as after an evaluation.
     """
     for name in ("photographs", "smfd"):
         (tmp_path / name).symlink_to(prepared / name, target_is_directory=True)
     shutil.copytree(prepared / "features", tmp_path / CACHE)
     use_narrow_networks(monkeypatch)
+    measured = evaluate._evaluate
+    monkeypatch.setattr(
+        evaluate,
+        "_evaluate",
+        lambda settings, *rest: measured(replace(settings, bootstrap=min(settings.bootstrap, 100)), *rest),
+    )
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):

@@ -106,6 +106,7 @@ def test_every_command_refuses_what_another_one_refuses(
     calls = [
         (maskgen_command, ["verify", str(out)]),
         (maskgen_command, ["inspect", str(out)]),
+        (maskgen_command, ["inspect", str(out), "--html", "-o", "inside.html"]),
         (maskgen_command, ["preview", str(out), "-o", "inside/sheet.png"]),
         (mfr_command, evaluate),
         (mfr_command, train),
@@ -131,9 +132,9 @@ def test_a_marker_of_another_name_is_passed_over(built: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
 def test_landmarks_that_are_no_place_are_one_sentence_with_the_shard(
-    tree: Path, make: Callable[..., Path], tmp_path: Path, format: str, value: float
+    formats: dict[str, Path], tmp_path: Path, format: str, value: float
 ) -> None:
-    out = make(tree, tmp_path / "smfd", format=format, variants="wide_low", store="recipe", shard_size=50)
+    out = small(formats, tmp_path / "smfd", format)
     [shard] = maskgen.open(out).shards("test")
     path = out / f"{shard.name}.{shard.ending}"
     if format == "parquet":
@@ -180,8 +181,16 @@ def hostile_shard(out: Path, change: Change) -> Path:
     return path
 
 
-def small(tree: Path, make: Callable[..., Path], out: Path, format: str) -> Path:
-    return make(tree, out, format=format, variants="wide_low", store="recipe", shard_size=50)
+@pytest.fixture(scope="module")
+def formats(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """`tree` as a small data set of each format, with one shard a split. Tests only copy it."""
+    folder = tmp_path_factory.mktemp("formats")
+    shape = {"variants": "wide_low", "store": "recipe", "shard_size": 50}
+    return {format: make(tree, folder / format, format=format, **shape) for format in ("parquet", "webdataset")}
+
+
+def small(formats: dict[str, Path], out: Path, format: str) -> Path:
+    return Path(shutil.copytree(formats[format], out))
 
 
 def refused(out: Path, tmp_path: Path, words: str) -> None:
@@ -222,18 +231,18 @@ VALUES: dict[str, tuple[Change, str, str]] = {
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_of_a_row_that_cannot_be_is_one_sentence_with_the_shard(
-    tree: Path, make: Callable[..., Path], tmp_path: Path, name: str, format: str
+    formats: dict[str, Path], tmp_path: Path, name: str, format: str
 ) -> None:
     change, where, words = VALUES[name]
     if where == "tar" and format == "parquet":
         pytest.skip("the columns of Parquet have types")
-    out = small(tree, make, tmp_path / "smfd", format)
+    out = small(formats, tmp_path / "smfd", format)
     path = hostile_shard(out, change)
     refused(out, tmp_path, rf"shard .*{path.name} cannot be read \({words} of photograph")
 
 
-def test_columns_of_other_types_are_refused_by_all(tree: Path, make: Callable[..., Path], tmp_path: Path) -> None:
-    out = small(tree, make, tmp_path / "smfd", "parquet")
+def test_columns_of_other_types_are_refused_by_all(formats: dict[str, Path], tmp_path: Path) -> None:
+    out = small(formats, tmp_path / "smfd", "parquet")
     path = out / "test/00000.parquet"
     table = pq.read_table(path)
     place = table.schema.get_field_index("label")
@@ -243,10 +252,10 @@ def test_columns_of_other_types_are_refused_by_all(tree: Path, make: Callable[..
 
 
 def test_row_groups_that_stand_for_gigabytes_are_refused_by_all(
-    tree: Path, make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    formats: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A column of equal values takes some bytes for any number of rows, and for texts of any length."""
-    out = small(tree, make, tmp_path / "smfd", "parquet")
+    out = small(formats, tmp_path / "smfd", "parquet")
     path = out / "test/00000.parquet"
     table = pq.read_table(path)
     place = table.schema.get_field_index("source")
@@ -284,10 +293,10 @@ def test_a_tar_with_a_size_that_is_none_ends_at_once(size: bytes) -> None:
 
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
 def test_a_marker_that_promises_more_rows_than_its_shard_can_hold_takes_no_memory(
-    tree: Path, make: Callable[..., Path], tmp_path: Path, format: str
+    formats: dict[str, Path], tmp_path: Path, format: str
 ) -> None:
     """Readers took memory for every row before the first was read, and there may be many markers."""
-    out = make(tree, tmp_path / "smfd", format=format, variants="wide_low", store="recipe", shard_size=50)
+    out = small(formats, tmp_path / "smfd", format)
     facts = json.loads((out / "dataset.json").read_bytes())
     for split, count in facts["counts"].items():
         path = out / f"__markers/{split}-00000.json"
@@ -355,9 +364,9 @@ def test_a_jpeg_with_a_frame_for_us_and_one_for_libjpeg_has_no_size(between: byt
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_that_is_not_what_its_row_says_is_one_sentence_with_the_shard(
-    tree: Path, make: Callable[..., Path], tmp_path: Path, name: str, format: str
+    formats: dict[str, Path], tmp_path: Path, name: str, format: str
 ) -> None:
-    out = small(tree, make, tmp_path / "smfd", format)
+    out = small(formats, tmp_path / "smfd", format)
     hostile_shard(out, lambda row: replace_picture(row, PICTURES[name]))
     refused(out, tmp_path, r"picture unmasked of photograph [0-9]{9} in shard test/00000 is damaged")
 

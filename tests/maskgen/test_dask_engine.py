@@ -213,13 +213,11 @@ def test_tls_of_dasks_own_configuration(
         assert hashes(tmp_path / "smfd") == hashes(built)
         for name in certificates:
             monkeypatch.delenv(name)
-        process = start(tree, tmp_path / "other", "--engine=dask", f"--address={secure}", shape=shape)
-        with reaped(process):
-            _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert errors == (
-        f"maskgen: --address {secure} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) "
-        "in Dask's configuration.\n"
+        with pytest.raises(UsageError) as error:
+            maskgen.build(src=tree, out=tmp_path / "other", engine="dask", address=secure, **shape)
+    assert str(error.value) == (
+        f"--address {secure} needs certificates; set distributed.comm.tls (ca-file, client.cert, client.key) "
+        "in Dask's configuration."
     )
 
 

@@ -43,12 +43,10 @@ NAMES = [
 
 def upload(s3: Any, folder: Path, place: str) -> str:
     """Copies a local folder to a place in a bucket, which is made; returns its URI."""
-    bucket, _, prefix = place.partition("/")
-    s3.client.create_bucket(Bucket=bucket)
+    s3.bucket(place.partition("/")[0])
     for path in folder.rglob("*"):
         if path.is_file():
-            key = "/".join(filter(None, (prefix, path.relative_to(folder).as_posix())))
-            s3.client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+            s3.put(f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes())
     uri: str = s3.uri(place)
     return uri
 
@@ -149,7 +147,7 @@ def test_a_remote_file_that_changed_or_went_stops_the_build(tmp_path: Path, s3: 
         assert reader.read(found) == b"four"
         with pytest.raises(UsageError, match=r"changing/ann/1\.jpg has 4 bytes but had 5 .*--overwrite"):
             reader.read({**found, "bytes": 5})
-        s3.client.delete_object(Bucket="changing", Key="ann/1.jpg")
+        s3.delete("changing/ann/1.jpg")
         with pytest.raises(UsageError, match=r"s3://changing/ann/1\.jpg was planned and is no longer there"):
             reader.read(found)
 
@@ -281,7 +279,7 @@ def test_a_container_that_is_replaced_while_it_is_read_is_one_sentence(
     with Reader(uri) as reader:
         assert len(reader.read(found[0])) == found[0]["bytes"]
         data = (tmp_path / "tar/x-0.tar").read_bytes()
-        s3.client.put_object(Bucket=plain(uri).rpartition("/")[2], Key="x-0.tar", Body=data[::-1])
+        s3.put(f"{plain(uri).rpartition('/')[2]}/x-0.tar", data[::-1])
         with pytest.raises(MaskgenError, match="was replaced while it was read; run the same command again"):
             reader.read(found[-1])
 

@@ -22,6 +22,7 @@ from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.dataset.markers import marker_name
 from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.inspecting.inspect import inspect
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.once import once
@@ -68,24 +69,15 @@ def copied(s3: Any, stored: str) -> str:
     """A copy of `stored` that a test may damage."""
     place = f"{s3.bucket()}/smfd"
     for name, data in s3.objects(stored).items():
-        put(s3, f"{place}/{name}", data)
+        s3.put(f"{place}/{name}", data)
     return place
-
-
-def put(s3: Any, place: str, data: bytes) -> None:
-    bucket, _, name = place.partition("/")
-    s3.client.put_object(Bucket=bucket, Key=name, Body=data)
-
-
-def delete(s3: Any, place: str) -> None:
-    bucket, _, name = place.partition("/")
-    s3.client.delete_object(Bucket=bucket, Key=name)
 
 
 def test_the_bytes_are_those_of_a_folder(s3: Any, stored: str, built: Path, hashes: Any) -> None:
     assert s3.hashes(stored) == hashes(built)
     assert s3.objects(stored).keys() - hashes(built).keys() == {".maskgen-lock", "run.json"}
     assert s3.objects(stored)[".maskgen-lock"] == b"{}\n"
+    assert s3.objects(stored) == s3.sent(stored)
     assert not ObjectStorage(s3.uri(stored)).workplace.exists(), "nothing stays on the local disk"
 
 
@@ -136,7 +128,7 @@ def test_a_finished_data_set_is_left_alone_and_other_settings_are_refused(s3: An
 def test_only_what_is_missing_is_made_again(
     s3: Any, tree: Path, copied: str, built: Path, hashes: Any, name: str
 ) -> None:
-    delete(s3, f"{copied}/{name}")
+    s3.delete(f"{copied}/{name}")
     assert run(tree, s3.uri(copied)).made == (5 if "train" in name else 0)
     assert s3.hashes(copied) == hashes(built)
 
@@ -159,6 +151,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
     assert inspected.exit_code == 0, inspected.output
     local = CliRunner().invoke(maskgen_command, ["inspect", str(built)])
     assert inspected.output.replace(f"s3://{stored}", str(built)) == local.output
+    assert inspect(uri).replace(f"s3://{stored}", str(built)) == inspect(str(built))
     verified = CliRunner().invoke(maskgen_command, ["verify", uri])
     assert "is intact: 15 rows + 3 rejects = 18 photographs" in verified.output
     assert "test-secret" not in verified.output + inspected.output
@@ -186,15 +179,15 @@ def test_verify_names_what_is_damaged_and_the_build_mends_it(
 ) -> None:
     whole = s3.objects(copied)[name]
     if damage is None:
-        delete(s3, f"{copied}/{name}")
+        s3.delete(f"{copied}/{name}")
     else:
-        put(s3, f"{copied}/{name}", damage(whole))
+        s3.put(f"{copied}/{name}", damage(whole))
     with pytest.raises(MaskgenError, match=words) as caught:
         verify(s3.uri(copied))
     assert f"s3://{copied}/" in str(caught.value)
     assert "run the same `maskgen build` command again" in str(caught.value)
     if name.endswith((".parquet", ".tar")) and "/" in name:
-        delete(s3, f"{copied}/{marker_name(name.split('/')[0], int(Path(name).stem))}")  # what the sentence advises
+        s3.delete(f"{copied}/{marker_name(name.split('/')[0], int(Path(name).stem))}")  # what the sentence advises
     run(tree, s3.uri(copied))
     assert s3.hashes(copied) == hashes(built)
 
@@ -209,10 +202,10 @@ def test_damage_is_told_by_the_reader_and_silence_is_not_damage(s3: Any, copied:
     with pytest.raises(MaskgenError, match=rf"^s3://{copied} is refused .*; give credentials"):
         list(dataset.rows("train"))
     deaf[0] = False
-    put(s3, f"{copied}/train/00001.parquet", s3.objects(copied)["train/00001.parquet"][:-9])
+    s3.put(f"{copied}/train/00001.parquet", s3.objects(copied)["train/00001.parquet"][:-9])
     with pytest.raises(MaskgenError, match=r"train/00001.parquet cannot be read .*`maskgen verify` says"):
         list(dataset.rows("train"))
-    delete(s3, f"{copied}/dataset.json")
+    s3.delete(f"{copied}/dataset.json")
     with pytest.raises(UsageError, match=rf"there is no data set in s3://{copied} \(dataset.json is missing\)"):
         maskgen.open(s3.uri(copied))
 
@@ -258,7 +251,7 @@ def test_credentials_are_in_nothing_that_is_written(s3: Any, stored: str) -> Non
 def test_somebody_elses_objects_are_refused_and_kept(s3: Any, tree: Path) -> None:
     for name in ("thesis.txt", "train/00000.parquet", "README.md"):
         place = f"{s3.bucket()}/smfd"
-        put(s3, f"{place}/{name}", b"mine")
+        s3.put(f"{place}/{name}", b"mine")
         for overwrite in (False, True):
             with pytest.raises(UsageError, match=rf"--out s3://{place} holds '.*' and is not a data set of maskgen"):
                 run(tree, s3.uri(place), overwrite=overwrite)
@@ -270,7 +263,7 @@ def test_overwrite_removes_what_we_made_and_nothing_else(s3: Any, tree: Path, bu
     run(tree, s3.uri(place), shard_size=2, quality=50)
     mine = ["notes.txt", "train/notes.txt", "train/00000.png", "train/deep/00000.parquet", "models/00000.json"]
     for name in (*mine, "../smfd2/train/00000.parquet"):
-        put(s3, os.path.normpath(f"{place}/{name}"), b"mine")
+        s3.put(os.path.normpath(f"{place}/{name}"), b"mine")
     assert run(tree, s3.uri(place), overwrite=True).made == 18
     found = s3.objects(place)
     assert {name: found.get(name) for name in mine} == dict.fromkeys(mine, b"mine")
@@ -422,7 +415,7 @@ def test_a_build_whose_lease_was_taken_stops_and_the_same_call_goes_on(
     place = f"{s3.bucket()}/smfd"
 
     def take(marker: Any) -> None:
-        put(s3, f"{place}/.maskgen-lock", b'{"token": "another", "pid": 1, "host": "far"}')
+        s3.put(f"{place}/.maskgen-lock", b'{"token": "another", "pid": 1, "host": "far"}')
         time.sleep(1)
 
     with pytest.raises(MaskgenError, match=rf"another build has taken over s3://{place}; let it finish"):
@@ -440,7 +433,7 @@ def test_a_plan_that_became_another_one_is_not_called_complete(s3: Any, tree: Pa
     def replace(marker: Any) -> None:
         left[0] -= 1
         if left[0] == 0:
-            put(s3, f"{place}/plan.parquet", s3.objects(stored)["plan.parquet"])
+            s3.put(f"{place}/plan.parquet", s3.objects(stored)["plan.parquet"])
 
     with pytest.raises(MaskgenError, match=r"the plan in .* became another one during the build"):
         run(tree, s3.uri(place), progress=replace, **shape)

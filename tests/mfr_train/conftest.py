@@ -16,7 +16,7 @@ from mfr_train.training.train_settings import TrainSettings
 from tests.support.data_sets import make
 from tests.support.narrow import use_narrow_networks
 from tests.support.once import once
-from tests.support.preloaded import CONTEXT, Program, training_program
+from tests.support.preloaded import PRELOADED, Program, training_program
 
 
 @pytest.fixture(scope="session")
@@ -77,10 +77,12 @@ def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None, undrawn: ob
     return make
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that decode begin with PyTorch loaded; that they can also start without is for test_batches.py."""
-    monkeypatch.setattr(decoders, "START_METHOD", CONTEXT.get_start_method())
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server() -> Iterator[None]:
+    """Processes that decode are forked from the process that programs of `start` are forked from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoders, "PRELOADED", PRELOADED)
+        yield
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ from mfr_train.networks.model import load_run
 from mfr_train.notebook import progress_bar
 from mfr_train.training.run import TrainOptions
 from tests.support.narrow import use_narrow_networks
-from tests.support.pictures import leave_undrawn
 
 
 def python(program: str) -> str:
@@ -120,10 +119,9 @@ def test_a_wrong_keyword_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow() -> Iterator[None]:
-    """The run that is shared here has a network of few channels, and its figures are not drawn."""
+    """The run that is shared here has a network of few channels."""
     with pytest.MonkeyPatch.context() as patch:
         use_narrow_networks(patch)
-        leave_undrawn(patch)
         yield
 
 
@@ -240,7 +238,7 @@ def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> N
     hostile = replace(report, model="<script>alert(1)</script>", notes=["a < b", "\x1b[31m\n"], data="two\nlines")
     lines = report_text(hostile).splitlines()
     assert lines[0].startswith(r"<script>alert(1)</script> on two\nlines: ")
-    assert lines[-2:] == ["a < b", r"\x1b[31m\n"]
+    assert lines[-2:] == ["Note: a < b", r"Note: \x1b[31m\n"]
     assert all(map(str.isprintable, lines))
     text = hostile._repr_html_()
     assert r"on two\nlines" in text

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
+import signal
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -20,8 +19,11 @@ from hypothesis import strategies as st
 
 import maskgen
 from maskgen.errors import UsageError
-from mfr_train.data import batches
+from mfr_train.data import batches, decoders
 from mfr_train.data.batches import Feed
+from mfr_train.data.decoders import START_METHOD
+from tests.support.preloaded import Program
+from tests.support.processes import all_gone, needs_proc
 
 
 @pytest.fixture
@@ -83,7 +85,9 @@ def test_processes_share_each_batch_exactly(feed, world):
     assert_same(joined, alone)
 
 
-def test_workers_change_nothing(feed):
+@pytest.mark.parametrize("method", [START_METHOD, pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_change_nothing(feed, monkeypatch, method):
+    monkeypatch.setattr(decoders, "START_METHOD", method)
     alone = first(batches.batches(feed, workers=0), 12)
     before = set(multiprocessing.active_children())
     # Three do not divide eight lanes: two are taken.
@@ -177,44 +181,47 @@ def test_batches_are_uint8_tensors(feed):
     assert labels.dtype == torch.int64
 
 
-KILLS = """
-import multiprocessing, os, signal, sys, time
-import maskgen
-from mfr_train.data import batches, decoders
+KILLED = "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again."
 
-if __name__ == "__main__":
-    stream = batches.batches(batches.Feed(sys.argv[1], 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=2)
-    try:
-        with decoders.worker_errors():
-            next(stream)
-            for process in multiprocessing.active_children():
-                os.kill(process.pid, signal.SIGKILL)
-            if sys.argv[2] == "elsewhere":
-                time.sleep(2)  # the processes end while something else is done with the batch
-                print("computed", flush=True)
-            list(stream)
-    except maskgen.MaskgenError as error:
-        print(error, flush=True)
-    os._exit(0)
+
+@pytest.mark.parametrize("method", [START_METHOD, pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_that_are_killed_are_one_sentence(feed, monkeypatch, method):
+    """Not where this process is when they end: there PyTorch raises its own error unless it is kept from it."""
+    monkeypatch.setattr(decoders, "START_METHOD", method)
+    before = set(multiprocessing.active_children())
+    stream = batches.batches(feed, workers=2)
+    next(stream)
+    workers = set(multiprocessing.active_children()) - before
+    for process in workers:
+        os.kill(process.pid, signal.SIGKILL)
+    for process in workers:
+        process.join()
+    with pytest.raises(maskgen.MaskgenError) as error, decoders.worker_errors():
+        list(stream)
+    assert str(error.value) == KILLED
+
+
+ORPHANS = """
+import multiprocessing, time
+import maskgen
+from mfr_train.data import batches
+stream = batches.batches(batches.Feed(data, 8, 64, maskgen.VARIANTS, 0.5, seed=3, buffer=4), workers=1)
+next(stream)
+print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+time.sleep(100)
 """
 
 
-@pytest.mark.parametrize("where", ["fetching", pytest.param("elsewhere", marks=pytest.mark.slow)])
-def test_workers_that_are_killed_are_one_sentence(demo, tmp_path, where):
-    """In a process of its own: by default PyTorch raises its error anywhere in the process whose worker died."""
-    script = tmp_path / "kills.py"
-    script.write_text(KILLS)
-    path = os.pathsep.join([str(Path(maskgen.__file__).parents[1]), *sys.path])
-    done = subprocess.run(
-        [sys.executable, script, demo, where],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    told = "a process that decodes was killed, perhaps for lack of memory; give fewer --workers and run again.\n"
-    assert done.stdout == ("computed\n" if where == "elsewhere" else "") + told, done.stderr
-    assert "Traceback" not in done.stderr
+@needs_proc
+def test_workers_end_with_a_killed_process(demo):
+    program = Program(f"data = {str(demo)!r}" + ORPHANS)
+    try:
+        workers = [int(number) for number in program.stdout.readline().split()]
+        assert len(workers) == 1
+        assert not all_gone(workers, within=0.1)
+    finally:
+        program.end()
+    assert all_gone(workers, within=10), "its workers live on"
 
 
 @pytest.mark.parametrize("settings", [{}, {"format": "webdataset"}, {"store": "recipe"}])

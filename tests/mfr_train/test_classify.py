@@ -166,8 +166,7 @@ def stops(self):
     steps.append(step(self))
     if len(steps) == 6:  # two rows of the curve are newer than the last checkpoint, of step 4
         print("here", flush=True)
-        while True:
-            pass
+        signal.pause()
 torch.optim.SGD.step = stops
 train(settings)
 """,

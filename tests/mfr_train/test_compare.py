@@ -19,8 +19,6 @@ from mfr_train.cli.main import mfr
 from mfr_train.comparison import comparison_files
 from mfr_train.evaluation.report import Report
 
-from ..support import pictures
-
 PEOPLE, EACH, LENGTH = 16, 3, 12
 
 Measure = Callable[..., Report]
@@ -72,9 +70,7 @@ def worse(measure: Measure) -> Report:
 @pytest.fixture(scope="module")
 def found(good: Report, equal: Report, worse: Report, tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("compared")
-    with pytest.MonkeyPatch.context() as patch:
-        pictures.leave_undrawn(patch)
-        return mfr_train.compare(good, equal, worse, bootstrap=400, figure="eer", out=out)
+    return mfr_train.compare(good, equal, worse, bootstrap=400, figure="eer", out=out)
 
 
 def test_figures_and_differences_are_those_of_the_reports(found, good: Report, equal: Report, worse: Report) -> None:

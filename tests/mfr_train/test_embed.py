@@ -206,8 +206,7 @@ def stops(self):
     steps.append(step(self))
     if len(steps) == 7:
         print("here", flush=True)
-        while True:
-            pass
+        signal.pause()
 torch.optim.SGD.step = stops
 tests.run(settings)
 """.replace("FILE", repr(__file__)),

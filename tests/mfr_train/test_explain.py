@@ -22,7 +22,7 @@ from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
 
 FILES = {"explanation.json", "maps.parquet", "shares.parquet"} | {
-    f"{name}.{ending}" for name in ("people", "means", "curves") for ending in ("png", "svg")
+    f"{name}.{ending}" for name in ("people", "means", "curves") for ending in ("png", "svg", "pdf")
 }
 
 
@@ -31,7 +31,7 @@ def run(tiny: Callable[..., TrainSettings]) -> Path:
     return train(tiny(iterations=1, validate_every=1, embed_iterations=1, triplets=2))
 
 
-def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
+def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path, drawn: None) -> None:
     out = tmp_path / "explained"
     arguments = ["explain", str(run), "--data", str(demo), "--out", str(out), "--device", "cpu"]
     few = ["--photographs", "4", "--people", "2", "--curves", "1", "--steps", "2", "--patch", "0.5", "--stride", "0.5"]
@@ -69,7 +69,9 @@ def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path) -> None:
         assert figure.width > figure.height / 2
 
 
-def test_two_models_are_compared_and_a_second_call_writes_the_same(run: Path, demo: Path, tmp_path: Path) -> None:
+def test_two_models_are_compared_and_a_second_call_writes_the_same(
+    run: Path, demo: Path, tmp_path: Path, drawn: None
+) -> None:
     def explained(name: str) -> mfr_train.Explanation:
         return mfr_train.explain(
             run,
@@ -91,7 +93,7 @@ def test_two_models_are_compared_and_a_second_call_writes_the_same(run: Path, de
     assert [each.method for each in one.models] == ["occlusion", "occlusion"]
     assert not (tmp_path / "one" / "curves.png").exists()
     assert any("pools 1 x 1 positions, too few" in note for note in one.notes)
-    for name in FILES - {"explanation.json", "curves.png", "curves.svg"}:
+    for name in FILES - {"explanation.json", "curves.png", "curves.svg", "curves.pdf"}:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
     first, second = (one.share(name, "masked", "in_mask") for name in ("run", "backbone"))
     assert first.versus_first is None

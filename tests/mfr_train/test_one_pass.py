@@ -79,7 +79,7 @@ def test_only_some_rows_are_read(demo: Path, only: partial[str]) -> None:
 
 
 def test_pieces_and_features_are_the_same_for_any_number_of_workers(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None, forked: None
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, narrow: None
 ) -> None:
     backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
     dataset = maskgen.open(demo)
@@ -112,7 +112,6 @@ def test_a_damaged_shard_is_named(
     tmp_path: Path,
     only: partial[str],
     monkeypatch: pytest.MonkeyPatch,
-    forked: None,
     workers: int,
 ) -> None:
     monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)

@@ -29,7 +29,7 @@ def stored(s3: Any, demo: Path) -> str:
     bucket = s3.bucket()
     for path in demo.rglob("*"):
         if path.is_file():
-            s3.client.put_object(Bucket=bucket, Key=f"smfd/{path.relative_to(demo)}", Body=path.read_bytes())
+            s3.put(f"{bucket}/smfd/{path.relative_to(demo)}", path.read_bytes())
     return s3.uri(f"{bucket}/smfd")
 
 
@@ -97,7 +97,7 @@ def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
             device="cpu",
         )
         said = train_with_summary(settings)
-        assert "Next: mfr eval" in said
+        assert "Hint: next, run mfr eval" in said
         assert "test-secret" not in said
         measured = EvalSettings(data=place, run=run / "run", out=run / "eval", cache=run / "cache", bootstrap=0)
         evaluate(measured)

@@ -336,7 +336,7 @@ def test_no_data_set_and_one_of_another_schema(short: Tiny, demo: Path, tmp_path
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("stage", ["classify", "embed"])
 def test_a_damaged_shard_is_named_in_one_sentence(
-    short: Tiny, demo: Path, tmp_path: Path, forked: None, workers: int, stage: str
+    short: Tiny, demo: Path, tmp_path: Path, workers: int, stage: str
 ) -> None:
     copy = shutil.copytree(demo, tmp_path / "copy")
     for shard in sorted(copy.glob("train/*.parquet")):

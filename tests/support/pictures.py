@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 """A picture of one pixel."""
 
 
-def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
-    """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format."""
-    from matplotlib.figure import Figure
+_draw, _lay_out = Figure.savefig, Figure.draw_without_rendering
 
+
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format, and not laid out."""
     patch.setattr(Figure, "savefig", _save)
+    patch.setattr(Figure, "draw_without_rendering", lambda figure: None)
+
+
+@contextmanager
+def drawn() -> Iterator[None]:
+    """Draws the figures of the block, whatever is said outside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", _draw)
+        patch.setattr(Figure, "draw_without_rendering", _lay_out)
+        yield
 
 
 def _save(figure: Any, path: str | Path, **options: Any) -> None:

@@ -16,9 +16,10 @@ from tests.support.processes import ROOT
 CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 """A process of Python that has loaded the modules below and done nothing else is forked for each program."""
 
-CONTEXT.set_forkserver_preload(
-    ["maskgen.builder", "maskgen.exporting.export", "mfr_train.training.train", "torchvision.models", "torch._dynamo"]
-)
+PRELOADED = [
+    *("maskgen.builder", "maskgen.exporting.export", "mfr_train.training.train", "torchvision.models", "torch._dynamo"),
+]
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Program:
@@ -80,6 +81,7 @@ def training_program(settings: TrainSettings, text: str) -> str:
     Its networks are narrow and its figures are not drawn.
     """
     return f"""
+import signal
 import sys
 import pytest
 import torch

@@ -12,36 +12,57 @@ import pytest
 
 from tests.support.data_sets import UNHASHED
 
+REGION = "us-east-1"
+
 
 class S3:
-    """The server as its users see it: a URI for Arrow, boto3's client to look behind our back."""
+    """The server as its users see it, a URI, and what it holds: read and changed in its memory, without a request."""
 
-    def __init__(self, port: int, client: Any) -> None:
-        self.port, self.client, self.buckets = port, client, 0
+    def __init__(self, port: int, held: Any) -> None:
+        self.port, self._held, self.buckets = port, held, 0
 
-    def bucket(self) -> str:
-        """The name of a new, empty bucket."""
+    def bucket(self, name: str | None = None) -> str:
+        """The name of a new, empty bucket, or the bucket of that name."""
         self.buckets += 1
-        self.client.create_bucket(Bucket=f"bucket-{self.buckets}")
-        return f"bucket-{self.buckets}"
+        name = name or f"bucket-{self.buckets}"
+        if name not in self._held.buckets:
+            self._held.create_bucket(name, REGION)
+        return name
+
+    def put(self, place: str, data: bytes) -> None:
+        """Writes an object, `bucket/name`."""
+        bucket, _, name = place.partition("/")
+        self._held.put_object(bucket, name, data)
+
+    def delete(self, place: str) -> None:
+        """Removes an object, `bucket/name`."""
+        bucket, _, name = place.partition("/")
+        self._held.delete_object(bucket, name)
 
     def uri(self, place: str, port: int | None = None) -> str:
         """A bucket, or a place in one, as a URI with keys and endpoint; `port` is a proxy's."""
         return (
-            f"s3://test-key:test-secret@{place}?scheme=http&region=us-east-1"
+            f"s3://test-key:test-secret@{place}?scheme=http&region={REGION}"
             f"&endpoint_override=127.0.0.1:{port or self.port}"
         )
 
     def objects(self, place: str) -> dict[str, bytes]:
         """Every object at a place by its name there."""
         bucket, _, prefix = place.partition("/")
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=f"{prefix}/" if prefix else ""
-        )
-        names = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        start = f"{prefix}/" if prefix else ""
+        names = sorted(name for name in self._held.buckets[bucket].keys if name.startswith(start))
+        return {name.removeprefix(start): self._held.get_object(bucket, name).value for name in names}
+
+    def sent(self, place: str) -> dict[str, bytes]:
+        """Every object at a place, by requests of boto3, which is another client than ours."""
+        boto3 = pytest.importorskip("boto3")
+        keys = {"aws_access_key_id": "test-key", "aws_secret_access_key": "test-secret", "region_name": REGION}
+        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", **keys)
+        bucket, _, prefix = place.partition("/")
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        names = [item["Key"] for page in pages for item in page["Contents"]]
         return {
-            name.removeprefix(f"{prefix}/"): self.client.get_object(Bucket=bucket, Key=name)["Body"].read()
-            for name in names
+            name.removeprefix(f"{prefix}/"): client.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names
         }
 
     def hashes(self, place: str) -> dict[str, str]:
@@ -54,11 +75,12 @@ class S3:
 def running_server() -> Iterator[S3]:
     """A server with no bucket, for as long as the block runs; the test is skipped if moto is not installed."""
     server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    boto3 = pytest.importorskip("boto3")
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3 import models
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
-    host, port = running.get_host_and_port()
-    keys = {"aws_access_key_id": "test-key", "aws_secret_access_key": "test-secret", "region_name": "us-east-1"}
-    yield S3(port, boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys))
+    _, port = running.get_host_and_port()
+    yield S3(port, models.s3_backends[DEFAULT_ACCOUNT_ID]["aws"])
     running.stop()

@@ -5,10 +5,9 @@
   const ends = (lines, domain, height) => {
     const step = 14 * (domain[1] - domain[0]) / height;
     const found = lines.map((line) => ({ line, x: line.points.at(-1)[0], y: line.points.at(-1)[1] })).sort((a, b) => a.y - b.y);
-    found.forEach((each, i) => { if (i) each.y = Math.max(each.y, found[i - 1].y + step); });
-    for (let i = found.length - 1; i >= 0; i -= 1) {
-      found[i].y = Math.min(found[i].y, i === found.length - 1 ? domain[1] : found[i + 1].y - step);
-    }
+    if (found.length) found.at(-1).y = Math.min(found.at(-1).y, domain[1]);
+    for (let i = found.length - 2; i >= 0; i -= 1) found[i].y = Math.min(found[i].y, found[i + 1].y - step);
+    found.forEach((each, i) => { each.y = Math.max(each.y, i ? found[i - 1].y + step : domain[0]); });
     return found;
   };
 
@@ -17,7 +16,7 @@
     const right = 12 + 7 * Math.max(...names.map((name) => name.length));
     const height = Math.round(Math.min(0.62 * width, 320));
     const values = panel.lines.flatMap((line) => line.points.flatMap((point) => point.slice(1)));
-    const least = Math.min(...values), most = Math.max(...values), room = (most - least || 1) / 20;
+    const least = Math.min(...values, ...(banded ? [90] : [])), most = Math.max(...values), room = (most - least || 1) / 20;
     const domain = [least - room, most + room];
     return Plot.plot({
       width, height, marginLeft: 48, marginRight: right, marginTop: 26, marginBottom: 40,
@@ -52,11 +51,11 @@
       return Plot.plot({
         width: Math.min(width, 760), height: 50 + scenarios.length * (26 * names.length + 14), marginLeft: left, marginRight: 44, marginBottom: 40,
         x: { label: panel.label, labelAnchor: "center", labelArrow: "none", grid: true, nice: true, ticks: Math.max(3, Math.floor(width / 110)) },
-        y: { domain: names, label: null, type: "point", padding: 0.6, tickSize: 0 },
+        y: { domain: names, label: null, padding: 0.3, tickSize: 0 },
         fy: { domain: scenarios, label: null },
         marks: [
           Plot.ruleY(panel.points, { fy: "scenario", y: "name", x1: "low", x2: "high", stroke: "var(--c0)", strokeWidth: 2 }),
-          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2, inset: -6 }),
+          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2 }),
           Plot.dot(panel.points, { fy: "scenario", y: "name", x: "value", fill: "var(--c0)", r: 4.5 }),
         ],
       });

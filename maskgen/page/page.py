@@ -82,7 +82,15 @@ def picture(data: bytes, kind: str = "jpeg") -> str:
 
 
 def page(
-    templates: Path, name: str, /, *, title: str, data: Mapping[str, Any], scripts: Sequence[Path] = (), **context: Any
+    templates: Path,
+    name: str,
+    /,
+    *,
+    title: str,
+    data: Mapping[str, Any],
+    scripts: Sequence[Path] = (),
+    styles: Sequence[Path] = (),
+    **context: Any,
 ) -> str:
     """The HTML of a page.
 
@@ -92,6 +100,7 @@ def page(
         title: Title of the page and of its window.
         data: What the scripts of the page draw; JSON values, without NaN. They find it as `page.data`.
         scripts: The page's own scripts, run after the libraries.
+        styles: The page's own style sheets, after the common one.
         context: What the template is given besides.
     """
     code = [*map(_asset, _LIBRARIES), *(script.read_text(encoding="utf-8") for script in scripts)]
@@ -101,7 +110,7 @@ def page(
         .get_template(name)
         .render(
             title=title,
-            style=_asset("assets/page.css"),
+            style="".join([_asset("assets/page.css"), *(path.read_text(encoding="utf-8") for path in styles)]),
             scripts=code,
             policy=policy,
             data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),

@@ -28,6 +28,7 @@ def caveats(given: Given, cards: Sequence[DataCard], synthetic: bool) -> list[st
     """The sentences, the largest caveat first; equal weights stay in order."""
     found = [
         *_leaks(cards),
+        *_few_people(given),
         *(caveat for each in given.evaluations for caveat in _of_report(each, len(given.evaluations) > 1)),
         *_together(given),
         *([Caveat(40, SYNTHETIC)] if synthetic else []),
@@ -50,12 +51,17 @@ def _leaks(cards: Sequence[DataCard]) -> Iterator[Caveat]:
                 yield Caveat(90, text)
 
 
+def _few_people(given: Given) -> Iterator[Caveat]:
+    counts = list(dict.fromkeys((cells.data_name(each), each.subjects) for each in given.reports))
+    for data, people in counts:
+        if people < FEW_PEOPLE:
+            of = f" of {data}" if len(counts) > 1 else ""
+            told = f"Only {cells.plural(people, 'person', 'people')}{of} were compared"
+            yield Caveat(80 if people < 30 else 60, f"{told}: other people can give quite different figures.")
+
+
 def _of_report(each: Evaluation, several: bool) -> Iterator[Caveat]:
     report, head = each.report, f"{each.name}: " if several else ""
-    if report.subjects < FEW_PEOPLE:
-        weight = 80 if report.subjects < 30 else 60
-        people = cells.plural(report.subjects, "person", "people")
-        yield Caveat(weight, f"{head}Only {people} were compared: other people can give quite different figures.")
     if any(row.intervals is None for row in report.rows):
         yield Caveat(75, f"{head}There are no intervals, so chance differences cannot be told from real ones.")
     few = sorted({f"{row.scenario} {_label(name)}" for row in report.rows for name in row.few})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import curve_files, curves
+from ..evaluation.counts import Floats
 from ..evaluation.curves import Curve
-from ..evaluation.metrics import Floats
 from ..evaluation.report import Row
 from .given import Evaluation
 from .score_arrays import ScoreArrays

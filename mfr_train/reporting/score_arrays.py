@@ -12,7 +12,7 @@ import pyarrow.dataset as pads
 
 from maskgen.errors import MaskgenError, short
 
-from ..evaluation.metrics import Counts, Floats, from_scores
+from ..evaluation.counts import Counts, Floats, from_scores
 from ..evaluation.report import Report
 
 MAX_PAIRS = 20_000_000

@@ -29,18 +29,30 @@ from mfr_train.networks.model import load_model
 from mfr_train.training import embed
 from mfr_train.training import train as training
 from mfr_train.training.train import train
+from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_narrow_networks
 
 FIGURES = measured.FIGURES
 
 
+@pytest.fixture(scope="module")
+def trained(demo, tmp_path_factory) -> Path:
+    """A folder with a narrow network that was trained for six steps, and the features that it gave so far."""
+    folder = tmp_path_factory.mktemp("trained")
+    few = {"input_size": 32, "batch": 8, "iterations": 6, "validate_every": 2, "workers": 0, "device": "cpu"}
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        train(TrainSettings(data=str(demo), out=folder / "network", recipe="small", stage="classify", **few))
+    return folder
+
+
 @pytest.fixture
-def given(tiny, demo, tmp_path) -> dict[str, Any]:
-    """Settings of an ablation on a narrow network that was trained for six steps, with two seeds."""
-    network = train(tiny(stage="classify", out=tmp_path / "network"))
+def given(trained, demo, tmp_path, one_thread, narrow) -> dict[str, Any]:
+    """Settings of an ablation on the trained network, with two seeds."""
     return {
         "data": str(demo),
         "out": tmp_path / "ablation",
-        "weights": network,
+        "weights": trained / "network",
         "recipe": "small",
         "seeds": "0,1",
         "triplets": 20,
@@ -48,7 +60,7 @@ def given(tiny, demo, tmp_path) -> dict[str, Any]:
         "dim": 16,
         "bootstrap": 160,
         "figures": "none",
-        "cache": tmp_path / "features",
+        "cache": trained / "features",
         "workers": 0,
         "device": "cpu",
     }
@@ -250,7 +262,7 @@ def test_another_setting_or_network_is_refused(given, tiny, tmp_path):
         mfr_train.ablate(**given | {"rows": "tl", "seeds": "0", "embed_iterations": 6})
     with pytest.raises(UsageError, match=r"was begun with --seed 0, not 4"):
         mfr_train.ablate(**given | {"rows": "tl", "seeds": "0", "seed": 4})
-    other = train(tiny(stage="classify", out=tmp_path / "other", iterations=2))
+    other = train(tiny(stage="classify", out=tmp_path / "other", iterations=2, seed=1))
     with pytest.raises(UsageError, match=r"was begun with another network"):
         mfr_train.ablate(**given | {"rows": "tl", "weights": other})
     with pytest.raises(UsageError, match=r"network is not an ablation and not empty"):

@@ -23,6 +23,11 @@ from mfr_train.networks.model import load_run
 from mfr_train.networks.resnet import Network, weights_facts
 from tests.support.fuzz import REPORT
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
+WIDTH = 64
+"""Features of a narrow ResNet18."""
+
 
 @functools.cache
 def random_weights() -> dict[str, torch.Tensor]:
@@ -56,7 +61,7 @@ def test_a_run_does_not_choose_a_file_elsewhere_as_its_network(tmp_path: Path) -
     run = tmp_path / "run"
     run.mkdir()
     (run / "settings.json").write_text(json.dumps({"finished": True}))
-    tensors = {"weight": np.eye(2, 512, dtype=np.float32), "bias": np.zeros(2, np.float32)}
+    tensors = {"weight": np.eye(2, WIDTH, dtype=np.float32), "bias": np.zeros(2, np.float32)}
     facts = {"backbone": str(elsewhere), "fingerprint": backbone.fingerprint}
     safetensors.numpy.save_file(tensors, run / "embedding.safetensors", facts)
     with pytest.raises(UsageError, match=r"run lacks its network, backbone\.safetensors or backbone\.onnx"):
@@ -64,7 +69,7 @@ def test_a_run_does_not_choose_a_file_elsewhere_as_its_network(tmp_path: Path) -
 
 
 def run_with(tmp_path: Path, weight: np.ndarray, bias: np.ndarray) -> Path:
-    """A run with a network of 512 features, and this embedding of them."""
+    """A run with a network of 64 features, and this embedding of them."""
     run = tmp_path / "run"
     run.mkdir()
     backbone = load_backbone(str(weights(run / "backbone.safetensors", architecture="resnet18", input_size="64")))
@@ -75,15 +80,15 @@ def run_with(tmp_path: Path, weight: np.ndarray, bias: np.ndarray) -> Path:
 
 
 EMBEDDINGS: dict[str, tuple[np.ndarray, np.ndarray]] = {
-    "no number": (np.full((2, 512), np.nan, np.float32), np.zeros(2, np.float32)),
-    "infinite": (np.eye(2, 512, dtype=np.float32), np.full(2, np.inf, np.float32)),
-    "too large for float32": (np.full((2, 512), 1e300), np.zeros(2)),
-    "another number of biases": (np.eye(2, 512, dtype=np.float32), np.zeros(3, np.float32)),
-    "one bias for all": (np.eye(2, 512, dtype=np.float32), np.zeros(1, np.float32)),
-    "biases of two dimensions": (np.eye(2, 512, dtype=np.float32), np.zeros((2, 2), np.float32)),
-    "weights of one dimension": (np.zeros(512, np.float32), np.zeros(2, np.float32)),
-    "weights of three dimensions": (np.zeros((1, 2, 512), np.float32), np.zeros(2, np.float32)),
-    "no rows": (np.zeros((0, 512), np.float32), np.zeros(0, np.float32)),
+    "no number": (np.full((2, WIDTH), np.nan, np.float32), np.zeros(2, np.float32)),
+    "infinite": (np.eye(2, WIDTH, dtype=np.float32), np.full(2, np.inf, np.float32)),
+    "too large for float32": (np.full((2, WIDTH), 1e300), np.zeros(2)),
+    "another number of biases": (np.eye(2, WIDTH, dtype=np.float32), np.zeros(3, np.float32)),
+    "one bias for all": (np.eye(2, WIDTH, dtype=np.float32), np.zeros(1, np.float32)),
+    "biases of two dimensions": (np.eye(2, WIDTH, dtype=np.float32), np.zeros((2, 2), np.float32)),
+    "weights of one dimension": (np.zeros(WIDTH, np.float32), np.zeros(2, np.float32)),
+    "weights of three dimensions": (np.zeros((1, 2, WIDTH), np.float32), np.zeros(2, np.float32)),
+    "no rows": (np.zeros((0, WIDTH), np.float32), np.zeros(0, np.float32)),
 }
 
 
@@ -95,7 +100,7 @@ def test_an_embedding_that_is_none_is_one_sentence(tmp_path: Path, name: str) ->
 
 def test_embeddings_that_are_no_numbers_are_never_given(tmp_path: Path) -> None:
     """Each weight is a number of its own, but not what they make together."""
-    model = load_run(run_with(tmp_path, np.full((2, 512), 3e38, np.float32), np.zeros(2, np.float32)))
+    model = load_run(run_with(tmp_path, np.full((2, WIDTH), 3e38, np.float32), np.zeros(2, np.float32)))
     with pytest.raises(MaskgenError, match="the embeddings of model run are no finite numbers"):
         model.embed([np.full((64, 64, 3), 90, np.uint8)])
 
@@ -105,7 +110,7 @@ NAMES = (b"", b"null", b"{}", b'"x"', b"[[1], 2, null]", b"[" * 100_000, b"9" * 
 
 @pytest.mark.parametrize("text", NAMES, ids=range(len(NAMES)))
 def test_records_that_are_none_are_of_nobody(tmp_path: Path, text: bytes) -> None:
-    run = run_with(tmp_path, np.eye(2, 512, dtype=np.float32), np.zeros(2, np.float32))
+    run = run_with(tmp_path, np.eye(2, WIDTH, dtype=np.float32), np.zeros(2, np.float32))
     for name in ("identities.json", "settings.json"):
         (run / name).write_bytes(text)
     model = load_run(run)

@@ -23,6 +23,7 @@ import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.cli.main import mfr
 from mfr_train.evaluation import metrics
+from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.report import Report
 from mfr_train.reporting import caveats, data_card, pictures, provenance, summary
 from mfr_train.reporting.given import Evaluation, Given, recognised
@@ -294,7 +295,7 @@ def test_without_scores_the_slider_stops_at_the_bars(folder: Path, tmp_path: Pat
     [slider] = data_of(text)["scores"]
     for its in slider["scenarios"]:
         table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
-        counts = metrics.from_scores(
+        counts = from_scores(
             *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
         )
         for place in range(0, len(slider["stops"]), 7):
@@ -536,7 +537,7 @@ def test_the_keyboard_moves_the_threshold_and_sorts(browser: Browser, page: Path
         assert opened.inner_text("#scores-0 output") == f"{threshold:.4f}"
         for place, its in enumerate(slider["scenarios"]):
             table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
-            counts = metrics.from_scores(
+            counts = from_scores(
                 *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
             )
             row = f"#scores-0 tbody tr:nth-child({place + 1})"

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).with_name("images") / "report.png"
 
-WIDTH, MARGIN = 1080, 16
+WIDTH, MARGIN = 1216, 16
 
 PARTS = (".top", "#scores-0", "section[aria-labelledby=hardest] .pairs >> nth=2")
 """What is shown, from the top down."""

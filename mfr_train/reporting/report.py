@@ -12,7 +12,7 @@ from maskgen.page.page import page
 from maskgen.storage import files
 from maskgen.version import __version__
 
-from ..evaluation.outputs import PAGE
+from ..evaluation.outputs import PAGE, is_page
 from ..evaluation.report import Report
 from ..keywords import AnyPath
 from . import (
@@ -38,9 +38,6 @@ from .given import Given, recognised
 from .score_arrays import ScoreArrays, score_arrays
 
 _HERE = Path(__file__).parent
-
-MARK = '<meta name="generator" content="mfr report'
-"""By this a page of ours is known, which may be replaced."""
 
 
 def report(*folders: AnyPath | Report, out: AnyPath = PAGE, pictures: bool = True) -> Path:
@@ -76,16 +73,10 @@ def report(*folders: AnyPath | Report, out: AnyPath = PAGE, pictures: bool = Tru
 
 def _check(target: Path) -> None:
     """Raises `UsageError` unless `target` is free or an earlier page."""
-    try:
-        if target.is_dir():
-            raise UsageError(f"--out {target} is a folder; give the name of a file.")
-        with target.open(encoding="utf-8", errors="replace") as file:
-            if MARK not in file.read(4096):
-                raise UsageError(f"--out {target} is there and no page of mfr report; give another name.")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise MaskgenError(f"cannot write {target} ({error.strerror or error}); give another --out.") from None
+    if target.is_dir():
+        raise UsageError(f"--out {target} is a folder; give the name of a file.")
+    if target.exists() and not is_page(target):
+        raise UsageError(f"--out {target} is there and no page of mfr report; give another name.")
 
 
 def html(given: Given, with_pictures: bool = True) -> str:

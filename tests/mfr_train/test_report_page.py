@@ -507,6 +507,12 @@ def test_the_commands_write_pages(folder: Path, tmp_path: Path, undrawn: pytest.
     page = (tmp_path / "eval" / "report.html").read_text()
     assert Tables(page).found["table-scenarios"][0]["EER %"][1] == ""  # no intervals
     assert CliRunner().invoke(mfr, ["report", str(tmp_path)]).exit_code == 2
+    again = [*arguments, "--out", str(tmp_path / "eval")]
+    assert CliRunner().invoke(mfr, again).exit_code == 0
+    assert not (tmp_path / "eval" / "report.html").exists()  # it was of the earlier report
+    (tmp_path / "eval" / "report.html").write_text("<p>mine</p>")
+    assert CliRunner().invoke(mfr, again).exit_code == 0
+    assert (tmp_path / "eval" / "report.html").read_text() == "<p>mine</p>"
 
 
 # What a browser does with the page.

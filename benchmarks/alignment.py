@@ -116,7 +116,9 @@ def main() -> None:
     one, other = places.reshape(2, -1)
     photographs = read(dataset, keys[listed.rows[wanted]].tolist(), chosen.lfw, chosen.networks)
     missed = sum(each.of_yunet is None for each in photographs)
-    network = onnxruntime.InferenceSession(chosen.networks / NETWORK, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    network = onnxruntime.InferenceSession(chosen.networks / NETWORK, options, providers=["CPUExecutionProvider"])
     rows = [line(USUAL, first, first, listed)]
     for setup in SETUPS:
         embeddings = embedded(network, photographs, setup)

@@ -10,15 +10,12 @@ from typing import Any
 from ..errors import UsageError, shown
 from ..inspecting.inspect import inspect
 from ..inspecting.sample import SAMPLE
+from ..progress import step as progress_step
 from ..storage import files
 from ..storage.opening import located
 from ..storage.uri import is_uri, plain
-from .console import progress_bar
 
 _MADE_BY_US = b'<meta name="generator" content="maskgen">'
-
-WORTH_A_BAR = 2
-"""Seconds from which a step has a progress bar."""
 
 
 def write_page(
@@ -31,7 +28,7 @@ def write_page(
 
         def step(what: str, photographs: int) -> Callable[[int], object]:
             bars.close()
-            bar: Any = bars.enter_context(progress_bar(what, photographs, delay=WORTH_A_BAR))
+            bar: Any = bars.enter_context(progress_step(what, photographs))
             return bar.update
 
         page = inspect(dataset, src=src, with_pictures=not no_pictures, most=sample or SAMPLE, step=step)

@@ -49,13 +49,17 @@ class Cell:
         return "" if self.heat is None else f"heat{round(min(max(self.heat, 0.0), 1.0) * (HEATS - 1))}"
 
 
+Value = str | int | Cell
+"""What a cell of a table is given as."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A sortable table. Cells are texts, numbers (with thousands separators) or `Cell`; the first one heads its row."""
 
     caption: str
     heads: Sequence[str]
-    rows: Sequence[Sequence[str | int | Cell]] = field(default=())
+    rows: Sequence[Sequence[Value]] = field(default=())
 
     @property
     def cells(self) -> list[list[Cell]]:
@@ -68,7 +72,7 @@ class Table:
         return bool(values) and all(cell.value is not None or cell.missing for cell in values)
 
 
-def _cell(value: str | int | Cell) -> Cell:
+def _cell(value: Value) -> Cell:
     if isinstance(value, Cell):
         return replace(value, text=shown(value.text), note=shown(value.note))
     if isinstance(value, int):

@@ -21,6 +21,7 @@ from maskgen.progress import part
 from ..comparison import paired
 from ..defaults import EXACT_PAIRS
 from ..evaluation import bootstrap, measure, metrics, scenarios
+from ..evaluation.counts import Counts
 from ..evaluation.material import Embedded, Material
 from ..evaluation.scenarios import UNMASKED, Indices, Pairing, Photographs
 from ..networks.backbone import Floats
@@ -188,7 +189,7 @@ class _Compared:
     features: dict[str, tuple[Indices, Floats]]
     pairs: tuple[int, int]
 
-    def counts(self, layer: nn.Module) -> metrics.Counts:
+    def counts(self, layer: nn.Module) -> Counts:
         """Their scores, counted, if the layer gives the embeddings."""
         pictures = {name: Embedded(rows, _embedded(layer, found)) for name, (rows, found) in self.features.items()}
         comparison = replace(self.material, pictures=pictures).comparison(self.pairing)[0]

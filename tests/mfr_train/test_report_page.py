@@ -23,6 +23,7 @@ import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.cli.main import mfr
 from mfr_train.evaluation import metrics
+from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.report import Report
 from mfr_train.reporting import caveats, data_card, pictures, provenance, summary
 from mfr_train.reporting.given import Evaluation, Given, recognised
@@ -137,8 +138,10 @@ class Tables(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: dict[str, list[dict[str, tuple[str, str, str | None]]]] = {}
-        self.name, self.heads, self.cells = "", [], []
-        self.at, self.text, self.note, self.value = "", "", "", None
+        self.heads: list[str] = []
+        self.cells: list[tuple[str, str, str | None]] = []
+        self.value: str | None = None
+        self.name = self.at = self.text = self.note = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -292,7 +295,7 @@ def test_without_scores_the_slider_stops_at_the_bars(folder: Path, tmp_path: Pat
     [slider] = data_of(text)["scores"]
     for its in slider["scenarios"]:
         table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
-        counts = metrics.from_scores(
+        counts = from_scores(
             *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
         )
         for place in range(0, len(slider["stops"]), 7):
@@ -320,7 +323,7 @@ def test_a_report_of_an_older_version_is_shown(folder: Path, tmp_path: Path) -> 
         table = pq.read_table(file)
         pq.write_table(table.drop_columns(["reference_subject", "probe_subject"]), file)
     text = html(recognised([tmp_path / "old"]))
-    assert "of an older version, which did not count failures" in text
+    assert "of an older version, which did not count the genuine pairs that failures prevented" in text
     data = data_of(text)
     assert [len(panel["lines"]) for panel in data["curves"]] == [3]  # of the scores, without bands
     assert data["curves"][0]["lines"][0]["low"] is None
@@ -451,7 +454,7 @@ def test_a_data_card_says_what_was_rejected_and_what_is_twice(
     assert {str(row[0]): row[1] for row in card.rejects.rows} == {
         reason: list(tree_rejects.values()).count(reason) for reason in tree_rejects.values()
     }
-    assert sum(int(row[1]) for row in card.splits.rows) == len(dataset)
+    assert [row[1] for row in card.splits.rows] == [dataset.count(split) for split in ("train", "val", "test")]
     assert (False, "No identity is both in training and in test, by their names.") in card.checks
     assert dict(card.facts)["people compared"] == str(facts["data"]["subjects"])
 
@@ -459,6 +462,7 @@ def test_a_data_card_says_what_was_rejected_and_what_is_twice(
 def test_a_picture_is_shown_only_of_the_person_whom_the_scores_name(folder: Path, built: Path) -> None:
     dataset = maskgen.open(built)
     show = pictures.source_of(Report.load(folder / "good"), dataset)
+    assert show
     row = dataset[0]
     url = show(Pictured(row.key, "wide_high", row.identity))
     assert url.startswith("data:image/jpeg;base64,")
@@ -533,7 +537,7 @@ def test_the_keyboard_moves_the_threshold_and_sorts(browser: Browser, page: Path
         assert opened.inner_text("#scores-0 output") == f"{threshold:.4f}"
         for place, its in enumerate(slider["scenarios"]):
             table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
-            counts = metrics.from_scores(
+            counts = from_scores(
                 *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
             )
             row = f"#scores-0 tbody tr:nth-child({place + 1})"

@@ -108,15 +108,16 @@ def test_a_required_option_may_stand_in_the_settings_file(tmp_path: Path) -> Non
 
 
 def test_a_progress_bar_leaves_room_for_the_bar_in_80_columns() -> None:
-    from maskgen.cli.console import progress_bar
+    from maskgen.progress import bar_of
 
     screen = io.StringIO()
-    with progress_bar("building", 3_141_890, 1_570_945, disable=False, file=screen, ncols=80) as bar:
+    options = {"total": 3_141_890, "initial": 1_570_945, "disable": False, "file": screen, "ncols": 80}
+    with bar_of(desc="building", **options) as bar:
         bar.set_postfix_str("12,345 rejects", refresh=False)
-        line = bar.format_meter(**{**bar.format_dict, "rate": 832.12})
+        line = bar.format_meter(**{**bar.format_dict, "rate": 832.12, "elapsed": 3725})
     assert len(line) <= 80
     assert len(line.split("|")[1]) >= 8, line
-    assert "1570945/3141890 [31:27 left, 832.12/s, 12,345 rejects]" in line
+    assert "1570945/3141890 [1:02:05, 31:27 left, 12,345 rejects]" in line
 
 
 @pytest.mark.parametrize("group", [maskgen_command, mfr_command])

@@ -64,8 +64,8 @@ class Table:
 
     def is_number(self, column: int) -> bool:
         """Whether all cells of a column that hold something are numbers: these stand to the right."""
-        values = [row[column] for row in self.cells if row[column].text and not row[column].missing]
-        return bool(values) and all(cell.value is not None for cell in values)
+        values = [row[column] for row in self.cells if row[column].text]
+        return bool(values) and all(cell.value is not None or cell.missing for cell in values)
 
 
 def _cell(value: str | int | Cell) -> Cell:

@@ -15,7 +15,7 @@ from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
 from ..evaluation.tables import Cell, Column, Table
-from ..figure import COLORS, label, new_figure, save
+from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
 
 if TYPE_CHECKING:
     from .ablate import Ablation, AblationRow
@@ -108,25 +108,29 @@ def write(found: Ablation, formats: Sequence[str]) -> None:
     write_text(found.out / RESULT, json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
 
 
+@styled
 def by_row(found: Ablation) -> Any:
     """The figure of the conclusions by row, a panel for each scenario: mean, interval over subjects, and each run."""
     figure = found.settings.figure
     column = next(each for each in _FIGURES if each.name == figure)
     scale = 1.0 if figure in paired.HIGHER_IS_BETTER else 100.0
-    shown, panels = new_figure(height=1.2 + 3 * (0.4 + 0.28 * len(found.rows)), rows=len(SCENARIOS))
+    height = 0.5 + len(SCENARIOS) * (0.35 + 0.16 * len(found.rows))
+    shown, panels = new_figure(height=height, rows=len(SCENARIOS), share_x=True)
     places = range(len(found.rows))
     for axes, scenario in zip(panels, SCENARIOS, strict=True):
         for place, row in zip(places, found.rows, strict=True):
             mean = scale * row.drawn(scenario).values[figure]
             if ends := row.interval(scenario, figure):
                 low, high = (scale * end for end in ends)
-                axes.plot([low, high], [place, place], color=COLORS[1], linewidth=2, solid_capstyle="butt")
+                axes.plot([low, high], [place, place], color=COLORS[1], solid_capstyle="butt")
             axes.plot([mean], [place], "o", color=COLORS[1])
             values = [scale * value for value in row.values(scenario, figure)]
             if len(values) > 1:
-                axes.plot(values, [place] * len(values), "|", color=COLORS[0], markersize=9)
+                axes.plot(values, [place] * len(values), "|", color=COLORS[0], markersize=6)
         axes.set_yticks(list(places), [label(row.label) for row in found.rows])
         axes.set_ylim(len(found.rows) - 0.5, -0.5)
-        axes.set_title(scenario, loc="left", fontsize="medium")
-    panels[-1].set_xlabel(f"{column.label}: mean of the runs, 95 % interval over subjects; ticks: each run")
+        axes.set_title(scenario, loc="left")
+    note = "\u25cf mean of the runs, 95 % interval over subjects   | each run"
+    panels[0].set_title(note, loc="right", fontsize=NOTE_SIZE, color=NOTE_COLOR)
+    panels[-1].set_xlabel(column.label)
     return shown

@@ -230,7 +230,7 @@ def explain(settings: ExplainSettings, models: tuple[str, ...]) -> None:
     MODEL is dlib, a weights file or an ONNX face network; by default the newest run is explained. Networks that end in
     pooling and a linear layer get Smooth Grad-CAM++ over all features of the embedding, others occlusion maps. Prints
     how much of the attention lies inside the mask's outline and above the eyes, with 95 % intervals over subjects, and
-    how much a map tells about the embedding. Writes the maps, people.png, means.png and curves.png, also as SVG.
+    how much a map tells about the embedding. Writes the maps and, as PNG, SVG and PDF, people, means and curves.
 
     \b
     The newest run, on ./smfd:

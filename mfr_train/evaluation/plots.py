@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..figure import label, new_figure, save, style
+from ..direct_labels import name_lines
+from ..figure import NOTE_SIZE, label, new_figure, note, save, style, styled
 from . import curve_files
 from .curves import Curve, Histogram, common
 from .identification import Identification
@@ -33,7 +34,7 @@ _WIDEST = 0.2
 _FMR, _GUIDE = "false match rate, FMR (%)", {"color": "0.6", "linewidth": 0.8, "linestyle": (0, (1, 2))}
 
 Curves = Mapping[str, Curve]
-"""Curves by the names that the legend shows."""
+"""Curves by the names that stand beside them."""
 
 
 Plotted = dict[str, tuple[Curve, Histogram]]
@@ -63,17 +64,19 @@ def write(
 
 
 def threshold_label(limit: float) -> str:
-    """What the legend says of a threshold of U-U by its limit on the FMR."""
-    return f"threshold of U-U, FMR below {100 * limit:g} %"
+    """The label of a threshold of U-U by its limit on the FMR."""
+    return f"U-U, FMR {100 * limit:g} %"
 
 
+@styled
 def det(curves: Curves, limits: Sequence[float] = LIMITS) -> Any:
     """FNMR against FMR on normal-deviate axes (Martin et al., "The DET curve", Eurospeech 1997), with 95 % bands.
 
     The axes begin at the lowest rates that the numbers of pairs can show, 1/Ni and 1/Ng. A triangle there says that
     no error is left.
     """
-    figure, axes = new_figure(height=5.6)
+    figure, axes = new_figure(height=3.1)
+    lines, marks = {}, []
     left, bottom = _lowest(curves, "impostor"), _lowest(curves, "genuine")
     ended = False
     for number, (name, curve) in enumerate(curves.items()):
@@ -81,11 +84,11 @@ def det(curves: Curves, limits: Sequence[float] = LIMITS) -> Any:
         zero = int(np.argmax(fnmr == 0))
         x, y = fmr[: zero + 1], np.append(fnmr[:zero], 1 / curve.genuine)
         _band(axes, curve, lambda fnmr: np.maximum(fnmr, bottom / 10), look["color"])
-        axes.step(x, y, where="post", label=label(name), **look)
+        lines[label(name)] = axes.step(x, y, where="post", label=label(name), **look)[0]
         if x[-1] <= 0.5:
             ended = True
             axes.plot(x[-1:], y[-1:], marker="v", markerfacecolor="white", clip_on=False, zorder=3, **look)
-        _mark(axes, curve, limits, lambda fnmr: fnmr, look["color"])
+        marks.append(_mark(axes, curve, limits, lambda fnmr: fnmr, look["color"]))
     inside = [_steps(curve)[1][0] for curve in curves.values()]
     top = next((tick for tick in _TICKS if tick >= max(0.4, *inside)), _TICKS[-1])
     for axis, low, high in (("x", left, 0.5), ("y", bottom, top)):
@@ -93,72 +96,98 @@ def det(curves: Curves, limits: Sequence[float] = LIMITS) -> Any:
     for limit in limits:
         if left < limit:
             axes.axvline(limit, **_GUIDE)
-    axes.plot([left, 0.5], [left, 0.5], label="FNMR = FMR", **_GUIDE | {"linestyle": "-"})
+    marks += axes.plot([left, 0.5], [left, 0.5], **_GUIDE | {"linestyle": "-"})
     axes.set(xlabel=_FMR, ylabel="false non-match rate, FNMR (%)")
-    _legend(figure, axes, curves, limits, ended)
+    note(axes, _signs(curves, limits, ["\u25bd no false non-match beyond"] * ended + ["thin line: FNMR = FMR"]))
+    name_lines(figure, axes, lines, marks)
     return figure
 
 
+@styled
 def roc(curves: Curves, limits: Sequence[float] = LIMITS) -> Any:
     """1 - FNMR against FMR, which is logarithmic and begins at 1/Ni, with 95 % bands."""
-    figure, axes = new_figure(height=5.0)
+    figure, axes = new_figure()
+    lines, marks = {}, []
     left = _lowest(curves, "impostor")
     for number, (name, curve) in enumerate(curves.items()):
         look = style(number)
         _band(axes, curve, lambda fnmr: 1 - fnmr, look["color"])
         fmr, fnmr = _steps(curve)
-        axes.step(np.append(fmr, 1), 1 - np.append(fnmr, 0), where="post", label=label(name), **look)
-        _mark(axes, curve, limits, lambda fnmr: 1 - fnmr, look["color"])
+        x, y = np.append(fmr, 1), 1 - np.append(fnmr, 0)
+        lines[label(name)] = axes.step(x, y, where="post", label=label(name), **look)[0]
+        marks.append(_mark(axes, curve, limits, lambda fnmr: 1 - fnmr, look["color"]))
     lowest = 1 - max(_steps(curve)[1][0] for curve in curves.values())
     bottom = max(0.0, np.floor(10 * lowest - 0.01) / 10)
     axes.set(xscale="log", xlim=(left, 1), ylim=(bottom, 1 + (1 - bottom) / 60))
     axes.set(xlabel=_FMR, ylabel="true match rate, 1 - FNMR (%)")
     axes.xaxis.set_major_formatter(_percent)
     axes.yaxis.set_major_formatter(_percent)
-    _legend(figure, axes, curves, limits, ended=False)
+    note(axes, _signs(curves, limits))
+    name_lines(figure, axes, lines, marks)
     return figure
 
 
+@styled
 def histogram(histograms: Mapping[str, Histogram], thresholds: Mapping[str, float]) -> Any:
     """Densities of the genuine and impostor scores, one panel for each histogram, with thresholds by their labels."""
-    figure, panels = new_figure(height=0.9 + 1.7 * len(histograms), rows=len(histograms))
+    figure, panels = new_figure(height=0.5 + 1.25 * len(histograms), rows=len(histograms), share_x=True)
     drawn = list(zip(np.atleast_1d(panels), histograms, common(histograms.values()), strict=True))
     for axes, name, found in drawn:
+        title = axes.set_title(label(name), loc="left")
         sides = (("genuine", found.genuine, "-"), ("impostor", found.impostor, "--"))
         for number, (kind, counts, line) in enumerate(sides, 1):
             look = style(number) | {"linestyle": line, "linewidth": 1}
             density = counts / max(counts.sum() * found.width, 1e-300)
             axes.stairs(density, found.edges, fill=True, color=look["color"], alpha=0.25)
-            axes.stairs(density, found.edges, label=kind, **look)
-        for number, (text, threshold) in enumerate(thresholds.items(), 1):
-            if np.isfinite(threshold):
-                dashes = (0, (2 * number - 1, 2))
-                axes.axvline(threshold, color="black", linewidth=1.2, linestyle=dashes, label=label(text))
-        pairs = f"{found.genuine.sum():,.0f} genuine and {found.impostor.sum():,.0f} impostor pairs"
-        axes.set_title(f"{label(name)}: {pairs}", loc="left", fontsize="medium")
+            axes.stairs(density, found.edges, **look)
+            # The title names the pairs in the colours in which they are drawn.
+            beside = {"xycoords": title, "xytext": (6, 0), "textcoords": "offset points", "va": "bottom"}
+            title = axes.annotate(f"{counts.sum():,.0f} {kind} pairs", (1, 0), color=look["color"], **beside)
         axes.set(ylabel="density", ylim=(0, None))
-    last = drawn[-1][0]
-    last.set(xlabel="score")
-    handles, labels = last.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+        _thresholds(axes, thresholds, named=axes is drawn[0][0])
+    drawn[-1][0].set(xlabel="score")
     return figure
 
 
+def _thresholds(axes: Any, thresholds: Mapping[str, float], named: bool) -> None:
+    """Lines at thresholds; in the first panel with their names, that of the highest at its right."""
+    finite = [(text, threshold) for text, threshold in thresholds.items() if np.isfinite(threshold)]
+    for number, (text, threshold) in enumerate(sorted(finite, key=lambda each: each[1]), 1):
+        axes.axvline(threshold, color="black", linewidth=0.8, linestyle=(0, (2 * number - 1, 2)))
+        if named:
+            from matplotlib.patheffects import withStroke
+
+            at_left = number < len(finite)
+            axes.annotate(
+                label(text),
+                (threshold, 1.02 - 0.13 * number),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3 if at_left else 3, 0),
+                textcoords="offset points",
+                ha="right" if at_left else "left",
+                va="center",
+                fontsize=NOTE_SIZE,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )
+
+
+@styled
 def cmc(found: Mapping[str, Identification]) -> Any:
     """The hit rate at each rank (cumulative match characteristic), with 95 % bands."""
-    figure, axes = new_figure(height=5.0)
+    figure, axes = new_figure()
+    lines, pairs = {}, []
     for number, (name, each) in enumerate(found.items()):
         look, ranks = style(number), np.arange(1, len(each.cmc) + 1)
         if each.cmc_intervals:
             low, high = np.transpose(each.cmc_intervals)
             axes.fill_between(ranks, low, high, facecolor=(look["color"], 0.12), edgecolor=(look["color"], 0.5))
-        axes.plot(
-            ranks, each.cmc, label=label(f"{name}: {each.probes:,} probes, {each.gallery:,} in the gallery"), **look
-        )
+        [lines[label(name)]] = axes.plot(ranks, each.cmc, label=label(name), **look)
+        pairs.append(f"{label(name)}: {each.probes:,} probes, {each.gallery:,} in the gallery")
     axes.set(xlabel="rank", ylabel="hit rate (%)", ylim=(None, 1.005))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter(_percent)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False)
+    note(axes, "\n".join(pairs))
+    name_lines(figure, axes, lines)
     return figure
 
 
@@ -187,29 +216,21 @@ def _band(axes: Any, curve: Curve, shown: Any, color: str) -> None:
         )
 
 
-def _mark(axes: Any, curve: Curve, limits: Sequence[float], shown: Any, color: str) -> None:
+def _mark(axes: Any, curve: Curve, limits: Sequence[float], shown: Any, color: str) -> Any:
     """Marks the lowest FNMR with FMR below each limit, if one false match is below it."""
     fmr = _drawn_fmr(curve)
     places = [int(np.searchsorted(curve.fmr, limit)) - 1 for limit in limits if limit > 1 / curve.impostor]
     places = [place for place in places if curve.fnmr[place] > 0]
-    axes.plot(fmr[places], shown(curve.fnmr[places]), "o", color=color, markersize=5, zorder=3)
+    return axes.plot(fmr[places], shown(curve.fnmr[places]), "o", color=color, zorder=3)[0]
 
 
-def _legend(figure: Any, axes: Any, curves: Curves, limits: Sequence[float], ended: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles, labels = axes.get_legend_handles_labels()
+def _signs(curves: Curves, limits: Sequence[float], others: Sequence[str] = ()) -> str:
+    """What the signs of a plot mean, in at most two lines."""
     percents = ", ".join(f"{100 * limit:g} %" for limit in sorted(limits, reverse=True))
-    handles.append(Line2D([], [], color="0.3", marker="o", markersize=5, linestyle=""))
-    labels.append(f"FMR below {percents}")
-    if any(curve.low is not None for curve in curves.values()):
-        handles.append(Patch(facecolor=("0.3", 0.12), edgecolor=("0.3", 0.5), linewidth=0.5))
-        labels.append("95 % band over subjects")
-    if ended:
-        handles.append(Line2D([], [], color="0.3", marker="v", markerfacecolor="white", linestyle=""))
-        labels.append("no false non-match from here on")
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    signs = [f"\u25cf FMR below {percents}"]
+    signs += ["bands: 95 % over subjects"] if any(curve.low is not None for curve in curves.values()) else []
+    signs += others
+    return "\n".join(filter(None, ("   ".join(signs[:2]), "   ".join(signs[2:]))))
 
 
 def _deviates(axes: Any, axis: str, low: float, high: float) -> None:

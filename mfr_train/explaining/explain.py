@@ -183,9 +183,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
     If the block ends in an error, the earlier files stay.
     """
-    plots = [
-        f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in figures.FORMATS
-    ]
+    plots = [f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in figures.FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:

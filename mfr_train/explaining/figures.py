@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +17,13 @@ from maskgen.imaging.align import PLACES, five_points, similarity
 
 from ..evaluation.scenarios import RANDOM as MASKED
 from ..evaluation.scenarios import UNMASKED
-from ..figure import label, save
+from ..figure import COLORS, COLUMN, FORMATS, PAGE, label, save, styled
 from ..networks.backbone import Image
 from .explanation import CURVE_PLOT, MEANS, PEOPLE, Explanation
 from .faithfulness import CURVES
 
 Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
-
-FORMATS = ("png", "svg")
 
 PICTURES = (UNMASKED, MASKED)
 
@@ -80,6 +79,7 @@ def relative(attention: Floats) -> Floats:
     return attention / np.float32(mean) if mean > 0 else np.zeros_like(attention)
 
 
+@styled
 def people(seen: Sequence[Sequence[Seen]], models: Sequence[str], folder: Path) -> None:
     """The paper's Figure 5: a row for each model, two columns for each person, one colour scale.
 
@@ -88,10 +88,10 @@ def people(seen: Sequence[Sequence[Seen]], models: Sequence[str], folder: Path) 
     columns = [each for person in seen for each in person]
     values = np.concatenate([each.maps[model].ravel() for each in columns for model in models])
     top = _top(values)
-    figure, axes = _figure(len(models) + 1, len(columns), 1.5)
+    figure, axes = _figure(len(models) + 1, len(columns), PAGE if len(columns) > 4 else COLUMN)
     for column, each in enumerate(columns):
         axes[0, column].imshow(each.image)
-        axes[0, column].set_title(each.picture, fontsize=8)
+        axes[0, column].set_title(each.picture, fontsize=7)
         for row, model in enumerate(models, 1):
             drawn = _heat(axes[row, column], each.image, each.maps[model], top)
             _outline(axes[row, column], each.outline)
@@ -99,41 +99,56 @@ def people(seen: Sequence[Sequence[Seen]], models: Sequence[str], folder: Path) 
     save(figure, folder / PEOPLE, FORMATS)
 
 
+@styled
 def means(found: MeanMaps, models: Sequence[str], folder: Path) -> None:
     """The mean map of each model over all photographs, on the mean picture, one colour scale."""
     top = _top(np.concatenate([found.map(model, picture).ravel() for model in models for picture in PICTURES]))
-    figure, axes = _figure(len(models), len(PICTURES), 2.2)
+    figure, axes = _figure(len(models), len(PICTURES), COLUMN)
     for row, model in enumerate(models):
         for column, picture in enumerate(PICTURES):
             drawn = _heat(axes[row, column], found.face(picture), found.map(model, picture), top)
-            axes[0, column].set_title(picture, fontsize=8)
+            axes[0, column].set_title(picture, fontsize=7)
     _labelled(figure, axes, models, drawn)
     save(figure, folder / MEANS, FORMATS)
 
 
+@styled
 def curves(explanation: Explanation, folder: Path) -> None:
     """Mean deletion and insertion curves of each model, beside those of random maps."""
     models = [each.name for each in explanation.models]
-    figure, axes = _figure(len(models), len(CURVES), 3.0, bare=False)
+    figure, axes = _figure(len(models), len(CURVES), PAGE if len(models) > 4 else COLUMN, bare=False)
     for each in explanation.faithfulness:
         axis = axes[models.index(each.model), CURVES.index(each.curve)]
         share = np.linspace(0, 1, len(each.similarities))
-        axis.plot(share, each.similarities, label=f"map, area {each.area.value:.3f}")
-        random = f"random map, area {each.random.value:.3f}"
-        axis.plot(share, each.random_similarities, label=random, color="0.5", linestyle="--")
+        axis.plot(share, each.similarities, color=COLORS[1])
+        axis.plot(share, each.random_similarities, color="0.5", linestyle="--")
+        falls = each.curve == CURVES[0]  # the corner that its curves leave free
+        for line, (kind, area, color) in enumerate(
+            (("map", each.area.value, COLORS[1]), ("random map", each.random.value, "0.4"))
+        ):
+            place = (0.97, 0.97 - 0.11 * line) if falls else (0.97, 0.24 - 0.11 * line)
+            axis.text(
+                *place,
+                f"{kind}: area {area:.3f}",
+                transform=axis.transAxes,
+                ha="right",
+                va="top",
+                color=color,
+                fontsize=6,
+            )
         changed = "painted over" if each.curve == CURVES[0] else "uncovered"
-        axis.set(
-            title=label(f"{shown(each.model)}: {each.curve}"), xlabel=f"share of pixels {changed}", ylabel="similarity"
-        )
-        axis.legend(fontsize=8)
-        axis.grid(alpha=0.3)
+        axis.set_title(label(f"{shown(each.model)}: {each.curve}"), loc="left", fontsize=7)
+        axis.set(xlabel=f"share {changed}", ylabel="similarity")
+        axis.grid()
+        axis.label_outer()
     save(figure, folder / CURVE_PLOT, FORMATS)
 
 
-def _figure(rows: int, columns: int, side: float, bare: bool = True) -> tuple[Any, Any]:
+def _figure(rows: int, columns: int, width: float, bare: bool = True) -> tuple[Any, Any]:
+    """A figure of that width in inches with square panels and room for names and a colour scale."""
     from matplotlib.figure import Figure  # not pyplot: no global state, no window system
 
-    figure = Figure(figsize=(side * columns + 1, side * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(width, rows * (width - 1.2) / columns + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     if bare:
         for axis in axes.ravel():
@@ -161,10 +176,10 @@ def _labelled(figure: Any, axes: Any, names: Sequence[str], drawn: Any) -> None:
     from matplotlib.cm import ScalarMappable
 
     for row, name in enumerate(names):
-        axes[row, 0].set_ylabel(label(shown(name)), fontsize=8)
+        axes[row, 0].set_ylabel("\n".join(textwrap.wrap(label(shown(name)), 18)), fontsize=7)
     scale = ScalarMappable(drawn.norm, drawn.cmap)
     scaled = "attention, as a multiple of a uniform map"
-    figure.colorbar(scale, ax=axes, shrink=0.8, extend="max").set_label(scaled, fontsize=8)
+    figure.colorbar(scale, ax=axes, shrink=0.8, extend="max").set_label(scaled, fontsize=7)
 
 
 def _top(values: Floats) -> float:

@@ -90,7 +90,7 @@ def _of_report(each: Evaluation, several: bool) -> Iterator[Caveat]:
 
 
 def _together(given: Given) -> Iterator[Caveat]:
-    if len({report.data for report in given.reports}) > 1:
+    if len({report.data for report in given.reports if report.settings.embeddings is None}) > 1:
         yield Caveat(85, "The evaluations are on different data, so their figures are not comparable with each other.")
     if len(given.reports) > 1 and not given.comparisons and not given.ablations:
         yield Caveat(52, "Overlapping intervals do not say that two models are equal; mfr compare tests differences.")

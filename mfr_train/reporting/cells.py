@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from maskgen.errors import shown
 from maskgen.page.page import Cell
 
 from ..evaluation.measurement import Measurement
+from ..evaluation.report import Report
 from ..evaluation.tables import UNRESOLVED
 
 LONGEST = 60
@@ -64,6 +66,13 @@ def brief(text: object, longest: int = LONGEST) -> str:
 def plural(value: float, one: str, many: str = "") -> str:
     """A count with its noun: `1 person`, `1,200 people`."""
     return f"{value:,.0f} {one if value == 1 else many or one + 's'}"
+
+
+def data_name(report: Report) -> str:
+    """What a report was measured on, short: the name of its folder or file."""
+    if report.settings.embeddings is not None:
+        return "given embeddings"
+    return brief(Path(report.data).name or report.data)
 
 
 def _cell(measured: Measurement, scale: float, digits: int, heat: float | None) -> Cell:

@@ -80,7 +80,7 @@ def _ends(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "left": left,
         "bottom": bottom,
-        "det": [deviate(left), deviate(0.5), deviate(bottom), min(deviate(top) + 0.15, 3.2)],
+        "det": [deviate(left), deviate(0.5), deviate(bottom), min(deviate(top) + 0.35, 3.6)],
         "banded": any(line["low"] is not None for line in lines),
         "touches": any(line["ends"] for line in lines),
     }

@@ -93,8 +93,10 @@ def identification(evaluations: Sequence[Evaluation]) -> Table | None:
             found.gallery,
             found.probes,
         ]
+        for name in dict.fromkeys(its.scenario for each in evaluations for its in each.report.identification)
         for each in evaluations
         for found in each.report.identification
+        if found.scenario == name
     ]
     return (
         Table("Each probe searched in a gallery of one reference of each person (1:N)", heads, rows) if rows else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskgen.page.page import Cell, Table
+
 from . import cells
 from .given import Evaluation
 from .pictures import Opened
@@ -41,9 +43,20 @@ class HardPair:
 class HardPairs:
     """The hardest pairs of one kind of one scenario of an evaluation."""
 
-    title: str
+    scenario: str
+    model: str
     genuine: bool
     pairs: list[HardPair]
+
+    @property
+    def kind(self) -> str:
+        """What the pairs are, in words."""
+        return "same person, lowest scores" if self.genuine else "two people, highest scores"
+
+    @property
+    def pictured(self) -> bool:
+        """Whether there is any picture."""
+        return any(side.url for pair in self.pairs for side in (pair.reference, pair.probe))
 
 
 def hardest(
@@ -59,11 +72,27 @@ def hardest(
                 continue
             for genuine in (True, False):
                 pairs = _extreme(arrays, genuine, each_list)
-                kind = "same person, lowest scores" if genuine else "two people, highest scores"
-                name = f"{row.scenario}, {each.name}: " if len(evaluations) > 1 else f"{row.scenario}: "
                 shown = [_shown(pair, sources.get(each.name)) for pair in pairs]
-                found.append(HardPairs(name + kind, genuine, shown))
+                found.append(HardPairs(row.scenario, each.name, genuine, shown))
     return found
+
+
+def table(lists: Sequence[HardPairs]) -> Table | None:
+    """The pairs of which there is no picture; None if there are none."""
+    rows = [
+        [
+            each.scenario,
+            each.model,
+            each.kind,
+            Cell(pair.score, float(pair.score)),
+            pair.reference.subject,
+            pair.probe.subject,
+        ]
+        for each in lists
+        for pair in each.pairs
+    ]
+    heads = ("scenario", "model", "pair", "score", "reference", "probe")
+    return Table("The hardest pairs by name", heads, rows) if rows else None
 
 
 def _extreme(arrays: ScoreArrays, genuine: bool, count: int) -> list[Pair]:

@@ -101,6 +101,7 @@ def html(given: Given, with_pictures: bool = True) -> str:
     sliders = thresholds.sliders(given.evaluations, scores)
     ablations, comparisons = differences.ablations(given.ablations), differences.comparisons(given.comparisons)
     panels, drifts = curve_data.panels(given.evaluations, curves), drift.panels(given.evaluations)
+    hard = hardest.hardest(given.evaluations, scores, _sources(given, datasets) if with_pictures else {})
     cmc = identification.panels(given.evaluations)
     data = {
         "ticks": curve_data.ticks(),
@@ -133,7 +134,8 @@ def html(given: Given, with_pictures: bool = True) -> str:
         groups_left_out=groups_left_out,
         drifts=drifts,
         fixed=figure_tables.fixed_thresholds(given.evaluations),
-        hardest=hardest.hardest(given.evaluations, scores, _sources(given, datasets) if with_pictures else {}),
+        hardest=[each for each in hard if each.pictured],
+        hard_pairs=hardest.table([each for each in hard if not each.pictured]),
         with_pictures=with_pictures,
         explanations=attention.attention(given.explanations, with_pictures),
         learning=training,
@@ -154,7 +156,7 @@ def _title(given: Given) -> str:
     ]
     names = list(dict.fromkeys(names)) or ["Results"]
     told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    data = list(dict.fromkeys(cells.brief(Path(each.data).name or each.data, 30) for each in given.reports))
+    data = list(dict.fromkeys(cells.data_name(each) for each in given.reports))
     return f"{told} on {', '.join(data[:2])}{' …' if len(data) > 2 else ''}" if data else told
 
 

@@ -51,7 +51,7 @@ def _what(evaluations: Sequence[Evaluation], synthetic: bool) -> str:
     names = _listed([cells.brief(each.name) for each in evaluations])
     groups: dict[tuple[str, int, int], None] = {}
     for report in (each.report for each in evaluations):
-        groups[cells.brief(report.data), report.subjects, report.photographs] = None
+        groups[cells.data_name(report), report.subjects, report.photographs] = None
     data = _listed(
         [
             f"{cells.plural(people, 'person', 'people')} in {cells.plural(photographs, 'photograph')} of {name}"

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..figure import new_figure, save
+from ..figure import COLORS, STYLE, new_figure, save, styled
 
 Floats = npt.NDArray[np.float64]
 
 
+@styled
 def plot_curves(table: Path, picture: Path) -> None:
     """Draws a training: one panel for each stage with its loss and, on the right, its validation accuracy.
 
@@ -23,18 +24,20 @@ def plot_curves(table: Path, picture: Path) -> None:
     """
     series = _read_curves(table)
     panels = max(len(series), 1)
-    figure, found = new_figure(6.4 * panels, columns=panels)
+    figure, found = new_figure(height=0.2 + 1.9 * panels, rows=panels)
     for axes, (stage, columns) in zip(np.atleast_1d(found), series.items(), strict=True):
         axes.set(title=stage, xlabel="iteration")
-        axes.set_ylabel("loss", color="C0")
-        axes.plot(*columns["loss"], linewidth=1, label="loss")
+        axes.set_ylabel("loss", color=COLORS[1])
+        axes.plot(*columns["loss"], color=COLORS[1])
         for iteration in _drops(columns["lr"]):
-            axes.axvline(iteration, color="0.7", linewidth=0.8, linestyle=":")
+            axes.axvline(iteration, color="0.6", linewidth=0.8, linestyle=":")
         if len(columns["val_accuracy"][0]):
             right = axes.twinx()
-            right.plot(*columns["val_accuracy"], color="C1", marker=".", label="validation accuracy")
-            right.set_ylabel("validation accuracy", color="C1")
+            right.plot(*columns["val_accuracy"], color=COLORS[2], linestyle="--", marker=".")
+            right.set_ylabel("validation accuracy", color=COLORS[2])
             right.set_ylim(0, 1.02)
+            right.tick_params(labelsize=STYLE["ytick.labelsize"], width=0.6, length=2.5)
+            right.spines["right"].set_visible(True)
     save(figure, picture)
 
 

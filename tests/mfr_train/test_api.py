@@ -238,7 +238,7 @@ def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> N
     hostile = replace(report, model="<script>alert(1)</script>", notes=["a < b", "\x1b[31m\n"], data="two\nlines")
     lines = report_text(hostile).splitlines()
     assert lines[0].startswith(r"<script>alert(1)</script> on two\nlines: ")
-    assert lines[-2:] == ["a < b", r"\x1b[31m\n"]
+    assert lines[-2:] == ["Note: a < b", r"Note: \x1b[31m\n"]
     assert all(map(str.isprintable, lines))
     text = hostile._repr_html_()
     assert r"on two\nlines" in text

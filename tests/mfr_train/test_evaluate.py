@@ -23,7 +23,7 @@ from mfr_train.data import feature_cache
 from mfr_train.evaluation import metrics, outputs, score_files, table_formats
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
-from mfr_train.evaluation.report_text import report_text
+from mfr_train.evaluation.report_text import report_text, short_text
 from mfr_train.networks import model as models
 from tests.support.pixel_model import SIDE, pixels, use_pixel_model
 
@@ -368,6 +368,20 @@ def test_the_widest_table_fits_80_columns(settings: EvalSettings) -> None:
     tables = [line for line in lines[2:] if not line.endswith((".", ":"))]
     assert any(line.startswith("round_medium   100.00*") for line in tables)
     assert max(map(len, tables)) == 80
+    intervals = replace(wide[0].intervals, intervals=dict.fromkeys(wide[0].intervals.intervals, (0.98765, 1.0)))
+    short = short_text(replace(report, rows=[replace(row, intervals=intervals) for row in wide[:3]])).splitlines()
+    assert short[3].split() == ["U-U", *["100.0*", "[98.77,", "100.0]"] * 3]
+    assert max(map(len, short[2:6])) <= 80
+
+
+def test_the_short_table_has_a_line_for_each_scenario(settings: EvalSettings) -> None:
+    report = evaluate(replace(settings, breakdown=False))
+    lines = short_text(report).splitlines()
+    assert [line.split()[0] for line in lines[2:6]] == ["scenario", "U-U", "U-M", "M-M"]
+    for line, row in zip(lines[3:6], report.rows, strict=True):
+        values = [text.strip("*[],") for text in line.split()[1:]]
+        expected = [number for each in (row.eer, row.fmr100, row.fmr10) for number in (each.value, *each.interval)]
+        assert values == [f"{100 * number:.2f}".replace("100.00", "100.0") for number in expected]
 
 
 def test_single_photographs_are_counted(

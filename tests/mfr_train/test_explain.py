@@ -22,7 +22,7 @@ from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
 
 FILES = {"explanation.json", "maps.parquet", "shares.parquet"} | {
-    f"{name}.{ending}" for name in ("people", "means", "curves") for ending in ("png", "svg")
+    f"{name}.{ending}" for name in ("people", "means", "curves") for ending in ("png", "svg", "pdf")
 }
 
 
@@ -93,7 +93,7 @@ def test_two_models_are_compared_and_a_second_call_writes_the_same(
     assert [each.method for each in one.models] == ["occlusion", "occlusion"]
     assert not (tmp_path / "one" / "curves.png").exists()
     assert any("pools 1 x 1 positions, too few" in note for note in one.notes)
-    for name in FILES - {"explanation.json", "curves.png", "curves.svg"}:
+    for name in FILES - {"explanation.json", "curves.png", "curves.svg", "curves.pdf"}:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
     first, second = (one.share(name, "masked", "in_mask") for name in ("run", "backbone"))
     assert first.versus_first is None

@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train import figure
@@ -68,8 +72,7 @@ def test_a_perfect_system_is_marked_at_the_lowest_rates() -> None:
     [axes] = found.axes
     marks = [line for line in axes.get_lines() if line.get_marker() == "v"]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in marks] == [([1 / 20], [1 / 6])]
-    [legend] = found.legends
-    assert "no false non-match from here on" in [text.get_text() for text in legend.get_texts()]
+    assert "no false non-match beyond" in axes.get_title(loc="left")
     line = plots.roc({"U-U": curve([0.9, 0.8], [0.1] * 20)}).axes[0].get_lines()[0]
     assert [list(values) for values in line.get_data()] == [[1 / 20, 1], [1, 1]]
 
@@ -93,8 +96,66 @@ def test_bands_are_drawn_around_the_curve() -> None:
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.min() == pytest.approx(1 - banded.high.max())
     assert heights.max() == pytest.approx(1 - banded.low.min())
-    texts = [text.get_text() for text in plots.det({"U-U": banded}).legends[0].get_texts()]
-    assert "95 % band over subjects" in texts
+    assert "bands: 95 % over subjects" in axes.get_title(loc="left")
+    assert "bands" not in plots.det({"U-U": plain}).axes[0].get_title(loc="left")
+
+
+def names_of(axes: Axes) -> dict[str, Text]:
+    return {text.get_text(): text for text in axes.texts}
+
+
+def test_names_stand_beside_their_curves_and_cover_none() -> None:
+    generator = np.random.default_rng(8)
+    names = {"near": 0.9, "middle": 0.8, "far": 0.4}
+    found = {n: curve(generator.normal(m, 0.2, 300), generator.normal(0, 0.2, 3000)) for n, m in names.items()}
+    drawn = plots.det(found)
+    [axes] = drawn.axes
+    assert names_of(axes).keys() == names.keys()
+    assert not drawn.legends
+    lines = {line.get_label(): line for line in axes.get_lines() if line.get_label() in names}
+    for name, text in names_of(axes).items():
+        assert text.get_color() == lines[name].get_color()
+        box = text.get_window_extent()
+        distances = {}
+        for other, line in lines.items():
+            corners = line.get_transform().transform(line.get_path().vertices)
+            points = np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(corners)])
+            beyond = np.maximum(np.maximum([box.x0, box.y0] - points, points - [box.x1, box.y1]), 0)
+            distances[other] = np.hypot(*beyond.T).min()
+        assert 0 < distances[name] < 12, (name, distances)
+        assert min(distances, key=distances.__getitem__) == name
+
+
+def test_names_without_room_are_in_a_legend() -> None:
+    found = curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])
+    names = [f"system {number}" for number in range(8)]
+    drawn = plots.roc(dict.fromkeys(names, found))
+    assert not drawn.axes[0].texts
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == names
+    assert drawn.get_size_inches()[1] > plots.roc({"U-U": found}).get_size_inches()[1]
+
+
+def test_perfect_systems_have_names_apart() -> None:
+    [axes] = plots.roc({name: curve([0.9, 0.8], [0.1] * 20) for name in ("U-U", "U-M", "M-M")}).axes
+    boxes = [text.get_window_extent() for text in names_of(axes).values()]
+    assert len(boxes) == 3
+    assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
+
+
+def test_figures_have_one_size_and_one_style_whatever_is_set(tmp_path: Path) -> None:
+    found = curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])
+    with matplotlib.rc_context({"font.size": 30, "axes.linewidth": 9, "figure.dpi": 50}):
+        drawn = plots.roc({"U-U": found})
+        figure.save(drawn, tmp_path / "roc")
+    assert drawn.get_size_inches()[0] == figure.COLUMN
+    assert drawn.axes[0].xaxis.label.get_size() == 8
+    assert drawn.axes[0].spines["left"].get_linewidth() == 0.6
+    assert cv2.imread(str(tmp_path / "roc.png")).shape[1] == figure.COLUMN * figure.DPI
+
+
+def test_a_long_name_loses_its_middle() -> None:
+    shown = figure.label("begins " + "x" * 200 + " ends")
+    assert (len(shown), shown[:6], shown[-4:], "\u2026" in shown) == (figure.LONGEST_LABEL, "begins", "ends", True)
 
 
 def test_histograms_are_densities_with_thresholds() -> None:
@@ -151,7 +212,9 @@ plots.write(plotted, {.1: .6}, Path(sys.argv[1]), ("png", "svg", "pdf"))
 def test_names_are_neither_formulas_nor_hidden() -> None:
     found = curve([0.2, 0.5, 0.7, 0.9], [0.1, 0.3, 0.6, 0.6, 0.65])
     drawn = plots.det({"$\\frac{$": found, "_hidden": found, "$a$": found})
-    texts = [text.get_text() for text in drawn.legends[0].get_texts()]
+    texts = [
+        text.get_text() for text in (*drawn.axes[0].texts, *(t for each in drawn.legends for t in each.get_texts()))
+    ]
     assert {r"\$\frac{\$", " _hidden", r"\$a\$"} <= set(texts)
     drawn.savefig(io.BytesIO())
 

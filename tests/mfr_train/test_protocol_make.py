@@ -52,7 +52,7 @@ def test_a_folder_for_each_person_with_folders_for_masks(tmp_path: Path) -> None
     ]
     assert f"{tmp_path / 'table.csv'}: 2 subjects, 3 pictures" in result.output
     assert ["reference", "unmasked", "2", "2"] in [line.split() for line in result.output.splitlines()]
-    assert result.output.endswith(f"Next: mfr protocol check {tmp_path / 'table.csv'}\n")
+    assert result.output.endswith(f"Hint: next, run mfr protocol check {tmp_path / 'table.csv'}\n")
 
 
 def test_references_by_pattern_and_a_column_from_a_folder(tmp_path: Path) -> None:

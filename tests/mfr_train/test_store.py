@@ -97,7 +97,7 @@ def test_training_and_evaluation_give_the_same_figures_and_keep_no_secret(
             device="cpu",
         )
         said = train_with_summary(settings)
-        assert "Next: mfr eval" in said
+        assert "Hint: next, run mfr eval" in said
         assert "test-secret" not in said
         measured = EvalSettings(data=place, run=run / "run", out=run / "eval", cache=run / "cache", bootstrap=0)
         evaluate(measured)

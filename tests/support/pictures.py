@@ -21,6 +21,7 @@ _draw = Figure.savefig
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format."""
     patch.setattr(Figure, "savefig", _save)
+    patch.setattr(Figure, "draw_without_rendering", lambda figure: None)
 
 
 @contextmanager

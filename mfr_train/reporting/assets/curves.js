@@ -5,11 +5,13 @@
   const percent = (rate) => `${+(100 * rate).toPrecision(3)}`;
   const zip = (line, ...names) => line[names[0]].map((_, i) => names.map((name) => line[name][i]));
 
-  // Labels at the left ends of lines, moved apart so that no two are on each other. `at` gives the value of a line.
-  const labelled = (lines, at, domain, height, below) => {
+  // Labels at the left ends of lines, that of the topmost line above it, the others below theirs, and moved apart so
+  // that no two are on each other. `at` gives the value of a line.
+  const labelled = (lines, at, domain, height) => {
     const step = 15 * (domain[1] - domain[0]) / height;
-    const found = lines.map((line) => ({ line, y: at(line) + (below ? -step : step) })).sort((a, b) => a.y - b.y);
-    const least = domain[0] + step, most = domain[1] - step / 2;
+    const found = lines.map((line) => ({ line, y: at(line) })).sort((a, b) => a.y - b.y);
+    found.forEach((each, i) => { each.y += i === found.length - 1 ? step * 0.75 : -step * 0.75; });
+    const least = domain[0] + step / 2, most = domain[1] - step / 2;
     found.forEach((each, i) => { each.y = Math.max(each.y, i ? found[i - 1].y + step : least); });
     for (let i = found.length - 1; i >= 0; i -= 1) {
       found[i].y = Math.min(found[i].y, i === found.length - 1 ? most : found[i + 1].y - step);
@@ -67,7 +69,7 @@
     const every = panel.lines.flatMap((line) => zip(line, "x", "y", "fmr", "fnmr").filter((point) => point[0] <= right && point[1] <= top).map((point) => ({ point, line })));
     marks.push(
       Plot.tip(every, Plot.pointer({ x: (each) => each.point[0], y: (each) => each.point[1], title: (each) => told(each.line, each.point[2], each.point[3]) })),
-      labels(labelled(panel.lines, (line) => Math.min(line.y[0], top), [bottom, top], inner, true), (each) => each.line.x[0]),
+      labels(labelled(panel.lines, (line) => Math.min(line.y[0], top), [bottom, top], inner), (each) => each.line.x[0]),
     );
     return Plot.plot({ ...size, ...axes.scales, marks });
   };
@@ -76,7 +78,8 @@
     const size = sizes(width), inner = size.height - 68;
     const lowest = Math.min(...panel.lines.map((line) => 1 - line.fnmr[0]));
     const bottom = Math.max(0, Math.floor(10 * lowest - 0.2) / 10), domain = [100 * bottom, 100 + (100 - 100 * bottom) / 50];
-    const marks = [Plot.gridY(), Plot.gridX(), Plot.axisX({ ticks: Math.max(3, Math.floor(width / 110)), tickFormat: (value) => `${+value.toPrecision(3)}`, ...FMR }), Plot.axisY({ label: "true match rate, 1 − FNMR (%)", labelArrow: "none" })];
+    const powers = d3.range(Math.ceil(Math.log10(100 * panel.left) - 1e-9), 3).map((power) => 10 ** power);
+    const marks = [Plot.gridY(), Plot.gridX(powers), Plot.axisX(powers, { tickFormat: (value) => `${+value.toPrecision(3)}`, ...FMR }), Plot.axisY({ label: "true match rate, 1 − FNMR (%)", labelArrow: "none" })];
     const match = (rates) => rates.map((rate) => 100 * (1 - rate));
     for (const line of panel.lines) {
       if (!line.low) continue;
@@ -93,7 +96,7 @@
     const every = panel.lines.flatMap((line) => line.fmr.map((fmr, i) => ({ fmr, fnmr: line.fnmr[i], line })));
     marks.push(
       Plot.tip(every, Plot.pointer({ x: (each) => 100 * each.fmr, y: (each) => 100 * (1 - each.fnmr), title: (each) => told(each.line, each.fmr, each.fnmr) })),
-      labels(labelled(panel.lines, (line) => 100 * (1 - line.fnmr[0]), domain, inner, false), (each) => 100 * each.line.fmr[0]),
+      labels(labelled(panel.lines, (line) => 100 * (1 - line.fnmr[0]), domain, inner), (each) => 100 * each.line.fmr[0]),
     );
     return Plot.plot({
       ...size, marks,
@@ -121,8 +124,8 @@
           ...axes.marks,
           Plot.arrow(links, { x1: (link) => link.from.x, y1: (link) => link.from.y, x2: (link) => link.to.x, y2: (link) => link.to.y, stroke: "var(--quiet)", inset: 7, headLength: 7 }),
           Plot.dot(points, { x: "x", y: "y", symbol: "scenario", r: 5, fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), stroke: "var(--paper)" }),
-          Plot.text(points, { x: "x", y: "y", text: "scenario", dy: -12, fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), fontWeight: 600, stroke: "var(--paper)", strokeWidth: 4 }),
-          Plot.text(ends, { x: "x", y: "y", text: (point) => `fixed at FMR ${point.limit}`, dy: 15, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
+          Plot.text(points.filter((point) => point.scenario !== "U-U"), { x: "x", y: "y", text: "scenario", dx: 10, textAnchor: "start", fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), fontWeight: 600, stroke: "var(--paper)", strokeWidth: 4 }),
+          Plot.text(ends, { x: "x", y: "y", text: (point) => `${point.scenario}, fixed at FMR ${point.limit}`, dy: 15, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
           Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (point) => `${point.scenario} at the threshold of U-U FMR ${point.limit}\nFMR ${percent(point.fmr)} %\nFNMR ${percent(point.fnmr)} %` })),
         ],
       });

@@ -5,10 +5,9 @@
   const ends = (lines, domain, height) => {
     const step = 14 * (domain[1] - domain[0]) / height;
     const found = lines.map((line) => ({ line, x: line.points.at(-1)[0], y: line.points.at(-1)[1] })).sort((a, b) => a.y - b.y);
-    found.forEach((each, i) => { if (i) each.y = Math.max(each.y, found[i - 1].y + step); });
-    for (let i = found.length - 1; i >= 0; i -= 1) {
-      found[i].y = Math.min(found[i].y, i === found.length - 1 ? domain[1] : found[i + 1].y - step);
-    }
+    if (found.length) found.at(-1).y = Math.min(found.at(-1).y, domain[1]);
+    for (let i = found.length - 2; i >= 0; i -= 1) found[i].y = Math.min(found[i].y, found[i + 1].y - step);
+    found.forEach((each, i) => { each.y = Math.max(each.y, i ? found[i - 1].y + step : domain[0]); });
     return found;
   };
 

@@ -38,8 +38,8 @@
         y: { domain: [0, tallest * 1.18], label: "share of the pairs (%)", labelArrow: "none", ticks: 3, grid: true },
         fy: { label: null, domain: slider.scenarios.map((scenario) => scenario.name) },
         marks: [
-          Plot.rectY(parts(stop), {
-            fy: "scenario", x1: "from", x2: "to", y: "share", insetLeft: 0.25, insetRight: 0.25,
+          Plot.rect(parts(stop), {
+            fy: "scenario", x1: "from", x2: "to", y1: 0, y2: "share", insetLeft: 0.25, insetRight: 0.25,
             fill: (bar) => `var(--${bar.kind})`, fillOpacity: (bar) => (bar.wrong ? 0.95 : 0.3),
           }),
           Plot.ruleY([0]),

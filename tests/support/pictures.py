@@ -15,7 +15,7 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4
 """A picture of one pixel."""
 
 
-_draw = Figure.savefig
+_DRAWING = {name: getattr(Figure, name) for name in ("savefig", "draw_without_rendering")}
 
 
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,8 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
 def drawn() -> Iterator[None]:
     """Draws the figures of the block, whatever is said outside it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", _draw)
+        for name, method in _DRAWING.items():
+            patch.setattr(Figure, name, method)
         yield
 
 

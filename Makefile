@@ -51,7 +51,7 @@ lint: $(READY) ## Check format, lint, types, and that imports go one way
 	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## Measure speed; prints ratios
-	for name in start build floor peers store export hotspots landmarks plan memory loader stage2 dlib_network; do $(BIN)/python benchmarks/$$name.py; done
+	for name in start build floor store export hotspots landmarks plan memory loader stage2 dlib_network; do $(BIN)/python benchmarks/$$name.py; done
 
 .venv/.docs: $(READY)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -61,6 +62,39 @@ def in_process(code: str, **arguments: Any) -> dict[str, float]:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+class Spent(NamedTuple):
+    """Time of some work: seconds by the clock, and of all processors."""
+
+    seconds: float
+    cpu: float
+
+    def less(self, other: Spent) -> Spent:
+        return Spent(self.seconds - other.seconds, self.cpu - other.cpu)
+
+    def plus(self, other: Spent) -> Spent:
+        return Spent(self.seconds + other.seconds, self.cpu + other.cpu)
+
+    def times(self, factor: float) -> Spent:
+        return Spent(self.seconds * factor, self.cpu * factor)
+
+
+def measured(command: Sequence[str], cwd: Path | None = None, one_core: bool = True) -> tuple[Spent, str]:
+    """Runs a command: its time from start to end with all its processes, and the last line that it prints."""
+    before = _spent_by_children()
+    prepare = on_one_core if one_core else None
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, preexec_fn=prepare)
+    if done.returncode:
+        sys.exit(f"{command[1]} failed: {done.stderr.strip().splitlines()[-1]}")
+    return _spent_by_children().less(before), (done.stdout.splitlines() or [""])[-1]
+
+
+def _spent_by_children() -> Spent:
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Spent(time.perf_counter(), usage.ru_utime + usage.ru_stime)
 
 
 _BUILD = """
@@ -115,6 +149,24 @@ def machine() -> None:
     warning = " (**provisional**: others were at work)" if share > 0.05 else ""
     python = sys.version.split()[0]
     print(f"{datetime.date.today()}, Python {python}, {cores} cores, {share:.0%} busy before{warning}", flush=True)
+
+
+def processor() -> str:
+    """The processor's name and caches, as Linux tells them."""
+    name, caches = "an unknown processor", []
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        found = {line.split(":", 1)[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
+        name += f" (family {found['cpu family']}, model {found['model']}), "
+        flags = found["flags"].split()
+        name += "with AVX-512" if "avx512f" in flags else "with AVX2" if "avx2" in flags else "without AVX2"
+        for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+            level, kind, size = ((index / part).read_text().strip() for part in ("level", "type", "size"))
+            shared = (index / "shared_cpu_list").read_text().strip()
+            if kind != "Instruction":
+                caches.append(f"L{level} {size} (processors {shared})")
+    return f"{name}; caches: {', '.join(caches) or 'unknown'}"
 
 
 def others() -> float:

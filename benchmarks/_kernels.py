@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from maskgen.dataset.record import Row
 from maskgen.dataset.writers import ParquetShard
+from maskgen.errors import Rejected
 from maskgen.imaging import seeding
 from maskgen.imaging.decode import decode
 from maskgen.imaging.detectors import FIRST_SIDE, Hog
 from maskgen.imaging.fit import fit
+from maskgen.imaging.framing import Framing
 from maskgen.imaging.landmarks import Landmarker, points_of
 from maskgen.imaging.outline import Undrawable, outline
 from maskgen.imaging.render import coverage, paint_each
@@ -68,8 +70,9 @@ def kernels(
     watch = Stopwatch(clock)
     with watch("write"):
         shard = ParquetShard(scratch / "kernels.parquet", "all", "rendered")
+    framing = Framing()
     for first in range(0, len(paths), GROUP):
-        samples = _kernels_of_group(paths[first : first + GROUP], landmarker, watch)
+        samples = _kernels_of_group(paths[first : first + GROUP], landmarker, framing, watch)
         with watch("write"):
             for sample in samples:
                 shard.add(sample)
@@ -78,13 +81,14 @@ def kernels(
     return watch
 
 
-def _kernels_of_group(paths: list[Path], landmarker: Landmarker, watch: Stopwatch) -> list[Row]:
+def _kernels_of_group(paths: list[Path], landmarker: Landmarker, framing: Framing, watch: Stopwatch) -> list[Row]:
     with watch("decode"):
         images = [decode(path.read_bytes()) for path in paths]
     with watch("detect"):
         greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-        boxes = [landmarker.detect(grey) for grey in greys]
-    found = [number for number, box in enumerate(boxes) if box is not None]
+        searched = [landmarker._search(grey, grey, framing=framing) for grey in greys]
+    boxes = {number: face[0] for number, face in enumerate(searched) if not isinstance(face, Rejected)}
+    found = list(boxes)
     with watch("landmarks"):
         shapes = [landmarker.predict(greys[number], boxes[number]) for number in found]
     with watch("fit"):

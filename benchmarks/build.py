@@ -1,84 +1,163 @@
-"""How much of a build is its own kernels, and what a second worker adds. Prints ratios."""
+"""`maskgen build` on photographs as users have them: against a plain loop, MaskTheFace and its own kernels.
+
+Each row is a set of photographs (tight crops, LFW's framing, 400 pixels, 12 megapixels), how many there are, and
+whether another process walks through memory meanwhile. Every contestant is a process of its own, and its start is
+included, but for MaskTheFace, whose start is left out. Slow ones make some of the photographs, and their time is scaled
+up. Prints ratios, above 1 where the build is faster. `--quick` takes a quarter of the time.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from _common import anew, built, machine, median, on_one_core, photographs, repeated, source, table
-from _kernels import kernels
+from _common import Spent, in_process, machine, measured, median, photographs, processor, repeated, table
+from _peers import mask_the_face, plain_loop, prepared
+from _sets import SETS
 
+
+@dataclass(frozen=True)
+class Size:
+    """How many photographs a set has, and how many of them each contestant makes."""
+
+    photographs: int
+    plain_loop: int
+    masktheface: int
+    kernels: int
+    rounds: int
+
+
+FEW = {name: Size(100, 100, 50, 100, 3) for name in ("tight crops", "LFW framing", "400 pixels")}
+MANY = {name: Size(5000, 500, 0, 512, 1) for name in FEW}
+FULL = [*FEW.items(), ("12 megapixels", Size(100, 8, 2, 48, 1)), *MANY.items()]
+QUICK = [
+    *((name, Size(100, 100, 24, 100, 1)) for name in FEW),
+    ("12 megapixels", Size(32, 4, 2, 32, 1)),
+    *((name, Size(1000, 250, 0, 256, 1)) for name in FEW),
+]
+"""The plain loop takes a second for a photograph of 12 megapixels, MaskTheFace four; so those sets are small."""
+
+WALK = """
+import numpy as np
+memory = np.zeros(128 << 20, np.uint8)
+while True:
+    memory[::64] += 1
+"""
+
+KERNELS = """
+import json, sys, tempfile, time
+from pathlib import Path
+
+arguments = json.loads(sys.argv[1])
+sys.path.insert(0, arguments["benchmarks"])
+from _common import anew, on_one_core, photographs
+from _kernels import kernels
 import maskgen
 from maskgen.imaging.landmarks import Landmarker
 
+on_one_core()
+src, count = Path(arguments["src"]), arguments["count"]
+settings = maskgen.BuildSettings(src=src, out=Path(arguments["out"]), engine="serial", limit=count)
+maskgen.build(anew(settings))  # loads the models
+with tempfile.TemporaryDirectory() as folder:
+    landmarker = Landmarker(face="central")
+    landmarker.load()
+    times = kernels(photographs(src)[:count], landmarker, Path(folder), time.process_time)
+anew(settings)
+began = time.process_time()
+maskgen.build(settings)
+print(json.dumps({"build": time.process_time() - began, **times}))
+"""
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--src", type=Path, help="folder of photographs [../shared/data/faces, or astronauts]")
-    parser.add_argument("--photographs", type=int, default=2048, help="for the one core; copies fill up [2048]")
-    parser.add_argument("--many", type=int, default=20_000, help="for the workers; copies fill up [20000]")
-    parser.add_argument("--rounds", type=int, default=3, help="everything is run so often, in turn [3]")
-    parser.add_argument("--only", choices=("core", "workers"), help="one of the two parts")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--src", type=Path, help="folder of tight crops [../shared/data/faces, or astronauts]")
+    parser.add_argument("--masktheface", type=Path, metavar="DIR", help="a clone of MaskTheFace [left out]")
+    parser.add_argument("--quick", action="store_true", help="fewer photographs, one round")
+    parser.add_argument("--most", type=int, metavar="N", help="leave out sets of more photographs")
+    parser.add_argument("--only", action="append", choices=tuple(SETS), metavar="SET", help=f"of {', '.join(SETS)}")
+    parser.add_argument("--load", action="append", choices=("quiet", "busy"), help="one of the two [both]")
     arguments = parser.parse_args()
     machine()
+    print(processor())
+    rows, shares = [], []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        src = source(arguments.src, scratch)
-        if arguments.only != "core":  # first, while this process may use all cores
-            two_workers(repeated(src, scratch / "many", arguments.many), scratch / "out", arguments.rounds)
-        if arguments.only != "workers":
-            on_one_core()
-            one_core(repeated(src, scratch / "some", arguments.photographs), scratch, arguments.rounds)
+        clone = prepared(arguments.masktheface, scratch)
+        for name, size in QUICK if arguments.quick else FULL:
+            left_out = arguments.only and name not in arguments.only
+            if left_out or (arguments.most and size.photographs > arguments.most):
+                continue
+            src = repeated(SETS[name](scratch, arguments.src), scratch / "photographs", size.photographs)
+            for load in arguments.load or ("quiet", "busy"):
+                with busy() if load == "busy" else contextlib.nullcontext():
+                    row, kernels = contest(src, size, scratch, clone)
+                rows.append((name, f"{size.photographs:,}", load, *row))
+                if load == "quiet":
+                    shares.append((name, f"{size.photographs:,}", *kernels.values()))
+                    steps = tuple(kernels)
+            shutil.rmtree(src)
+    head = ("set", "photographs", "machine", "plain loop / build", "CPU of it", "MaskTheFace / build", "1 worker / 2")
+    table(
+        "The build, on one core where nothing else is said: seconds of a masked picture",
+        (*head, "kernels / build"),
+        rows,
+    )
+    if shares:
+        table("The kernels: share of their sum", ("set", "photographs", *steps), shares)
 
 
-def one_core(src: Path, scratch: Path, rounds: int) -> None:
-    """A serial build against the sum of its kernels, on one and the same core."""
-    paths = photographs(src)
-    settings = maskgen.BuildSettings(src=src, out=scratch / "out", engine="serial")
-    landmarker = Landmarker()
-    maskgen.build(anew(settings))  # loads the worker's model
-    runs, cpu = [], []
-    for _ in range(rounds):
-        marks = [time.process_time()]
-        times = kernels(paths, landmarker, scratch)
-        marks.append(time.process_time())
-        anew(settings)
-        marks.append(time.process_time())
-        summary = maskgen.build(settings)
-        marks.append(time.process_time())
-        runs.append((times, summary.seconds))
-        cpu.append((marks[1] - marks[0]) / (marks[3] - marks[2]))
-    total = [sum(times.values()) for times, _ in runs]
-    rows = [(name, median(run[0][name] / whole for run, whole in zip(runs, total, strict=True))) for name in times]
-    table(f"The kernels of {len(paths)} photographs on one core: share of their sum", ("kernel", "share"), rows)
-    ratios = [whole / seconds for whole, (_, seconds) in zip(total, runs, strict=True)]
-    rows = [
-        ("seconds (0.90 or more)", median(ratios), f"{min(ratios):.2f} .. {max(ratios):.2f}"),
-        ("CPU seconds", median(cpu), f"{min(cpu):.2f} .. {max(cpu):.2f}"),
-    ]
-    table("One core: sum of the kernels / `maskgen build`", ("", "ratio", "range"), rows)
-    masked = sum(summary.rows.values()) * summary.masked_per_row
-    seconds = median(seconds for _, seconds in runs)
-    print(f"\nhere and now: {len(paths) / seconds:.0f} photographs/s, {masked / seconds:.0f} masked/s on one core")
+def contest(src: Path, size: Size, scratch: Path, clone: Path | None) -> tuple[list[float | str], dict[str, float]]:
+    """The ratios of one row, medians of its rounds; and the share of each kernel."""
+    rounds: list[tuple[float, float, float]] = []
+    for _ in range(size.rounds):
+        loop, masked = plain_loop(src, scratch / "loop", size.plain_loop, size.photographs)
+        one, made = build(src, scratch / "out", 1)
+        two, _ = build(src, scratch / "out", 2)
+        each = loop.times(1 / masked), one.times(1 / made)
+        rounds.append((each[0].seconds / each[1].seconds, each[0].cpu / each[1].cpu, one.seconds / two.seconds))
+    against = ""
+    if clone and size.masktheface:
+        peer, masked = mask_the_face(clone, photographs(src)[: size.masktheface], scratch)
+        against = f"{peer.seconds / masked / (one.seconds / made):.1f}"
+    wall, cpu, workers = (median(values) for values in zip(*rounds, strict=True))
+    folder, out = str(Path(__file__).parent), str(scratch / "out")
+    found = [in_process(KERNELS, benchmarks=folder, src=str(src), out=out, count=size.kernels) for _ in rounds]
+    ratio = median((sum(times.values()) - times["build"]) / times["build"] for times in found)
+    last = {name: value for name, value in found[-1].items() if name != "build"}
+    shares = {name: value / sum(last.values()) for name, value in last.items()}
+    return [wall, cpu, against, workers if (os.cpu_count() or 1) > 1 else "", ratio], shares
 
 
-def two_workers(src: Path, out: Path, rounds: int) -> None:
-    """One worker against two, in fresh processes, the workers' start included."""
-    if (os.cpu_count() or 1) < 2:
-        print("\nOne core only: there is no second worker to measure.")
-        return
-    runs = [[built(src, out, workers=workers) for workers in (1, 2)] for _ in range(rounds)]
-    rows = []
-    for name, what in (
-        ("seconds", "seconds, 1 worker / 2 workers (1.8 or more)"),
-        ("cpu", "CPU seconds, 1 / 2 workers"),
-    ):
-        ratios = [one[name] / two[name] for one, two in runs]
-        rows.append((what, median(ratios), f"{min(ratios):.2f} .. {max(ratios):.2f}"))
-    table(f"Workers, {runs[0][0]['photographs']} photographs", ("", "ratio", "range"), rows)
+def build(src: Path, out: Path, workers: int) -> tuple[Spent, int]:
+    """Time of a build, start included, and its masked pictures. One worker is the command's own process."""
+    shutil.rmtree(out, ignore_errors=True)
+    code = (
+        "import sys, maskgen; made = maskgen.build(src=sys.argv[1], out=sys.argv[2], workers=int(sys.argv[3]));"
+        "print(sum(made.rows.values()) * made.masked_per_row)"
+    )
+    command = [sys.executable, "-c", code, str(src), str(out), str(workers)]
+    spent, answer = measured(command, one_core=workers == 1)
+    return spent, int(answer)
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """Keeps another process at work that walks through 128 MB of memory again and again."""
+    with subprocess.Popen([sys.executable, "-c", WALK]) as other:
+        try:
+            yield
+        finally:
+            other.kill()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         paths = photographs(repeated(source(arguments.src, scratch), scratch / "photographs", 256))
-        landmarker = Landmarker()
+        landmarker = Landmarker(face="central")
         runs = [
             tuple(measure(paths, landmarker, scratch, time.process_time) for measure in (kernels, floors))
             for _ in range(arguments.rounds)

@@ -8,18 +8,22 @@ noisy their photographs are, and have two to six of them. In the mild one they d
 points lie around a common centre, so that some persons resemble all others more. A laboratory draws so many persons.
 Its figures and intervals are those of `mfr_train.evaluation.measure`, with percentiles of the same resamples beside
 them. The true figures are those of one very large laboratory.
+
+--moments counts only the means, standard deviations and d', whose resamples need only sums over pairs of subjects: a
+hundred times faster, and without bins.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
+from mfr_train.evaluation.counts import Floats, from_histogram
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
 
@@ -51,7 +55,7 @@ def truth(population: str, rng: np.random.Generator, dim: int, noise: float) -> 
     """The figures of all genuine pairs of many persons and all impostor pairs of fewer, and the threshold of FMR100."""
     genuine, impostor = (photographs(population, count, rng, dim, noise) for count in (TRUE_SUBJECTS, TRUE_PAIRS_OF))
     many, few = (Comparison(side, side, True) for side in (genuine, impostor))
-    counts = metrics.from_histogram(
+    counts = from_histogram(
         scores.grid(),
         scores.histogram(many, scores.genuine_blocks(many)),
         scores.histogram(few, scores.impostor_blocks(few)),
@@ -71,7 +75,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=16)
     parser.add_argument("--noise", type=float, default=0.6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--moments", action="store_true", help="only means, standard deviations and d'")
     given = parser.parse_args()
+    if given.moments:
+        for population in given.population:
+            for subjects in given.subjects:
+                report_moments(population, subjects, given)
+        return
     bootstrap.MAX_BINS = given.bins
     for population in given.population:
         rng = np.random.default_rng(given.seed)
@@ -96,7 +106,7 @@ def report(
     intervals: list[dict[str, Ends]] = []
     formula = t_interval.ends
 
-    def watched(name: str, value: float, draws: metrics.Floats, *rest: Any) -> Ends:
+    def watched(name: str, value: float, draws: Floats, *rest: Any) -> Ends:
         low, high = t_interval.percentiles(draws)
         percentiles[-1][name] = low, high
         return formula(name, value, draws, *rest)
@@ -123,6 +133,103 @@ def report(
             ("median width", np.median(high - low, axis=0), 4),
         ):
             print(f"  {method}: {label}".ljust(24) + line(dict(zip(FIGURES, values, strict=True)), digits))
+    print(f"  {time.process_time() - started:.0f} s of CPU time", flush=True)
+
+
+class Sums(NamedTuple):
+    """Numbers of scores, their sums and sums of squares: genuine (n,) by subject, impostor (n, n) by pair of subjects.
+
+    The impostor pairs are those above the diagonal, counted on both sides of it.
+    """
+
+    genuine: tuple[Floats, Floats, Floats]
+    impostor: tuple[Floats, Floats, Floats]
+
+
+def sums(side: Side) -> Sums:
+    """The sums of all pairs of photographs, each pair once."""
+    vectors = side.embeddings.astype(np.float64)
+    own = side.subjects == np.arange(side.subjects.max() + 1)[:, None]
+    by_subject = own.astype(np.float64)
+    products = vectors @ vectors.T
+    genuine, impostor = [], []
+    for power in range(3):
+        found = by_subject @ products**power @ by_subject.T
+        alone = by_subject @ np.diag(products) ** power
+        genuine.append((np.diag(found) - alone) / 2)
+        impostor.append(found - np.diag(np.diag(found)))
+    return Sums((genuine[0], genuine[1], genuine[2]), (impostor[0], impostor[1], impostor[2]))
+
+
+def figures_of_sums(genuine: Sequence[Any], impostor: Sequence[Any]) -> dict[str, Any]:
+    """The figures from numbers of scores, sums and sums of squares: one each, or (R,) of resamples."""
+    gmean, imean = genuine[1] / genuine[0], impostor[1] / impostor[0]
+    gstd = np.sqrt(genuine[2] / genuine[0] - gmean**2)
+    istd = np.sqrt(impostor[2] / impostor[0] - imean**2)
+    d_prime = (gmean - imean) / np.sqrt((gstd**2 + istd**2) / 2)
+    return {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd, "d_prime": d_prime}
+
+
+def true_moments(population: str, rng: np.random.Generator, given: argparse.Namespace) -> dict[str, float]:
+    """The figures of many persons: sums over all pairs are those of the vectors, without a loop over pairs."""
+    side = photographs(population, TRUE_SUBJECTS, rng, given.dim, given.noise)
+    vectors = side.embeddings.astype(np.float64)
+    starts = np.flatnonzero(np.diff(side.subjects, prepend=-1))
+    numbers = np.diff(np.append(starts, len(vectors))).astype(np.float64)
+    own, own_squares = 0.0, 0.0
+    for size in np.unique(numbers).astype(int):
+        groups = vectors[starts[numbers == size][:, None] + np.arange(size)]
+        own += float((groups.sum(axis=1) ** 2).sum())
+        own_squares += float((np.einsum("gid,gie->gde", groups, groups) ** 2).sum())
+    alone = (vectors**2).sum(axis=1)
+    every = (vectors.sum(axis=0) ** 2).sum(), ((vectors.T @ vectors) ** 2).sum()
+    genuine = (numbers**2).sum() - len(vectors), own - alone.sum(), own_squares - (alone**2).sum()
+    impostor = len(vectors) ** 2 - (numbers**2).sum(), every[0] - own, every[1] - own_squares
+    return {name: float(value) for name, value in figures_of_sums(genuine, impostor).items()}
+
+
+def report_moments(population: str, subjects: int, given: argparse.Namespace) -> None:
+    """What `report` prints, for the figures that are moments of the scores."""
+    started = time.process_time()
+    rng = np.random.default_rng(given.seed)
+    true = true_moments(population, rng, given)
+    names = tuple(true)
+    made: dict[str, list[list[Ends]]] = {"percentiles": [], "interval": []}
+    for laboratory in range(given.laboratories):
+        found = sums(photographs(population, subjects, rng, given.dim, given.noise))
+        totals = [part.sum() for part in found.genuine], [part.sum() / 2 for part in found.impostor]
+        values = figures_of_sums(*totals)
+        weights = np.concatenate(list(bootstrap.resample(subjects, given.resamples, laboratory))).astype(np.float64)
+        draws = figures_of_sums(
+            [weights @ part for part in found.genuine],
+            [np.einsum("rs,rs->r", weights @ part, weights) / 2 for part in found.impostor],
+        )
+        count, total, squares = found.impostor
+        effects = {
+            "imean": total - count * values["imean"],
+            "istd": (squares - 2 * total * values["imean"] + count * (values["imean"] ** 2 - values["istd"] ** 2))
+            / (2 * values["istd"]),
+        }
+        pairs = {name: float((effect**2).sum() / 2 / totals[1][0] ** 2) for name, effect in effects.items()}
+        made["percentiles"].append([t_interval.percentiles(draws[name]).tolist() for name in names])
+        made["interval"].append(
+            [t_interval.ends(name, float(values[name]), draws[name], weights, pairs.get(name, 0.0)) for name in names]
+        )
+    print(
+        f"{population}, {subjects} subjects, {given.laboratories} laboratories".ljust(44)
+        + "".join(f"{n:>10}" for n in names)
+    )
+    for method, ends in made.items():
+        low, high = np.moveaxis(np.array(ends), 2, 0)
+        goal = np.array([true[name] for name in names])
+        below, above = (high < goal).mean(axis=0), (low > goal).mean(axis=0)
+        for label, shares, digits in (
+            ("covered %", 100 * (1 - below - above), 1),
+            ("below %", 100 * below, 1),
+            ("above %", 100 * above, 1),
+            ("median width", np.median(high - low, axis=0), 4),
+        ):
+            print(f"  {method}: {label}".ljust(44) + "".join(f"{share:>10.{digits}f}" for share in shares))
     print(f"  {time.process_time() - started:.0f} s of CPU time", flush=True)
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps the data set, features and reports")
     parser.add_argument("--resamples", type=int, default=1000, help="of the subjects, for the intervals [1000]")
     parser.add_argument("--sheet", type=Path, help="picture of the wrong pairs of U-U")
-    parser.add_argument("--all-pairs", action="store_true", help="also MobileFaceNet on all pairs of the photographs")
+    parser.add_argument("--all-pairs", action="store_true", help="also all pairs of the photographs")
     chosen = parser.parse_args()
     for path in (chosen.lfw / "pairs.txt", chosen.lfw / "draws.txt", chosen.networks / "mobilefacenet.onnx"):
         if not path.is_file():
@@ -79,9 +79,11 @@ def main() -> None:
         if chosen.sheet:
             sheet(chosen.sheet, data, reports)
         if chosen.all_pairs:
-            network = networks[1]
-            report = mfr_train.evaluate(model=network.model, out=work / "all", bootstrap=0, **common)
-            figures("All pairs of these photographs", [network], [report])
+            everything = {"bootstrap": chosen.resamples, **common}
+            reports = [
+                mfr_train.evaluate(model=each.model, out=work / f"{each.name}-all", **everything) for each in networks
+            ]
+            figures("All pairs of these photographs", networks, reports)
 
 
 def built(lfw: Path, out: Path) -> Path:

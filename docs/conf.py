@@ -61,6 +61,7 @@ What stage 2 gains <training-results>
 Ablation <ablation>
 Your own training loop <your-loop>
 Evaluation <evaluation>
+Results as one page <report>
 Where networks look <attention>
 Protocols <protocols>
 Against published figures <truth>

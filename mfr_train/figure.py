@@ -11,7 +11,8 @@ import numpy as np
 
 from maskgen.errors import MaskgenError, UsageError, short
 
-_Given, _Made = ParamSpec("_Given"), TypeVar("_Made")
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -29,7 +30,7 @@ NOTE_SIZE, NOTE_COLOR = 6, "0.35"
 LONGEST_LABEL = 46
 """Characters of a label; a longer one loses its middle."""
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
     "font.size": 8,
     "axes.labelsize": 8,

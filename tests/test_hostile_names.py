@@ -206,7 +206,8 @@ def test_what_reaches_a_terminal(hostile_tree: Path, tmp_path: Path) -> None:
     text = written.decode()
     assert "building" in text, "the progress bar"
     assert rb"so\x1b[31m\nurce" in written, "the line about listing"
-    assert plain(text.replace("\r", "").replace("\x1b[A", "")), text
+    dim = text.replace("\x1b[2m", "").replace("\x1b[0m", "")  # of hints
+    assert plain(dim.replace("\r", "").replace("\x1b[A", "")), text
 
 
 def test_warnings_of_the_log_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ FIRST_LINE = re.compile(
 
 def test_every_part_is_of_a_script_and_says_when_it_was_measured() -> None:
     parts = dict(PART.findall((ROOT / "docs" / "performance.md").read_text()))
-    assert {"build", "floor", "peers", "store", "hotspots", "landmarks", "plan", "memory"} <= set(parts)
+    assert {"build", "floor", "store", "hotspots", "landmarks", "plan", "memory"} <= set(parts)
     for name, text in parts.items():
         assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
         assert FIRST_LINE.match(text), name
@@ -60,9 +60,22 @@ def test_record_leaves_the_page_where_a_benchmark_fails_or_is_none(copy: Path) -
     for arguments, said in (
         (["one"], "one.py failed"),
         (["three"], "no part for benchmarks/three.py"),
-        ([], "no part for benchmarks/.py"),
+        (["--rounds", "5"], "name a benchmark before its options"),
     ):
         done = record(copy, *arguments)
         assert done.returncode == 1
         assert said in done.stderr
         assert page.read_text() == before
+
+
+def test_without_a_name_all_are_recorded_but_those_that_fail(copy: Path) -> None:
+    page = copy / "docs" / "performance.md"
+    (copy / "benchmarks" / "one.py").write_text("print('half'); raise SystemExit(3)")
+    (copy / "benchmarks" / "two.py").write_text("print('new')")
+    before = page.read_text()
+    done = record(copy)
+    assert done.returncode == 1
+    assert "one failed; those parts stay as they were." in done.stderr
+    assert page.read_text() == before.replace(
+        "py -->\nold\n<!-- end: benchmarks/two", "py -->\nnew\n<!-- end: benchmarks/two"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..errors import UsageError
 from ..imaging import search
 from ..imaging.variants import STYLES
 from ..pipeline.build_settings import BuildSettings
@@ -197,18 +198,46 @@ def export(dataset: str, folder: Path, to: Any, variants: str, split: str | None
 
 @maskgen.command()
 @click.argument("dataset", metavar="DATASET")
-def inspect(dataset: str) -> None:
+@click.option("--html", is_flag=True, help="Write a page to look at instead of text.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File of the page; by default NAME.html in this folder, where NAME is that of the data set.",
+)
+@click.option("--src", metavar="DIR|URI|PATTERN", help="Source of the data set: the page shows rejected photographs.")
+@click.option("--no-pictures", is_flag=True, help="Leave all faces out of the page.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure at most N photographs, evenly spaced; by default 20,000.",
+)
+def inspect(dataset: str, html: bool, out: Path | None, **options: Any) -> None:
     """Show what a data set contains.
 
     Prints its settings, the photographs, identities and bytes of each split, and the number of rejects by reason.
     DATASET is a folder or a URI.
 
+    --html writes one HTML file that needs no network: masks by kind, colours, faces by size and pose, the most unusual
+    landmarks, duplicate photographs, rejects, and the state of every shard. It also shows unfinished builds.
+
     \b
       maskgen inspect smfd
+      maskgen inspect smfd --html
+      maskgen inspect smfd --html -o page.html --src photographs
     """
-    from .console import inspection
+    if html:
+        from .inspection_page import write_page
 
-    say(inspection(dataset))
+        say(write_page(dataset, out, **options))
+    elif out or any(options.values()):
+        raise UsageError("-o, --src, --no-pictures and --sample are for a page; add --html, or leave them out.")
+    else:
+        from .console import inspection
+
+        say(inspection(dataset))
 
 
 @maskgen.command()

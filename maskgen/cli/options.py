@@ -86,8 +86,11 @@ class CommandGroup(click.Group):
 
 def _escaped(error: click.ClickException) -> click.ClickException:
     """An error of click's own, such as an unknown option: with `maskgen verify *` its name may be that of a file."""
-    lines = terminal.wrapped(f"Error: {shown(error.message)}", terminal.width(err=True))
-    vars(error).update(message="\n".join(lines).removeprefix("Error: "))  # the type checker is told that it is final
+    message = shown(error.message)
+    before = f"Error: {error.format_message().removesuffix(error.message)}"  # what click writes before it
+    text = "\n".join(terminal.wrapped(before + message, terminal.width(err=True)))
+    # the type checker is told that it is final
+    vars(error).update(message=text.removeprefix(before) if text.startswith(before) else message)
     return error
 
 

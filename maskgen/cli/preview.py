@@ -20,6 +20,7 @@ from ..dataset.reader import open as open_dataset
 from ..errors import MaskgenError, Rejected, UsageError, short, shown, shown_lines
 from ..imaging.decode import decode
 from ..imaging.fit import fit
+from ..imaging.framing import Framing
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.outline import Undrawable
 from ..imaging.render import Image
@@ -119,10 +120,11 @@ def _write_photographs(
     if not paths:
         raise UsageError(f"there is no photograph in {places[0]}; give photographs, or a folder of them.")
     problems: list[str] = []
+    framing = Framing()
 
     def drawn() -> Iterator[Strip]:
         for path in paths:
-            strips = _photograph(path, landmarker, color, styles)
+            strips = _photograph(path, landmarker, framing, color, styles)
             if strips[0].problem:
                 problems.append(f"{path}: {strips[0].problem}")
             yield from strips
@@ -155,7 +157,7 @@ def _paths(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _photograph(
-    path: Path, landmarker: Landmarker, color: tuple[int, int, int], styles: Sequence[Style]
+    path: Path, landmarker: Landmarker, framing: Framing, color: tuple[int, int, int], styles: Sequence[Style]
 ) -> list[Strip]:
     """The photograph with box and landmarks, and its six masks; a strip for each style."""
     label = str(Path(*path.parts[-2:]))
@@ -165,7 +167,7 @@ def _photograph(
         return [Strip(label, [], f"unreadable: {error.strerror or error}")]
     except Rejected as rejected:
         return [Strip(label, [], str(rejected))]
-    [face] = landmarker.find_all([image], [None])
+    [face] = landmarker.find_all([image], [None], framing=framing)
     if isinstance(face, Rejected):
         return [Strip(label, [fit(image, SIDE, "pad").image], str(face))]
     picture, marked, landmarks = _marked(image, face)

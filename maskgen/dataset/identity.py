@@ -13,10 +13,14 @@ DESCRIPTION = ("schema_version", "settings", "versions", "plan_sha256")
 """The parts of dataset.json whose hash is the fingerprint."""
 
 
+SEARCH_VERSION = "2"
+"""Version of the search for faces. Since 2, loosely framed photographs are searched in the middle first."""
+
+
 def versions() -> dict[str, str]:
     """The versions, here, of what shapes the bytes of a data set."""
     packages = ("dlib-bin", "face_recognition_models", "numpy", "opencv-python-headless", "pillow", "pyarrow")
-    return {name: _version(name) for name in ("maskgen", *packages)}
+    return {"search": SEARCH_VERSION} | {name: _version(name) for name in ("maskgen", *packages)}
 
 
 def facts(described: dict[str, Any], identities: list[str]) -> dict[str, Any]:

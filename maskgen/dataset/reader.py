@@ -143,11 +143,14 @@ class Dataset:
         'hopper'
     """
 
-    def __init__(self, storage: Storage) -> None:
-        """Opens what a storage holds. Raises `UsageError` if that is not a finished data set."""
+    def __init__(self, storage: Storage, said: dict[str, Any] | None = None) -> None:
+        """Opens what a storage holds. Raises `UsageError` if that is not a finished data set.
+
+        `said` stands for dataset.json, for a reader of an unfinished build.
+        """
         self.storage = storage
         try:
-            self.info: dict[str, Any] = info.read(storage)
+            self.info: dict[str, Any] = info.read(storage) if said is None else said
         except FileNotFoundError:
             raise UsageError(
                 f"there is no data set in {self} (dataset.json is missing); make one with `maskgen build`."

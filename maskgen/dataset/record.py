@@ -122,7 +122,7 @@ class Row:
         if drawn:
             photograph = found["unmasked"] if "unmasked" in found else self._decoded("unmasked")
             variants, colors = [self.variant or name for name in drawn], [self.colors[name] for name in drawn]
-            outlines = _outlines(self, drawn)
+            outlines = outlines_of(self, drawn)
             masked = draw_each(photograph, self.landmarks, variants, outlines, colors, self.style, self.source)
             found |= {name: picture.copy() for name, picture in zip(drawn, masked, strict=True)}
         return {name: found[name] for name in chosen}
@@ -240,16 +240,17 @@ class Row:
 
 def covers(row: Row, names: Sequence[str]) -> dict[str, Cover]:
     """How much of each pixel the masks of these names cover: what is drawn, and what labels are made of."""
-    return dict(zip(names, coverage(_outlines(row, names), row.width, row.height), strict=True))
+    return dict(zip(names, coverage(outlines_of(row, names), row.width, row.height), strict=True))
 
 
 def covers_and_face(row: Row, names: Sequence[str]) -> tuple[dict[str, Cover], Cover]:
     """The covers of masks, and how much of each pixel the face covers; all in one pass."""
-    *found, face = coverage([*_outlines(row, names), labels.face(row.landmarks)], row.width, row.height)
+    *found, face = coverage([*outlines_of(row, names), labels.face(row.landmarks)], row.width, row.height)
     return dict(zip(names, found, strict=True)), face
 
 
-def _outlines(row: Row, names: Sequence[str]) -> list[Points]:
+def outlines_of(row: Row, names: Sequence[str]) -> list[Points]:
+    """The outlines of the masks of these names, on the stored picture."""
     for name in names:
         if name not in row.colors:
             raise UsageError(f"photograph {row.key} has no mask {name!r}; it has {', '.join(row.colors) or 'none'}.")

@@ -1,21 +1,20 @@
-"""Where shards run: in this process, in joblib's worker processes (loky), or in Dask's. One shard is one task."""
+"""Where shards run: in this process, in worker processes, or in Dask's. One shard is one task."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import logging
-import os
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
 from ..errors import UsageError, installing
+from ..imaging.detectors import model_path
+from ..imaging.landmarks import SHAPE_PREDICTOR
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.sample import landmarker_of
-from ..pipeline.shard import Made, ShardTask, make_shard, make_shards
+from ..pipeline.shard import Made, ShardTask, make_shards
 from . import crashes
-from .processes import AHEAD, in_worker_process, interrupts_held
+from .workers import WorkerDied, Workers
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,10 @@ def check(build: BuildSettings) -> None:
 def try_out(build: BuildSettings) -> None:
     """Raises `MaskgenError` for what else is wrong with a call and would show at the first shard: a predictor that is
     none, a scheduler that is not there."""
-    landmarker_of(build)
+    if _is_here(build) or build.predictor or build.detector_model:
+        landmarker_of(build)
+    else:  # the packaged model, which the workers load
+        model_path(SHAPE_PREDICTOR)
     if build.address:
         from . import dask_engine
 
@@ -55,7 +57,7 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
     """
     if not tasks:
         return
-    if build.engine == "serial" or (build.engine == "joblib" and build.workers == 1):
+    if _is_here(build):
         yield from make_shards(tasks)
         return
     workers = min(build.workers or _worth(tasks), len(tasks))
@@ -69,6 +71,11 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
         yield crashes.make_apart(task)
 
 
+def _is_here(build: BuildSettings) -> bool:
+    """Whether this process makes the shards."""
+    return build.engine == "serial" or (build.engine == "joblib" and build.workers == 1)
+
+
 def _worth(tasks: list[ShardTask]) -> int:
     """How many workers to start where nobody says: joblib knows of affinity and of a container's share of the cores."""
     from joblib import cpu_count
@@ -77,49 +84,19 @@ def _worth(tasks: list[ShardTask]) -> int:
 
 
 def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:
-    """Yields what loky's workers made; returns the shards that were at work when workers died, twice.
+    """Yields what worker processes made; returns the shards over which workers died, twice.
 
-    When one worker dies loky ends them all, so the guilty shard and its neighbours are not told apart. They are made
-    again at the end, among themselves: a worker that was killed from outside is no loss then.
+    When one worker dies all are started anew. Its shard is made again at the end: a worker that was killed from outside
+    is no loss then.
     """
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
     waiting, lost, suspects = deque(tasks), list[ShardTask](), set[str]()
     while waiting:
-        at_work: dict[Future[Made], ShardTask] = {}
-        with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
-            while waiting or at_work:
-                while waiting and len(at_work) < AHEAD * workers:
-                    at_work[_submit(pool, waiting[0])] = waiting[0]
-                    waiting.popleft()
-                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
-                    made = future.result()
-                    del at_work[future]
-                    yield made
-        if at_work or waiting:
-            names = ", ".join(task.name for task in at_work.values())
-            log.warning("a worker process died (killed, out of memory or time) with shards %s at work.", names)
+        try:
+            with Workers(min(workers, len(waiting)), tasks[0].build) as pool:
+                yield from pool.make(waiting)
+        except WorkerDied as died:
+            log.warning("a worker process died (killed, out of memory or time) making shard %s.", died.task.name)
             crashes.check_a_process_lives(tasks[0])
-            for task in at_work.values():
-                (lost if task.name in suspects else waiting).append(task)
-                suspects.add(task.name)
+            (lost if died.task.name in suspects else waiting).append(died.task)
+            suspects.add(died.task.name)
     return lost
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    """loky's worker processes; where the work is given up they are ended at once, in the midst of their shards."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(workers, initializer=in_worker_process, initargs=(os.getpid(),))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, kill_workers=True)
-        raise
-    pool.shutdown()
-
-
-def _submit(pool: Executor, task: ShardTask) -> Future[Made]:
-    with interrupts_held():  # the first task starts the workers
-        return pool.submit(make_shard, task)

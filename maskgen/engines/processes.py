@@ -37,10 +37,10 @@ def in_worker_process(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with_one_thread()
     time_limit.make_expendable()
-    threading.Thread(target=_end_with, args=(parent,), name="maskgen-parent", daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), name="maskgen-parent", daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Ends this process when its parent is gone, however it ended; the next build makes the unfinished shard again."""
     while os.getppid() == parent:  # an orphan gets another one (on Windows it does not, and lives on)
         time.sleep(PARENT_CHECK_SECONDS)

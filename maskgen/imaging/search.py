@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-FACE_CHOICES = ("central", "largest")
+CENTRAL = "central"
+
+FACE_CHOICES = (CENTRAL, "largest")
 
 HOG, CNN, YUNET, BOXES = "hog", "cnn", "yunet", "boxes"
 

@@ -49,13 +49,17 @@ class Cell:
         return "" if self.heat is None else f"heat{round(min(max(self.heat, 0.0), 1.0) * (HEATS - 1))}"
 
 
+Value = str | int | Cell
+"""What a cell of a table is given as."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A sortable table. Cells are texts, numbers (with thousands separators) or `Cell`; the first one heads its row."""
 
     caption: str
     heads: Sequence[str]
-    rows: Sequence[Sequence[str | int | Cell]] = field(default=())
+    rows: Sequence[Sequence[Value]] = field(default=())
 
     @property
     def cells(self) -> list[list[Cell]]:
@@ -68,7 +72,7 @@ class Table:
         return bool(values) and all(cell.value is not None or cell.missing for cell in values)
 
 
-def _cell(value: str | int | Cell) -> Cell:
+def _cell(value: Value) -> Cell:
     if isinstance(value, Cell):
         return replace(value, text=shown(value.text), note=shown(value.note))
     if isinstance(value, int):
@@ -82,7 +86,15 @@ def picture(data: bytes, kind: str = "jpeg") -> str:
 
 
 def page(
-    templates: Path, name: str, /, *, title: str, data: Mapping[str, Any], scripts: Sequence[Path] = (), **context: Any
+    templates: Path,
+    name: str,
+    /,
+    *,
+    title: str,
+    data: Mapping[str, Any],
+    scripts: Sequence[Path] = (),
+    styles: Sequence[Path] = (),
+    **context: Any,
 ) -> str:
     """The HTML of a page.
 
@@ -92,6 +104,7 @@ def page(
         title: Title of the page and of its window.
         data: What the scripts of the page draw; JSON values, without NaN. They find it as `page.data`.
         scripts: The page's own scripts, run after the libraries.
+        styles: The page's own style sheets, after the common one.
         context: What the template is given besides.
     """
     code = [*map(_asset, _LIBRARIES), *(script.read_text(encoding="utf-8") for script in scripts)]
@@ -101,7 +114,7 @@ def page(
         .get_template(name)
         .render(
             title=title,
-            style=_asset("assets/page.css"),
+            style="".join([_asset("assets/page.css"), *(path.read_text(encoding="utf-8") for path in styles)]),
             scripts=code,
             policy=policy,
             data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),

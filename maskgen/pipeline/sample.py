@@ -15,6 +15,7 @@ from ..errors import Rejected
 from ..imaging import seeding
 from ..imaging.decode import decode_with_warnings, noted
 from ..imaging.fit import fit
+from ..imaging.framing import Framing
 from ..imaging.landmarks import Face, Landmarker
 from ..imaging.limits import BYTES_PER_PIXEL, MAX_PIXELS
 from ..imaging.outline import Undrawable, outline
@@ -64,18 +65,19 @@ def make_samples(
     landmarker: Landmarker,
     style: Style = FLAT,
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
-    """What `make_sample` makes of each photograph or why it cannot, in their order, with the row of the plan.
+    """What `make_sample` makes of each photograph of a shard or why not, in their order, with the row of the plan.
 
-    A photograph is its row of the plan and its file's bytes; one rejected before stays so.
+    The first photographs tell how loosely faces are framed in all of them. A photograph is its row of the plan and its
+    file's bytes; one rejected before stays so.
     """
-    group, limit = list[_Decoded](), TimeLimit(build.photograph_seconds)
+    group, limit, framing = list[_Decoded](), TimeLimit(build.photograph_seconds), Framing()
     for planned, data in photographs:
         with limit.step(planned["key"]):
             group.append(_decoded(planned, data, build))
         if len(group) == GROUP or sum(one.bytes for one in group) > GROUP_BYTES:
-            yield from _make_group(group, build, landmarker, style, limit)
+            yield from _make_group(group, build, landmarker, style, limit, framing)
             group, limit = [], TimeLimit(build.photograph_seconds)
-    yield from _make_group(group, build, landmarker, style, limit)
+    yield from _make_group(group, build, landmarker, style, limit, framing)
 
 
 class _Decoded(NamedTuple):
@@ -103,13 +105,19 @@ def _decoded(row: dict[str, Any], data: bytes | Rejected, build: BuildSettings) 
 
 
 def _make_group(
-    group: list[_Decoded], build: BuildSettings, landmarker: Landmarker, style: Style, limit: TimeLimit
+    group: list[_Decoded],
+    build: BuildSettings,
+    landmarker: Landmarker,
+    style: Style,
+    limit: TimeLimit,
+    framing: Framing,
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     usable = [(one.row, one.image) for one in group if not isinstance(one.image, Rejected)]
     found = landmarker.find_all(
         [image for _, image in usable],
         [row["face"] for row, _ in usable],
         lambda number: limit.step(usable[number][0]["key"]),
+        framing,
     )
     faces = iter(found)
     for row, image, said in group:

@@ -6,9 +6,10 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import maskgen
 from maskgen import settings as declared
@@ -24,12 +25,14 @@ from ..evaluation.bootstrap import MIN_SUBJECTS
 from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
 from ..networks.model import Model, chosen_model, load_run
-from ..networks.run_files import EMBEDDING, record_of
+from ..networks.preprocessing import InputOptions
+from ..networks.run_files import EMBEDDING, identities_of, record_of
 from ..training.train import train
 from ..training.train_settings import TrainSettings, filled
 from . import ablation_files, folder, measured
-from .ablate_settings import AblateSettings, check_together, seeds_of, wanted_rows
-from .folder import MEASURED, RUNS
+from .ablate_settings import AblateSettings, check_together, seeds_of, wanted_rows, weights_of
+from .choosing import Choice, choose
+from .folder import CHOICE, MEASURED, RUNS
 from .kinds import CE, KINDS, MSE, Kind
 from .measured import Found
 
@@ -37,7 +40,7 @@ CONCLUDED = ("U-M", "M-M")
 """The scenarios of the paper's table: conclusions are drawn on these. U-U is shown, too."""
 
 
-class AblateOptions(TypedDict, total=False):
+class AblateOptions(InputOptions, total=False):
     """The fields of `AblateSettings` as keywords; text or any path-like object is a path."""
 
     out: AnyPath
@@ -47,13 +50,13 @@ class AblateOptions(TypedDict, total=False):
     rows: str
     model: Sequence[str]
     mse_weight: Sequence[float]
+    choose_mse_weight: bool
     seeds: str
     figure: str
     seed: int
     bootstrap: int
     split: str
     recipe: str
-    input_size: int | None
     masked_share: float
     variants: Sequence[str]
     triplets: int | None
@@ -61,6 +64,9 @@ class AblateOptions(TypedDict, total=False):
     embed_lr: float | None
     embed_weight_decay: float
     momentum: float
+    embed_nesterov: bool
+    embed_lr_drop: int | None
+    margin: float | None
     dim: int
     distance: str
     positive: str
@@ -89,14 +95,17 @@ class AblationRow:
     fingerprints: tuple[str, ...]
     found: tuple[Found, ...]
 
-    def drawn(self, scenario: str) -> Drawn:
-        """The mean over the runs of each figure, also in each resample of the subjects."""
-        mean = measured.averaged([each.scenarios[scenario].drawn for each in self.found])
-        return replace(mean, trials=self.found[0].scenarios[scenario].trials)
+    @cached_property
+    def drawn(self) -> dict[str, Drawn]:
+        """By scenario: the mean over the runs of each figure, also in each resample of the subjects."""
+        return {
+            name: replace(measured.averaged([each.scenarios[name].drawn for each in self.found]), trials=first.trials)
+            for name, first in self.found[0].scenarios.items()
+        }
 
     def interval(self, scenario: str, figure: str) -> tuple[float, float] | None:
         """The 95 % interval over subjects of the mean; None if there are too few subjects."""
-        drawn = self.drawn(scenario)
+        drawn = self.drawn[scenario]
         return drawn.interval(figure) if len(drawn.draws[figure]) else None
 
     def values(self, scenario: str, figure: str) -> list[float]:
@@ -115,6 +124,7 @@ class Ablation:
         conclusions: One sentence for each row but the first, for U-M and M-M.
         subjects: How many people were compared.
         notes: Sentences about what limits the figures.
+        choice: How lambda was chosen; None if it was given.
     """
 
     settings: AblateSettings
@@ -123,6 +133,7 @@ class Ablation:
     conclusions: list[str]
     subjects: int
     notes: list[str]
+    choice: Choice | None = None
 
     @property
     def out(self) -> Path:
@@ -146,6 +157,7 @@ class Ablation:
             "differences": [dataclasses.asdict(each) for each in self.differences],
             "conclusions": self.conclusions,
             "notes": self.notes,
+            "choice": self.choice.as_json() if self.choice else None,
         }
 
     def __repr__(self) -> str:
@@ -178,24 +190,30 @@ def ablate(settings: AblateSettings | None = None, /, **options: Unpack[AblateOp
     declared.check(chosen)
     check_together(chosen)
     chosen_formats(chosen.figures)
-    planned_rows = {planned.label for planned in _planned(chosen)} | ({CE} & set(wanted_rows(chosen)))
+    weights = weights_of(chosen)
+    rows_to_train = list(_planned(chosen, weights[:1] if chosen.choose_mse_weight else weights))
+    planned_rows = {planned.label for planned in rows_to_train} | ({CE} & set(wanted_rows(chosen)))
     check_resamples(chosen.bootstrap, len(CONCLUDED) * (len(planned_rows) + len(chosen.model) - 1))
-    for planned in _planned(chosen):
+    for planned in rows_to_train:
         filled(planned.training)  # refuses what a training would refuse, before the first one
     dataset = maskgen.open(chosen.data)
     if not dataset.count(chosen.split):
         raise UsageError(f"the data set {dataset} has no photographs in {chosen.split}; choose another --split.")
     others = [_model(name, chosen) for name in chosen.model]
     with folder.claimed(chosen, dataset):
+        choice = _choice(chosen, weights) if chosen.choose_mse_weight else None
+        if choice:
+            weights = (choice.weight,)
         rows = [
             *(_row(model.name, (), [model], [f"model-{model.fingerprint[:16]}"], chosen, dataset) for model in others),
-            *_trained_rows(chosen, dataset),
+            *_trained_rows(chosen, weights, dataset),
         ]
         _check_labels(rows)
         differences = corrected(list(_differences(rows)), chosen.figure, CONCLUDED)
         above = {row.label: before.label for before, row in pairwise(rows)}
         conclusions = [conclusion(each, above[each.system]) for each in differences if each.adjusted_p is not None]
-        made = Ablation(chosen, rows, differences, conclusions, rows[0].found[0].subjects, _notes(rows, chosen))
+        notes = _notes(rows, chosen, choice, dataset)
+        made = Ablation(chosen, rows, differences, conclusions, rows[0].found[0].subjects, notes, choice)
         try:
             ablation_files.write(made, chosen_formats(chosen.figures))
         except OSError as error:
@@ -211,16 +229,24 @@ class _Planned:
     training: TrainSettings
 
 
-def _planned(settings: AblateSettings) -> Iterator[_Planned]:
-    """The runs in the order of the rows."""
+def _planned(settings: AblateSettings, weights: Sequence[float]) -> Iterator[_Planned]:
+    """The runs in the order of the rows; `weights` are those of MSE."""
+    shown = len(weights) > 1 or settings.choose_mse_weight
     for name in wanted_rows(settings):
         kind = KINDS[name]
-        for weight in settings.mse_weight if name == MSE else (0.0,):
-            label = kind.label if len(settings.mse_weight) == 1 else kind.label.replace("MSE", f"{weight:g} MSE")
+        for weight in weights if name == MSE else (0.0,):
+            label = kind.label.replace("MSE", f"{weight:g} MSE") if shown else kind.label
             for seed in seeds_of(settings) if kind.head else ():
                 number = f"tl+{weight:g}mse" if name == MSE else name
                 run = settings.out / RUNS / f"{number}-{seed}"
                 yield _Planned(label, _training(settings, kind, weight, seed, run))
+
+
+def _choice(settings: AblateSettings, weights: Sequence[float]) -> Choice:
+    """Lambda, chosen by trainings with the first seed."""
+    there = settings.out / CHOICE
+    training = _training(settings, KINDS[MSE], weights[0], seeds_of(settings)[0], there)
+    return choose(training, weights, there, settings.figure, settings.seed)
 
 
 def _training(settings: AblateSettings, kind: Kind, weight: float, seed: int, run: Path) -> TrainSettings:
@@ -232,10 +258,10 @@ def _training(settings: AblateSettings, kind: Kind, weight: float, seed: int, ru
     return TrainSettings(**(given | changes))
 
 
-def _trained_rows(settings: AblateSettings, dataset: maskgen.Dataset) -> list[AblationRow]:
+def _trained_rows(settings: AblateSettings, weights: Sequence[float], dataset: maskgen.Dataset) -> list[AblationRow]:
     """Trains what is not trained yet, and measures it. CE is the network of the first run without its embedding."""
     by_label: dict[str, list[Path]] = {}
-    for planned in _planned(settings):
+    for planned in _planned(settings, weights):
         run = planned.training.out
         assert run
         if not (record_of(run).get("finished") is True and (run / EMBEDDING).is_file()):
@@ -251,7 +277,7 @@ def _trained_rows(settings: AblateSettings, dataset: maskgen.Dataset) -> list[Ab
     if CE in wanted:
         first = load_run(next(iter(by_label.values()))[0], device)
         plain = dataclasses.replace(first, name=CE, weight=None, bias=None, unmasking=())
-        place = sum(len(settings.mse_weight) if name == MSE else 1 for name in wanted[: wanted.index(CE)])
+        place = sum(len(weights) if name == MSE else 1 for name in wanted[: wanted.index(CE)])
         rows.insert(place, _row(KINDS[CE].label, (), [plain], [CE], settings, dataset))
     return rows
 
@@ -298,14 +324,21 @@ def _differences(rows: Sequence[AblationRow]) -> Iterator[Difference]:
         return
     for scenario in SCENARIOS:
         for above, row in pairwise(rows):
-            found = [above.drawn(scenario), row.drawn(scenario)]
+            found = [above.drawn[scenario], row.drawn[scenario]]
             if not len(found[0].draws["auc"]):
                 raise MaskgenError(f"{scenario}: no resample of the subjects held genuine and impostor pairs.")
             yield from paired.differences(scenario, [above.label, row.label], found)
 
 
-def _notes(rows: Sequence[AblationRow], settings: AblateSettings) -> list[str]:
+def _notes(
+    rows: Sequence[AblationRow], settings: AblateSettings, choice: Choice | None, dataset: maskgen.Dataset
+) -> list[str]:
     notes = list(dict.fromkeys(note for row in rows for each in row.found for note in each.notes))
+    if choice:
+        notes.insert(0, choice.sentence())
+        known = identities_of(settings.weights) if settings.weights else frozenset()
+        if known.intersection(dataset.info["identities"]):
+            notes.insert(1, "The network was trained on these people, too; for strangers another lambda may be better.")
     if CE in wanted_rows(settings):
         network = settings.weights or settings.backbone
         notes.insert(0, f"CE is the feature of {network} as it is; every other trained row is a second stage on it.")
@@ -313,7 +346,7 @@ def _notes(rows: Sequence[AblationRow], settings: AblateSettings) -> list[str]:
 
 
 def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
-    drawn = row.drawn(scenario)
+    drawn = row.drawn[scenario]
     curve = row.found[0].scenarios[scenario].curve
     return {
         "genuine": int(curve.genuine),

@@ -12,8 +12,9 @@ from maskgen.settings import same_setting, setting
 from ..comparison.compare_settings import FIGURES
 from ..defaults import DLIB, MIN_RESAMPLES
 from ..evaluation.eval_settings import EvalSettings
+from ..networks.preprocessing import Numbers
 from ..training.train_settings import TrainSettings
-from .kinds import CE, KINDS
+from .kinds import CANDIDATES, CE, KINDS, MSE
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,17 @@ class AblateSettings:
         run_only=True,
     )
     mse_weight: tuple[float, ...] = setting(
-        (30.0,),
-        help="Lambda, the weight of MSE(anchor, positive) in the row tl+mse. May be repeated: a row for each.",
+        (),
+        help="Lambda, the weight of MSE(anchor, positive) in the row tl+mse; 30 by default. May be repeated: a row for "
+        "each.",
         metavar="NUMBER",
+        run_only=True,
+    )
+    choose_mse_weight: bool = setting(
+        False,
+        help="Choose lambda on the training identities alone, by --figure of U-M: among the values of --mse-weight, or "
+        f"{', '.join(f'{weight:g}' for weight in CANDIDATES)}. Half of these people train and the other half is "
+        "measured, then the reverse.",
         run_only=True,
     )
     seeds: str = setting(
@@ -81,6 +90,13 @@ class AblateSettings:
     split: str = same_setting(EvalSettings, "split")
     recipe: str = same_setting(TrainSettings, "recipe")
     input_size: int | None = same_setting(TrainSettings, "input_size")
+    colors: str | None = same_setting(TrainSettings, "colors")
+    mean: Numbers | None = same_setting(TrainSettings, "mean")
+    scale: Numbers | None = same_setting(TrainSettings, "scale")
+    layout: str | None = same_setting(TrainSettings, "layout")
+    align: str | None = same_setting(TrainSettings, "align")
+    flip_sum: bool = same_setting(TrainSettings, "flip_sum")
+    output: str | None = same_setting(TrainSettings, "output")
     masked_share: float = same_setting(TrainSettings, "masked_share")
     variants: tuple[str, ...] = same_setting(TrainSettings, "variants")
     triplets: int | None = same_setting(TrainSettings, "triplets")
@@ -88,6 +104,9 @@ class AblateSettings:
     embed_lr: float | None = same_setting(TrainSettings, "embed_lr")
     embed_weight_decay: float = same_setting(TrainSettings, "embed_weight_decay")
     momentum: float = same_setting(TrainSettings, "momentum")
+    embed_nesterov: bool = same_setting(TrainSettings, "embed_nesterov")
+    embed_lr_drop: int | None = same_setting(TrainSettings, "embed_lr_drop")
+    margin: float | None = same_setting(TrainSettings, "margin")
     dim: int = same_setting(TrainSettings, "dim")
     distance: str = same_setting(TrainSettings, "distance")
     positive: str = same_setting(TrainSettings, "positive")
@@ -111,8 +130,15 @@ def check_together(settings: AblateSettings) -> None:
     if set(wanted_rows(settings)) <= {CE}:
         raise UsageError(f"--rows names no row to train; add one of {', '.join(name for name in KINDS if name != CE)}.")
     seeds_of(settings)
-    if not settings.mse_weight:
-        raise UsageError("--mse-weight is an empty list; give a number above 0, or leave tl+mse out of --rows.")
+    if settings.choose_mse_weight and MSE not in wanted_rows(settings):
+        raise UsageError(f"--choose-mse-weight is for the row {MSE}; add it to --rows, or leave the option out.")
+    if settings.choose_mse_weight and settings.split != "test":
+        raise UsageError(
+            f"--choose-mse-weight chooses on the training identities, whom --split {settings.split} measures; leave "
+            "--split out."
+        )
+    if settings.choose_mse_weight and len(settings.mse_weight) == 1:
+        raise UsageError("--choose-mse-weight has one --mse-weight to choose from; give more, or leave that out.")
     for weight in settings.mse_weight:
         if not math.isfinite(weight) or weight <= 0:
             raise UsageError(f"--mse-weight is {weight:g}; give a number above 0: without MSE it is the row tl.")
@@ -120,6 +146,11 @@ def check_together(settings: AblateSettings) -> None:
         raise UsageError("--mse-weight gives a number twice; give each once.")
     if len(set(settings.model)) < len(settings.model):
         raise UsageError("--model gives a model twice; give each once.")
+
+
+def weights_of(settings: AblateSettings) -> tuple[float, ...]:
+    """The values of lambda: those that are given, else the candidates or the default."""
+    return settings.mse_weight or (CANDIDATES if settings.choose_mse_weight else (TrainSettings().mse_weight,))
 
 
 def wanted_rows(settings: AblateSettings) -> list[str]:

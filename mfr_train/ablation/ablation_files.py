@@ -16,9 +16,11 @@ from ..evaluation import plots
 from ..evaluation.measurement import Measurement
 from ..evaluation.tables import Cell, Column, Table
 from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
+from .kinds import SCENARIO
 
 if TYPE_CHECKING:
     from .ablate import Ablation, AblationRow
+    from .choosing import Choice
 
 RESULT, BY_ROW = "ablation.json", "by-row"
 
@@ -37,7 +39,7 @@ _ROW = Column("row", "row", "text")
 
 def tables(found: Ablation) -> list[Table]:
     """For each scenario the figures of each row, their range over seeds, and what each row changes."""
-    made = []
+    made = [_choice(found.choice)] if found.choice else []
     for scenario in SCENARIOS:
         made.append(_figures(found, scenario))
         if any(len(row.found) > 1 for row in found.rows):
@@ -45,6 +47,21 @@ def tables(found: Ablation) -> list[Table]:
         if found.differences:
             made.append(_steps(found, scenario))
     return made
+
+
+def _choice(choice: Choice) -> Table:
+    """The figure of each candidate for lambda on held-out training identities."""
+    column = next(each for each in _FIGURES if each.name == choice.figure)
+    halves = [
+        Column(f"{column.name}{name}", f"{column.label}{label}", column.kind, column.digits)
+        for name, label in (("", ""), ("_half_0", ", one half"), ("_half_1", ", the other"))
+    ]
+    cells: list[tuple[Cell, ...]] = [
+        (f"{weight:g}", sum(found) / 2, *found, "chosen" if weight == choice.weight else "")
+        for weight, found in choice.values.items()
+    ]
+    columns = (Column("weight", "lambda", "text"), *halves, Column("chosen", "", "text"))
+    return Table("choice", f"{SCENARIO} of held-out training identities, by lambda", columns, tuple(cells))
 
 
 def _figures(found: Ablation, scenario: str) -> Table:
@@ -58,7 +75,7 @@ def _figures(found: Ablation, scenario: str) -> Table:
 
 def _measurement(row: AblationRow, scenario: str, figure: str) -> Measurement:
     few = any(figure in each.scenarios[scenario].few for each in row.found)
-    return Measurement(row.drawn(scenario).values[figure], row.interval(scenario, figure), few_errors=few)
+    return Measurement(row.drawn[scenario].values[figure], row.interval(scenario, figure), few_errors=few)
 
 
 def _seeds(found: Ablation, scenario: str) -> Table:
@@ -119,7 +136,7 @@ def by_row(found: Ablation) -> Any:
     places = range(len(found.rows))
     for axes, scenario in zip(panels, SCENARIOS, strict=True):
         for place, row in zip(places, found.rows, strict=True):
-            mean = scale * row.drawn(scenario).values[figure]
+            mean = scale * row.drawn[scenario].values[figure]
             if ends := row.interval(scenario, figure):
                 low, high = (scale * end for end in ends)
                 axes.plot([low, high], [place, place], color=COLORS[1], solid_capstyle="butt")

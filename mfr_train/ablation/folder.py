@@ -16,7 +16,7 @@ from maskgen.storage.lock import exclusive
 from ..networks.resnet import weights_file
 from .ablate_settings import AblateSettings
 
-SETTINGS, LOCK, RUNS, MEASURED = "ablation-settings.json", ".mfr-lock", "runs", "measured"
+SETTINGS, LOCK, RUNS, MEASURED, CHOICE = "ablation-settings.json", ".mfr-lock", "runs", "measured", "choice"
 
 
 @contextmanager
@@ -78,8 +78,9 @@ def _check(out: Path, record: dict[str, Any]) -> None:
         raise UsageError(f"{out} was begun on another data set; give that one, or --out another folder.")
     if there.get("network") != record["network"]:
         raise UsageError(f"{out} was begun with another network; give that one, or --out another folder.")
+    defaults = declared.jsonable(AblateSettings(out))
     for name, value in record["settings"].items():
-        before = there["settings"].get(name)
+        before = there["settings"].get(name, defaults[name])  # earlier versions recorded fewer settings
         if before != value:
             raise UsageError(
                 f"{out} was begun with --{name} {_told(before)}, not {_told(value)}; give the same, or --out another "

@@ -27,3 +27,9 @@ KINDS = {
 }
 """By the names of --rows: the first three are those of the paper (Neto et al., BIOSIG 2021), the others the field's
 (Boutros et al., 2021)."""
+
+CANDIDATES = (3.0, 10.0, 30.0, 100.0, 300.0)
+"""The values of lambda among which `--choose-mse-weight` chooses by default."""
+
+SCENARIO = "U-M"
+"""The scenario that lambda is chosen by: unmasked references and masked probes, as the paper's second stage is for."""

@@ -141,6 +141,8 @@ def ablate(settings: AblateSettings) -> None:
     On dlib's network, in minutes on a laptop, with a sweep of lambda:
       mfr ablate --backbone dlib --recipe small --out dlib \\
         --mse-weight 10 --mse-weight 30 --mse-weight 100
+    With the lambda that is best for training people who are held out:
+      mfr ablate --weights runs/paper --out chosen --choose-mse-weight
     EUM with the triplet and the self-restrained triplet loss, too:
       mfr ablate --weights runs/paper --out ablation \\
         --rows ce,tl,tl+mse,eum+tl,eum+srt

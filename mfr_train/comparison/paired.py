@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
+from ..defaults import COSINE
 from ..evaluation import bootstrap, metrics, no_errors, t_interval
-from ..evaluation.metrics import Counts, FixedThreshold
+from ..evaluation.counts import Counts, from_scores
+from ..evaluation.metrics import FixedThreshold
 from ..evaluation.no_errors import Trials
 from .scored_pairs import Floats, ScoredPairs
 
@@ -24,7 +26,7 @@ class Drawn:
     """The figures of one system: `values` by name, and `draws` float64 (R,), the same in each resample.
 
     `weights` float64 (R', n) is how often each subject was drawn in the first R' resamples, and `pairs` the variances
-    that `bootstrap.pair_variances` gives: the intervals need both.
+    that `bootstrap.pair_variances` gives: the intervals need both. `score` is the kind of the scores.
     """
 
     values: dict[str, float]
@@ -32,6 +34,7 @@ class Drawn:
     weights: Floats = field(default_factory=lambda: np.empty((0, 0)))
     pairs: dict[str, float] = field(default_factory=dict)
     trials: Trials | None = None
+    score: str = COSINE
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a figure, as `evaluate` gives it; percentiles if a resample has an infinite value.
@@ -42,7 +45,7 @@ class Drawn:
         if not len(self.weights) or not math.isfinite(value) or not np.isfinite(draws).all():
             ends = _ends(draws)
         else:
-            ends = t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0))
+            ends = t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0), self.score)
         return no_errors.widened({name: ends}, self.values, self.trials)[name] if self.trials else ends
 
 
@@ -124,12 +127,12 @@ def _drawn(
         raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
     draws = {name: np.array([each.values[name] for each in drawn]) for name in values}
     pairs = bootstrap.pair_variances(table, counts, fixed)
-    return Drawn(values, draws, bootstrap.kept_weights(drawn), pairs, trials)
+    return Drawn(values, draws, bootstrap.kept_weights(drawn), pairs, trials, system.kind)
 
 
 def counts_of(system: ScoredPairs) -> Counts:
     """The scores of a system as counts of genuine and impostor pairs."""
-    return metrics.from_scores(system.scores[system.genuine], system.scores[~system.genuine])
+    return from_scores(system.scores[system.genuine], system.scores[~system.genuine])
 
 
 def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> list[Difference]:

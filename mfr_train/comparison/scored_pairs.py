@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow.dataset as pads
 
 from maskgen.errors import MaskgenError, short
 
-from ..defaults import NONE
+from ..defaults import COSINE, NONE
 from ..evaluation.report import Report
 
 Floats = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class ScoredPairs:
     """The pairs of one scenario, each once.
 
     `pictures` (N,) are all pictures, with their `subjects` (N,). A pair is two positions among them, `first` and
-    `second` int (P,) with first < second; `genuine` bool (P,) and `scores` float64 (P,) belong to it.
+    `second` int (P,) with first < second; `genuine` bool (P,) and `scores` float64 (P,) of a `kind` belong to it.
     """
 
     pictures: tuple[Picture, ...]
@@ -44,6 +44,7 @@ class ScoredPairs:
     second: Indices
     genuine: npt.NDArray[np.bool_]
     scores: Floats
+    kind: str = COSINE
 
 
 def read_scores(report: Report, scenario: str) -> ScoredPairs:
@@ -61,7 +62,7 @@ def read_scores(report: Report, scenario: str) -> ScoredPairs:
         figures = report[scenario].figures
         if table.num_rows != figures.genuine + figures.impostor:
             raise pa.ArrowInvalid(f"{table.num_rows:,} scores in place of {figures.genuine + figures.impostor:,.0f}")
-        return _pairs(table)
+        return replace(_pairs(table), kind=report.settings.score)
     except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise MaskgenError(
             f"{found[0]} does not hold the scores of its report ({short(error)}); measure again with `mfr eval`."
@@ -151,7 +152,6 @@ def common(found: Sequence[ScoredPairs]) -> list[ScoredPairs]:
         order = np.argsort(own)
         chosen = order[np.searchsorted(own[order], shared)]
         first, second = np.divmod(shared, len(pictures))
-        made.append(
-            ScoredPairs(tuple(pictures), tuple(subjects), first, second, pairs.genuine[chosen], pairs.scores[chosen])
-        )
+        genuine, scores = pairs.genuine[chosen], pairs.scores[chosen]
+        made.append(ScoredPairs(tuple(pictures), tuple(subjects), first, second, genuine, scores, pairs.kind))
     return made

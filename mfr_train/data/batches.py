@@ -24,6 +24,7 @@ from torch.utils.data import get_worker_info
 
 import maskgen
 from maskgen import Row
+from maskgen.dataset.together import images_of
 from maskgen.errors import UsageError
 
 from ..networks.resizing import resized
@@ -138,8 +139,9 @@ class _Stream(Decoder):
             images = next(ring) if ring else torch.from_numpy(np.empty(shape, np.uint8))
             labels = torch.empty(len(images), dtype=torch.int64)
             pixels = images.numpy()
-            for number, (row, name) in enumerate(next(stream) for stream in streams for _ in range(each)):
-                pixels[number] = resized(row.image(name), feed.size)
+            shown = [next(stream) for stream in streams for _ in range(each)]
+            for number, ((row, _), picture) in enumerate(zip(shown, images_of(shown), strict=True)):
+                pixels[number] = resized(picture, feed.size)
                 labels[number] = row.label
                 if feed.augment:
                     epoch = (taken + number % each) // length

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from maskgen import Dataset, Row
+from maskgen.dataset.together import images_of
 
 from ..networks.backbone import CHUNK
 from ..networks.resizing import resized
@@ -92,6 +93,6 @@ class _Sweep(Decoder):
 
     def _piece(self, rows: list[tuple[Row, str]], numbers: Ints) -> Piece:
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for image, (row, name) in zip(images, rows, strict=True):
-            image[:] = resized(row.image(name), self.size)
+        for image, picture in zip(images, images_of(rows), strict=True):
+            image[:] = resized(picture, self.size)
         return torch.from_numpy(numbers), torch.from_numpy(images), torch.tensor([row.label for row, _ in rows])

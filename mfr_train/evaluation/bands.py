@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .metrics import Counts, Floats, rates
+from .counts import Counts, Floats, rates
 from .t_interval import percentiles
 
 RESAMPLES = 2000

@@ -25,8 +25,10 @@ import numpy.typing as npt
 from maskgen.errors import MaskgenError
 from maskgen.progress import step
 
+from ..defaults import COSINE
 from . import limits, metrics, t_interval
-from .metrics import Counts, FixedThreshold, Floats
+from .counts import Counts, Floats, middles
+from .metrics import FixedThreshold
 
 UNITS = 500
 """Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
@@ -144,12 +146,13 @@ def intervals(
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
     watch: Watch | None = None,
+    score: str = COSINE,
 ) -> Intervals:
     """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
 
-    `counts` are all scores, as the table was made for: a bin stands for their mean in it. ZeroFMR has no interval, nor
-    has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest impostor score, which no
-    resample can exceed.
+    `counts` are all scores, of the kind `score`, as the table was made for: a bin stands for their mean in it. ZeroFMR
+    has no interval, nor has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest
+    impostor score, which no resample can exceed.
     """
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
@@ -168,7 +171,7 @@ def intervals(
                 bound[name] = max(bound.get(name, 0.0), value)
     values = plain(metrics.figures_of(counts, fmr)) | at_thresholds(counts, thresholds)
     draws = {name: np.array(each) for name, each in found.items()}
-    return Intervals(ends(table, counts, thresholds, values, draws, weights), bound, used)
+    return Intervals(ends(table, counts, thresholds, values, draws, weights, score), bound, used)
 
 
 def ends(
@@ -178,6 +181,7 @@ def ends(
     values: Mapping[str, float],
     draws: Mapping[str, Floats],
     weights: Sequence[npt.NDArray[np.int64]],
+    score: str = COSINE,
 ) -> dict[str, tuple[float, float]]:
     """The intervals of figures by name, from their values in the resamples and the weights of the first resamples.
 
@@ -188,7 +192,7 @@ def ends(
     drawn = np.array(weights, np.float64)
     pairs = pair_variances(table, counts, thresholds)
     return {
-        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0))
+        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0), score)
         for name, each in draws.items()
         if math.isfinite(values[name]) and np.isfinite(each).all()
     }
@@ -213,8 +217,8 @@ def replicates(
         for weights in resample(len(table.genuine), count, seed)
         for drawn in zip(weights, *_weighted(weights, table), strict=True)
     )
-    middles = metrics.middles(counts)
-    moments = [_Moments.of(table, middles, side) for side in (counts.genuine, counts.impostor)]
+    placed = middles(counts)
+    moments = [_Moments.of(table, placed, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
     with step("resampling people", count) as bar:
         for weights, g, i in drawings:
@@ -273,7 +277,7 @@ def pair_variances(table: Table, counts: Counts, thresholds: Sequence[FixedThres
 
     IMean, IStd and the FMR at fixed thresholds are means over the impostor scores, so each pair's effect is known.
     """
-    found = _Moments.of(table, metrics.middles(counts), counts.impostor)
+    found = _Moments.of(table, middles(counts), counts.impostor)
     total = counts.impostor.sum()
     effects: dict[str, Floats] = {"imean": found.mean - found.centre}
     variance = float(found.square @ table.impostor.sum(axis=0) / total)

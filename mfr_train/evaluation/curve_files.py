@@ -12,8 +12,8 @@ import numpy as np
 from maskgen.errors import MaskgenError
 
 from ..defaults import SCENARIOS
+from .counts import Floats
 from .curves import Curve, Histogram, common
-from .metrics import Floats
 
 CURVES, HISTOGRAMS = "curves.csv", "histogram.csv"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import FMR10, FMR100, FMR1000, Counts, Floats, rates
+from .counts import Counts, Floats, rates
+from .metrics import FMR10, FMR100, FMR1000
 
 POINTS = 1000
 """About how many points of a curve are kept: they are closest together where rates are small."""

@@ -331,7 +331,7 @@ def _identified(settings: EvalSettings, material: Material, wanted: list[str]) -
                 identification.enrolled(keys, comparison.reference.subjects, settings.seed)
             )
             with step(f"{scenario}: searching the gallery"):
-                searches = identification.search(gallery, comparison.probe)
+                searches = identification.search(gallery, comparison.probe, settings.score)
                 one = identification.measure(scenario, len(gallery), searches, settings.bootstrap, settings.seed)
             found.append(one)
         except MaskgenError as error:

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from . import metrics
-from .metrics import Floats
+from .counts import Floats, from_scores
 
 Indices = npt.NDArray[np.intp]
 
@@ -82,7 +81,7 @@ def best_threshold(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
     It lies midway between two neighbouring scores, so that it favours neither side; at the lowest score if all pairs
     match, +inf if none does. Raises `MaskgenError` if a side has no scores.
     """
-    counts = metrics.from_scores(genuine, impostor)
+    counts = from_scores(genuine, impostor)
     below_genuine = np.append(0.0, np.cumsum(counts.genuine))
     below_impostor = np.append(0.0, np.cumsum(counts.impostor))
     best = int(np.argmax(below_impostor - below_genuine))

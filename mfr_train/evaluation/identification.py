@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..defaults import SCENARIOS
+from ..defaults import COSINE, SCENARIOS
 from . import bootstrap, metrics
+from .counts import Counts, Floats, from_scores, rates
 from .measurement import Measurement
-from .metrics import Counts, Floats, Point
+from .metrics import Point
 from .scores import Side
+from .similarity import scored
 from .t_interval import percentiles
 
 Indices = npt.NDArray[np.intp]
@@ -148,9 +150,10 @@ def enrolled(keys: Sequence[str], subjects: npt.ArrayLike, seed: int) -> npt.NDA
     return chosen
 
 
-def search(gallery: Side, probes: Side) -> Searches:
+def search(gallery: Side, probes: Side, score: str = COSINE) -> Searches:
     """Searches every probe whose subject is in the gallery; a picture of the enrolled photograph itself is no probe.
 
+    Candidates are ranked by the cosine, with which every kind of `score` rises; thresholds are of that kind.
     Raises `MaskgenError` for a gallery of fewer than two subjects, or if no probe has its mate in it.
     """
     if len(gallery) < 2:
@@ -173,7 +176,7 @@ def search(gallery: Side, probes: Side) -> Searches:
         scores[own] = -np.inf
         others[part] = scores.max(axis=1)
         ranks[part] = 1 + (scores >= mates[part, None]).sum(axis=1)
-    return Searches(probes.subjects[numbers], mates, others, ranks)
+    return Searches(probes.subjects[numbers], scored(score, mates), scored(score, others), ranks)
 
 
 def measure(scenario: str, gallery: int, found: Searches, resamples: int, seed: int) -> Identification:
@@ -181,8 +184,8 @@ def measure(scenario: str, gallery: int, found: Searches, resamples: int, seed: 
 
     The gallery stays as it is in a resample; `resamples` may be 0.
     """
-    counts = metrics.from_scores(found.mates, found.others)
-    curve = metrics.rates(counts)
+    counts = from_scores(found.mates, found.others)
+    curve = rates(counts)
     cmc = _cmc(found.ranks, min(MAX_RANK, gallery))
     points = {limit: metrics.fnmr_at_fmr(curve, limit) for limit in FPIR_LIMITS}
     few = tuple(
@@ -216,7 +219,7 @@ def _intervals(
         curves.append(np.cumsum(drawn, axis=1)[:, 1:-1] / drawn.sum(axis=1, keepdims=True))
         for row in weights[:, units].astype(np.float64):
             mates, others = (np.bincount(place, row, len(counts.scores)).astype(np.float64) for place in places)
-            curve = metrics.rates(Counts(counts.scores, mates, others))
+            curve = rates(Counts(counts.scores, mates, others))
             fnir.append([metrics.fnmr_at_fmr(curve, limit).fnmr for limit in FPIR_LIMITS])
     ends, limits = percentiles(np.concatenate(curves)), percentiles(fnir)
     return (

@@ -12,21 +12,20 @@ import numpy as np
 
 import maskgen
 from maskgen.dataset import damage
-from maskgen.errors import MaskgenError, Rejected, UsageError
-from maskgen.imaging.decode import decode
+from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
 from ..data.feature_cache import embed_chosen, missing, row_index
 from ..defaults import SKIP
-from ..networks.backbone import CHUNK, Floats
 from ..networks.model import Model
-from . import failures, listed_pairs, mask_colors
+from . import failures, listed_pairs, mask_colors, protocol_pictures
 from . import planned as planned_photographs
 from .bootstrap import MIN_SUBJECTS
 from .failures import Failure
 from .listed_pairs import ListedPairs
 from .material import Embedded, Material
 from .pair_list import read_pairs
+from .protocol_pictures import Search
 from .protocol_table import (
     Protocol,
     column_notes,
@@ -163,7 +162,14 @@ def from_protocol(
         if not os.path.isfile(picture):
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
-    features, reasons = _protocol_features(whole, model, settings, progress)
+    found_by = Search(settings.predictor, settings.face, settings.detector, settings.detector_model)
+    features, reasons = protocol_pictures.features(
+        whole.paths,
+        model.backbone,
+        found_by if model.backbone.aligns_faces else None,
+        settings.workers,
+        progress,
+    )
     usable = np.array([not reason for reason in reasons])
     protocol = restricted(whole, usable)
     pairings = _with_lost(_protocol_pairings(protocol, measured(wanted)), protocol, whole)
@@ -214,45 +220,6 @@ def _protocol_failures(whole: Protocol, reasons: Sequence[str]) -> list[Failure]
         for row in rows.tolist()
         if reasons[row]
     ]
-
-
-def _protocol_features(
-    protocol: Protocol, model: Model, settings: EvalSettings, progress: Progress
-) -> tuple[Floats, list[str]]:
-    """Features float32 (N, D), and why each picture is not usable (N,), '' if it is."""
-    landmarker = (
-        maskgen.Landmarker(
-            settings.predictor,
-            face=settings.face,
-            detector=settings.detector,
-            detector_model=settings.detector_model,
-        )
-        if model.backbone.aligns_faces
-        else None
-    )
-    features = np.zeros((len(protocol.paths), model.backbone.dim), np.float32)
-    reasons = [""] * len(features)
-    for start in range(0, len(protocol.paths), CHUNK):
-        rows, images, landmarks = [], [], []
-        for row, path in enumerate(protocol.paths[start : start + CHUNK], start):
-            try:
-                image = decode(path.read_bytes())
-            except Rejected as rejected:
-                reasons[row] = rejected.reason
-                continue
-            except OSError as error:
-                raise UsageError(f"cannot read {path} of the protocol table: {error.strerror}; check it.") from None
-            [face] = landmarker.find_all([image], [None]) if landmarker else [None]
-            if isinstance(face, Rejected):
-                reasons[row] = face.reason
-                continue
-            rows.append(row)
-            images.append(image)
-            landmarks.append(face.landmarks if face else np.zeros((68, 2), np.float32))
-        if rows:
-            features[rows] = model.backbone.features(images, np.stack(landmarks))
-        progress(min(CHUNK, len(protocol.paths) - start))
-    return features, reasons
 
 
 def _failures(dataset: maskgen.Dataset, split: str, keys: Names) -> list[Failure]:

@@ -14,7 +14,8 @@ from maskgen.progress import step
 from ..defaults import EXACT_PAIRS
 from . import bands, bootstrap, curves, metrics, no_errors, scores
 from .bootstrap import Indices, Intervals, Table
-from .metrics import Counts, FixedThreshold
+from .counts import Counts, from_histogram, from_scores
+from .metrics import FixedThreshold
 from .scores import Block, Comparison, Scores, Side
 
 _SAMPLE = 2048
@@ -61,7 +62,9 @@ def measure(
     curve = curves.curve(counts) if with_curve else None
     collected = bands.Bands(curve.fmr) if curve else None
     watch = collected.add if collected else None
-    drawn = bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch) if table else None
+    drawn = (
+        bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch, comparison.score) if table else None
+    )
     if curve and collected and (ends_of_band := collected.ends()):
         curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     if drawn:
@@ -88,7 +91,7 @@ def counted(
         table = bootstrap.empty_table(sample_counts(comparison), unit_count, fixed) if with_table else None
         return None, _binned(comparison, units, table), table
     found = scores.exact(comparison)
-    counts = metrics.from_scores(found[0].values, found[1].values)
+    counts = from_scores(found[0].values, found[1].values)
     table = bootstrap.empty_table(counts, unit_count, fixed) if with_table else None
     if table:
         _fill(table, comparison, found, units)
@@ -111,7 +114,7 @@ def _binned(comparison: Comparison, units: Indices, table: Table | None) -> Coun
     impostor = scores.histogram(
         comparison, scores.impostor_blocks(comparison), tally(comparison, units, table, True) if table else None
     )
-    return metrics.from_histogram(scores.grid(comparison.score), genuine, impostor)
+    return from_histogram(scores.grid(comparison.score), genuine, impostor)
 
 
 def tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) -> scores.Tally:
@@ -140,7 +143,7 @@ def tally(comparison: Comparison, units: Indices, table: Table, impostor: bool) 
 def sample_counts(comparison: Comparison) -> Counts:
     """Counts of all genuine pairs and of the impostor pairs of every n-th picture: enough to place edges."""
     few = Comparison(_thinned(comparison.reference), _thinned(comparison.probe), False)
-    return metrics.from_histogram(
+    return from_histogram(
         scores.grid(comparison.score),
         scores.histogram(comparison, scores.genuine_blocks(comparison)),
         scores.histogram(few, scores.impostor_blocks(few)),

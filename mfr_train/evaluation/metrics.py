@@ -1,12 +1,6 @@
 """Biometric figures from genuine and impostor scores: FNMR at limits on the FMR, EER, AUC, means and decidability.
 
-A score is a similarity; a comparison matches where score >= threshold. The thresholds are every distinct score and
-+inf. Exact scores and histograms are reduced to one table, `Counts`, and share every formula:
-
-    FMR(t)  = #{impostor scores >= t} / Ni        FNMR(t) = #{genuine scores < t} / Ng
-
-With bins [edge, next edge) both rates are exact at every edge; what a histogram loses is the thresholds between
-edges, and `bounds` says how much that can change each figure.
+They are computed from `Counts`, whether those hold exact scores or bins.
 """
 
 from __future__ import annotations
@@ -19,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import UsageError
 
 from . import limits
-
-Floats = npt.NDArray[np.float64]
+from .bounds import binning_bounds
+from .counts import Counts, Rates, check_totals, deviation, from_scores, middles, rates
 
 FMR1000, FMR100, FMR10 = 0.001, 0.01, 0.1
 """The FMR limits, as shares, of the figures of those names."""
@@ -33,27 +27,6 @@ LIMITS = (FMR100, FMR10)
 
 FEW_ERRORS = 30
 """Doddington's rule of 30: a rate with fewer errors behind it is not known within 30 % with 90 % confidence."""
-
-
-class Counts(NamedTuple):
-    """How many genuine and impostor scores lie at each threshold.
-
-    `scores` float64 (K,) strictly increasing; `genuine` and `impostor` float64 (K,), whole numbers or weights, at
-    `scores[k]` or, with bins, in [scores[k], tops[k]). `tops` is float64 (K,), or None for exact scores.
-    """
-
-    scores: Floats
-    genuine: Floats
-    impostor: Floats
-    tops: Floats | None = None
-
-
-class Rates(NamedTuple):
-    """The error rates at every threshold, float64 (K + 1,) each; thresholds increase and end with +inf."""
-
-    thresholds: Floats
-    fmr: Floats
-    fnmr: Floats
 
 
 class Point(NamedTuple):
@@ -177,44 +150,6 @@ class Figures:
         return known[limit]
 
 
-def from_scores(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Counts:
-    """Exact counts of scores, any shape, any real dtype. Raises `MaskgenError` for no scores, NaN or infinity."""
-    sides = [np.asarray(side, dtype=np.float64).ravel() for side in (genuine, impostor)]
-    for side, name in zip(sides, ("genuine", "impostor"), strict=True):
-        if not np.isfinite(side).all():
-            raise MaskgenError(f"{name} scores hold NaN or infinity; check the embeddings they come from.")
-    _check_totals(sides[0].size, sides[1].size)
-    scores, index = np.unique(np.concatenate(sides), return_inverse=True)
-    counts = [np.bincount(part, minlength=scores.size) for part in np.split(index, [sides[0].size])]
-    return Counts(scores, counts[0].astype(np.float64), counts[1].astype(np.float64))
-
-
-def from_histogram(edges: npt.ArrayLike, genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Counts:
-    """Counts in the bins [edges[k], edges[k + 1]): `edges` (K + 1,) strictly increasing, counts or weights (K,).
-
-    Raises `MaskgenError` for edges that do not increase, negative or non-finite counts, or an empty class.
-    """
-    borders = np.asarray(edges, dtype=np.float64)
-    sides = [np.asarray(side, dtype=np.float64) for side in (genuine, impostor)]
-    if not (np.isfinite(borders).all() and (np.diff(borders) > 0).all()):
-        raise MaskgenError("the edges of a score histogram must be finite and increase; check the grid.")
-    for side in sides:
-        if side.shape != (borders.size - 1,) or not np.isfinite(side).all() or (side < 0).any():
-            raise MaskgenError("a score histogram needs one count, zero or more, for each bin; check its arrays.")
-    _check_totals(float(sides[0].sum()), float(sides[1].sum()))
-    return Counts(borders[:-1], sides[0], sides[1], borders[1:])
-
-
-def rates(counts: Counts) -> Rates:
-    """FMR and FNMR at every threshold and at +inf. FMR falls from 1 to 0, FNMR rises from 0 to 1."""
-    genuine, impostor = np.cumsum(counts.genuine), np.cumsum(counts.impostor[::-1])
-    return Rates(
-        np.append(counts.scores, np.inf),
-        np.append(impostor[::-1], 0.0) / impostor[-1],
-        np.append(0.0, genuine) / genuine[-1],
-    )
-
-
 def fnmr_at_fmr(curve: Rates, limit: float) -> Point:
     """The lowest FNMR with FMR strictly below `limit`, a share above 0: FMR100 at 0.01.
 
@@ -228,7 +163,7 @@ def fnmr_nearest_fmr(curve: Rates, target: float) -> Point:
 
     Its FMR may lie above the target, so it is never larger than an FMR100 allowed to reach the target.
     """
-    return _point(curve, int(np.argmin(np.abs(curve.fmr - target))))
+    return _point(curve, _nearest(curve, target))
 
 
 def fnmr_at_threshold(counts: Counts, threshold: float) -> float:
@@ -305,12 +240,14 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
     Raises `MaskgenError` if a class has no scores.
     """
     genuine, impostor = float(counts.genuine.sum()), float(counts.impostor.sum())
-    _check_totals(genuine, impostor)
+    check_totals(genuine, impostor)
     curve = rates(counts)
     values = middles(counts)
+    places = {limits.name(limit): _below(curve, limit) for limit in (FMR1000, FMR100, FMR10, *fmr)}
+    places["zero_fmr"] = _without_false_match(curve)
     gmean, imean = float(values @ counts.genuine / genuine), float(values @ counts.impostor / impostor)
-    gstd = _deviation(values, counts.genuine, gmean)
-    istd = _deviation(values, counts.impostor, imean)
+    gstd = deviation(values, counts.genuine, gmean)
+    istd = deviation(values, counts.impostor, imean)
     return Figures(
         genuine,
         impostor,
@@ -321,7 +258,7 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
         auc=auc(counts),
         gmean=gmean,
         imean=imean,
-        bounds=bounds(counts, curve, fmr),
+        bounds=binning_bounds(counts, curve, places, _nearest(curve, FMR100)),
         points={limit: fnmr_at_fmr(curve, limit) for limit in fmr},
         fmr1000=fnmr_at_fmr(curve, FMR1000),
         zero_fmr=_point(curve, _without_false_match(curve)),
@@ -340,59 +277,6 @@ def decidability(gmean: float, imean: float, gstd: float, istd: float) -> float:
     if spread:
         return distance / spread
     return 0.0 if math.isclose(gmean, imean, rel_tol=1e-12, abs_tol=1e-12) else math.inf
-
-
-def middles(counts: Counts) -> Floats:
-    """The score at which each count is taken to lie, float64 (K,): itself, or the middle of its bin."""
-    return counts.scores if counts.tops is None else (counts.scores + counts.tops) / 2
-
-
-def bounds(counts: Counts, curve: Rates, fmr: Sequence[float] = LIMITS) -> dict[str, float]:
-    """The most by which each figure of binned counts can differ from that of the exact scores behind them.
-
-    Let g and i be a bin's share of the genuine and of the impostor scores.
-    FNMR at a limit on the FMR, ZeroFMR: the exact threshold lies in the bin below the one chosen, so FNMR is too high
-    by at most its g.
-    FNMR nearest to FMR 1 %: the exact threshold lies in that bin too, or above it up to where FMR passes the target.
-    EER: FNMR and FMR cross inside one bin; both sums of rates lie within g + i of each other, the middles within half.
-    AUC: only pairs inside one bin can be ordered otherwise, each changes by at most 1/2: sum of g * i / 2.
-    Means: half a bin's width, averaged. Standard deviations: its root mean square, since the standard deviation of a
-    sum is at most the sum of both. d': the largest quotient of a numerator and a denominator that are so far off.
-    """
-    indices = {limits.name(limit): _below(curve, limit) for limit in (FMR1000, FMR100, FMR10, *fmr)}
-    indices["zero_fmr"] = _without_false_match(curve)
-    others = ("nearest_fmr100", "eer", "auc", "gmean", "imean", "gstd", "istd", "d_prime")
-    if counts.tops is None:
-        return dict.fromkeys((*indices, *others), 0.0)
-    genuine, impostor = counts.genuine / counts.genuine.sum(), counts.impostor / counts.impostor.sum()
-    halves = (counts.tops - counts.scores) / 2
-    nearest = int(np.argmin(np.abs(curve.fmr - FMR100)))
-    beyond = curve.fnmr[max(indices["fmr100"], nearest)] - curve.fnmr[nearest]
-    crossing = int(np.flatnonzero(curve.fnmr <= curve.fmr)[-1])
-    met = curve.fnmr[crossing] == curve.fmr[crossing]
-    means = [float(halves @ side) for side in (genuine, impostor)]
-    deviations = [math.sqrt(float(halves**2 @ side)) for side in (genuine, impostor)]
-    values = (
-        max(genuine[nearest - 1] if nearest else 0.0, beyond),
-        0.0 if met else (genuine[crossing] + impostor[crossing]) / 2,
-        genuine @ impostor / 2,
-        *means,
-        *deviations,
-        _decidability_bound(counts, sum(means), math.hypot(*deviations) / math.sqrt(2)),
-    )
-    found = {name: float(genuine[index - 1]) for name, index in indices.items()}
-    return found | {name: float(value) for name, value in zip(others, values, strict=True)}
-
-
-def _decidability_bound(counts: Counts, distance_error: float, spread_error: float) -> float:
-    values = middles(counts)
-    sides = [side / side.sum() for side in (counts.genuine, counts.impostor)]
-    gmean, imean = (float(values @ side) for side in sides)
-    deviations = [_deviation(values, side, mean) for side, mean in zip(sides, (gmean, imean), strict=True)]
-    spread = math.hypot(*deviations) / math.sqrt(2)
-    if spread <= spread_error:
-        return math.inf
-    return (abs(gmean - imean) + distance_error) / (spread - spread_error) - abs(gmean - imean) / spread
 
 
 def few_errors(found: Figures, drift: Mapping[FixedThreshold, Point] | None = None) -> dict[str, float]:
@@ -425,22 +309,13 @@ def _below(curve: Rates, limit: float) -> int:
     return int(np.argmax(curve.fmr < limit))
 
 
+def _nearest(curve: Rates, target: float) -> int:
+    return int(np.argmin(np.abs(curve.fmr - target)))
+
+
 def _without_false_match(curve: Rates) -> int:
     return int(np.argmax(curve.fmr == 0))
 
 
-def _deviation(values: Floats, weights: Floats, mean: float) -> float:
-    if np.count_nonzero(weights) == 1:  # rounding of the mean would give equal scores a spread
-        return 0.0
-    return math.sqrt(float((values - mean) ** 2 @ weights / weights.sum()))
-
-
 def _point(curve: Rates, index: int) -> Point:
     return Point(float(curve.thresholds[index]), float(curve.fmr[index]), float(curve.fnmr[index]))
-
-
-def _check_totals(genuine: float, impostor: float) -> None:
-    if genuine <= 0:
-        raise MaskgenError("there are no genuine scores; give at least one identity two photographs.")
-    if impostor <= 0:
-        raise MaskgenError("there are no impostor scores; give photographs of at least two identities.")

@@ -15,9 +15,10 @@ from maskgen.errors import MaskgenError
 from ..direct_labels import name_lines
 from ..figure import NOTE_SIZE, label, new_figure, note, save, style, styled
 from . import curve_files
+from .counts import Floats
 from .curves import Curve, Histogram, common
 from .identification import Identification
-from .metrics import FMR10, FMR100, Floats
+from .metrics import FMR10, FMR100
 
 DET, ROC, HISTOGRAM, CMC = "det", "roc", "histogram", "cmc"
 """The names of the files, without their endings."""

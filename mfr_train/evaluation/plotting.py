@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from maskgen.errors import MaskgenError, UsageError
 
 from . import curve_files, curves, metrics, plots
+from .counts import Counts, from_scores
 from .curves import Curve, Histogram
-from .metrics import Counts
 from .report import Report
 
 Scores = tuple[npt.ArrayLike, npt.ArrayLike]
@@ -98,7 +98,7 @@ def _found(what: Plotted, scenario: str | None) -> dict[str, tuple[Curve, Histog
                 parts = _of_report(source).items()
                 found |= {f"{name}, {part}": drawn for part, drawn in parts if scenario in (None, part)}
             else:
-                counts = metrics.from_scores(*source)
+                counts = from_scores(*source)
                 found[name] = curves.curve(counts), curves.histogram(counts)
     if not found:
         raise UsageError(f"there is nothing to draw{f' of {scenario}' if scenario else ''}; give a report or scores.")
@@ -122,7 +122,7 @@ def _scores(report: Report, scenario: str) -> Counts:
     try:
         table = pq.read_table(path, columns=["genuine", "score"])
         genuine, scores = table["genuine"].to_numpy(), table["score"].to_numpy()
-        return metrics.from_scores(scores[genuine], scores[~genuine])
+        return from_scores(scores[genuine], scores[~genuine])
     except (OSError, pa.ArrowException, ValueError, IndexError, TypeError):
         raise MaskgenError(f"{report.out} has neither curves nor the scores of {scenario}; measure again.") from None
 

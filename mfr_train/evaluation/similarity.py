@@ -13,6 +13,9 @@ from ..defaults import COSINE, EUCLIDEAN, HALF
 
 Floats = npt.NDArray[np.float64]
 
+RANGES = {COSINE: (-1.0, 1.0), EUCLIDEAN: (-2.0, 0.0), HALF: (0.0, 1.0)}
+"""The lowest and the highest score of each kind."""
+
 
 def scored(kind: str, cosine: Floats) -> Floats:
     """Scores of a kind, float64, from cosines of any shape. A cosine beyond 1 by rounding is a distance of 0.

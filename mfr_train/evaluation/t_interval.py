@@ -3,7 +3,9 @@
 The spread of a rate shrinks as the rate nears 0 or 1, and that of a standard deviation as the deviation falls. Test
 subjects who happen to be easy therefore give a figure that is too good with an interval that is too narrow, and
 percentiles of the resamples hold the true figure too seldom. On the logit scale for rates, EER and AUC, and on the
-logarithmic scale for standard deviations, the spread depends less on the value. There the interval is
+logarithmic scale for standard deviations, the spread depends less on the value. Mean scores take the logit scale
+between the lowest and the highest possible score, for cosines twice Fisher's z. So no interval ends beyond a possible
+value. The interval is, on its scale,
 
     h(value) +- t * sd(h(resamples)) * sqrt(n / (n - 1))
 
@@ -24,12 +26,16 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Floats
+from ..defaults import COSINE
+from .counts import Floats
+from .similarity import RANGES
 
 LEVEL = 0.95
 
-PLAIN = ("gmean", "imean", "d_prime")
+PLAIN = ("d_prime",)
 """Figures on their own scale: d' varies as the inverse of a standard deviation does, with a spread that stays."""
+
+MEANS = ("gmean", "imean")
 
 DEVIATIONS = ("gstd", "istd")
 
@@ -37,13 +43,24 @@ FARTHEST = 10
 """A resample's distance from 0 or 1 counts as at least the value's, divided by this: a rate of 0 has no logit."""
 
 
-def ends(name: str, value: float, draws: Floats, weights: Floats, pair_variance: float = 0.0) -> tuple[float, float]:
+def ends(
+    name: str, value: float, draws: Floats, weights: Floats, pair_variance: float = 0.0, score: str = COSINE
+) -> tuple[float, float]:
     """The interval of the figure `name` from its values in resamples, float64 (R,).
 
     `weights` float64 (R', n) is how often each subject was drawn in the first R' resamples, and `pair_variance` that of
-    `without_pairs`. A rate of 0 or 1, and a standard deviation of 0, have no place on the scale: theirs are the
-    percentiles of the resamples.
+    `without_pairs`. `score` is the kind of the scores. A rate of 0 or 1, a mean at the end of its range, and a standard
+    deviation of 0 have no place on the scale: theirs are the percentiles of the resamples.
     """
+    if name in MEANS:
+        least, greatest = RANGES[score]
+        width = greatest - least
+        low, high = _ends("", (value - least) / width, (draws - least) / width, weights, pair_variance / width**2)
+        return least + width * low, least + width * high
+    return _ends(name, value, draws, weights, pair_variance)
+
+
+def _ends(name: str, value: float, draws: Floats, weights: Floats, pair_variance: float) -> tuple[float, float]:
     if value <= 0 if name in DEVIATIONS else name not in PLAIN and not 0 < value < 1:
         low, high = percentiles(draws)
         return float(low), float(high)

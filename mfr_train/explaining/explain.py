@@ -25,6 +25,7 @@ from ..defaults import EXPLANATIONS, MIN_RESAMPLES
 from ..evaluation.measurement import Measurement
 from ..evaluation.scenarios import RANDOM as MASKED
 from ..evaluation.scenarios import UNMASKED
+from ..figure import FORMATS
 from ..keywords import AnyPath, settings_from
 from ..networks.backbone import Floats, Image
 from ..networks.model import Model, load_model
@@ -183,7 +184,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
     If the block ends in an error, the earlier files stay.
     """
-    plots = [f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in figures.FORMATS]
+    plots = [f"{name}.{ending}" for name in (PEOPLE, MEANS, CURVE_PLOT) for ending in FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".mfr-", dir=out) as name:

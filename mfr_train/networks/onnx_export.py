@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,16 +19,23 @@ from maskgen.storage import files
 
 from ..keywords import AnyPath
 from ..version import __version__
-from . import onnx_metadata, run_files
+from . import onnx_file, onnx_metadata, run_files
+from .backbone import Floats
+from .backbones import load_backbone
+from .faces import Faces
 from .model import STAGE_1, Model, load_model
 from .module import FaceModule
-from .preprocessing import NHWC
+from .preprocessing import NHWC, RGB, WHOLE, Preprocessing
 
 OPSET = 17
 TOLERANCE = 1e-5
 """How far a component of an embedding, which has length 1, may differ between onnxruntime and PyTorch."""
 
 FACES, EMBEDDING, MASKED_EMBEDDING = "faces", "embedding", "masked_embedding"
+
+
+Reference = Callable[[Faces], list[Floats]]
+"""Faces, uint8 (N, S, S, 3) RGB -> what each output of the file should give for them."""
 
 
 class _BothEmbeddings(nn.Module):
@@ -48,7 +56,7 @@ def export(source: AnyPath, out: AnyPath, *, stage: str | None = None) -> Path:
     The input is `faces`, uint8 (N, S, S, 3) RGB, for any N: the file scales the values itself. The output is
     `embedding`, float32 (N, d) of length 1. A model with EUM has a second output, `masked_embedding`, for pictures of
     masked faces. Faces must be cut out and scaled to S x S as the metadata `mfr.align` and `mfr.input_size` say. What
-    onnxruntime computes from the file is compared with PyTorch before it is written.
+    onnxruntime computes from the file is compared with the model before it is written.
 
     Args:
         source: A run folder, `dlib`, or a file of weights, as for `load_model`.
@@ -59,7 +67,7 @@ def export(source: AnyPath, out: AnyPath, *, stage: str | None = None) -> Path:
         The file.
 
     Raises:
-        UsageError: If there is no such model, PyTorch does not run its network, or the file exists.
+        UsageError: If there is no such model, it is an ONNX file or a function already, or the file exists.
         MaskgenError: If the outputs differ by more than 1e-5, or the file cannot be written.
 
     Example:
@@ -71,8 +79,13 @@ def export(source: AnyPath, out: AnyPath, *, stage: str | None = None) -> Path:
         raise UsageError(f"{path} exists; give another file, or delete it.")
     _check_installed()
     model = load_model(source, device="cpu", stage=stage)
-    data = _with_metadata(_graph(model), model, _origin(model, Path(source)))
-    _check(data, model)
+    own = Path(source) / run_files.ONNX_BACKBONE
+    if model.backbone.module is None and own.is_file():
+        graph, reference = _merged(model, own), _on_faces(model, own)
+    else:
+        graph, reference = _graph(model), _by_torch(model)
+    data = _with_metadata(graph, model, _origin(model, Path(source)))
+    _check(data, model, reference)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, data)
@@ -115,13 +128,44 @@ def _graph(model: Model) -> bytes:
         return file.read_bytes()
 
 
+def _merged(model: Model, own: Path) -> bytes:
+    """The graph of a run on an ONNX network, which is put together from the network and what stage 2 trained."""
+    from . import onnx_merge
+
+    head = (model.weight, model.bias) if model.weight is not None and model.bias is not None else None
+    names = (FACES, EMBEDDING, MASKED_EMBEDDING)
+    return onnx_merge.graph_of(onnx_file.read(own), own, model.preprocessing, head, model.unmasking, names)
+
+
+def _on_faces(model: Model, own: Path) -> Reference:
+    """The embeddings of such a run, of faces that are cut out already."""
+    whole = load_backbone(str(own), given=Preprocessing(align=WHOLE))
+
+    def embedded(faces: Faces) -> list[Floats]:
+        features = whole.features(faces, np.zeros((len(faces), 68, 2), np.float32))
+        return [model.project(features, masked) for masked in ((False, True) if model.unmasking else (False,))]
+
+    return embedded
+
+
+def _by_torch(model: Model) -> Reference:
+    module, _ = _exported(model)
+
+    @torch.inference_mode()
+    def embedded(faces: Faces) -> list[Floats]:
+        found = module(torch.from_numpy(faces))
+        return [each.numpy() for each in (found if isinstance(found, tuple) else (found,))]
+
+    return embedded
+
+
 def _with_metadata(graph: bytes, model: Model, origin: dict[str, str]) -> bytes:
     import onnx
 
     made = onnx.load_model_from_string(graph)
-    # The file scales the values and adds mirror images itself.
+    # The file orders the channels, scales the values and adds mirror images itself.
     inside = dataclasses.replace(
-        model.preprocessing, mean=None, scale=None, flip_sum=False, layout=NHWC, output=EMBEDDING
+        model.preprocessing, colors=RGB, mean=None, scale=None, flip_sum=False, layout=NHWC, output=EMBEDDING
     )
     facts = onnx_metadata.written(inside, MASKED_EMBEDDING if model.unmasking else None, origin)
     onnx.helper.set_model_props(made, facts)
@@ -151,24 +195,20 @@ def _faces(model: Model, count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def _check(data: bytes, model: Model) -> None:
-    """Raises `MaskgenError` if onnxruntime does not compute from a file what PyTorch computes."""
+def _check(data: bytes, model: Model, reference: Reference) -> None:
+    """Raises `MaskgenError` if onnxruntime does not compute from a file what the model computes."""
     import onnxruntime
 
-    module, _ = _exported(model)
     try:
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         for count in (1, 3):
             faces = _faces(model, count)
-            with torch.inference_mode():
-                wanted = module(torch.from_numpy(faces))
-            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-            for found, right in zip(session.run(None, {FACES: faces}), wanted, strict=True):
-                if not np.abs(found - right.numpy()).max() <= TOLERANCE:
+            for found, wanted in zip(session.run(None, {FACES: faces}), reference(faces), strict=True):
+                if not np.abs(found - wanted).max() <= TOLERANCE:
                     raise MaskgenError(
                         f"the ONNX file would give other embeddings than {model.name}, by "
-                        f"{np.abs(found - right.numpy()).max():.2g}; nothing was written. Try other versions of "
-                        "PyTorch and onnxruntime."
+                        f"{np.abs(found - wanted).max():.2g}; nothing was written. Try other versions of PyTorch and "
+                        "onnxruntime."
                     )
     except MaskgenError:
         raise

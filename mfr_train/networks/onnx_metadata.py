@@ -1,4 +1,4 @@
-"""What an ONNX file that `mfr export` wrote says about itself: its preprocessing and where it comes from."""
+"""What an ONNX file of ours says about itself: its preprocessing and where it comes from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PREFIX = "mfr."
 MASKED_OUTPUT = "mfr.masked_output"
 """Names the output that is the embedding of a masked face, where it is another one."""
 
-FIELDS = ("colors", "mean", "scale", "input_size", "align", "flip_sum", "output")
-"""The fields of `Preprocessing` in the metadata. The layout is in the shape of the input."""
+FIELDS = ("colors", "mean", "scale", "input_size", "layout", "align", "flip_sum", "output")
+"""The fields of `Preprocessing` in the metadata."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,19 @@ def written(made: Preprocessing, masked_output: str | None, origin: Mapping[str,
     return found | {PREFIX + name: text for name, text in origin.items()}
 
 
+def with_preprocessing(data: bytes, made: Preprocessing) -> bytes:
+    """The same ONNX file with a preprocessing in its metadata; its other metadata stay."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    there = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, there | written(made, None, {}))
+    found: bytes = model.SerializeToString(deterministic=True)
+    return found
+
+
 def read(texts: Mapping[str, str], what: str) -> Metadata:
-    """The metadata of a file, which may come from anyone. Files that `mfr export` did not write have none.
+    """The metadata of a file, which may come from anyone. Files of others have none.
 
     Raises `UsageError` for values that no option accepts.
     """

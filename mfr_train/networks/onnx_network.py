@@ -78,8 +78,8 @@ def load(path: Path, given: Preprocessing = NOTHING_GIVEN, device: str = "cpu") 
     what = f"the model {path}"
     data = onnx_file.read(path)
     session = _session(data, path, device)
-    taken = _input(session, given.layout, what)
     facts = onnx_metadata.read(session.get_modelmeta().custom_metadata_map, what)
+    taken = _input(session, given.layout or facts.preprocessing.layout, what)
     made = _preprocessing(taken, given, facts.preprocessing, what)
     names = [output.name for output in session.get_outputs()]
     if made.output is not None and made.output not in names:

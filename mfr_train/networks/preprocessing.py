@@ -54,7 +54,7 @@ class Preprocessing:
     """
 
     colors: str | None = setting(
-        None, help="Order of the channels that the network of --model takes; rgb by default.", choices=(RGB, BGR)
+        None, help="Order of the channels that the network takes; rgb by default.", choices=(RGB, BGR)
     )
     mean: Numbers | None = setting(
         None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskgen.errors import shown
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from ..explaining.explanation import DIFFERENCE, MEANS, PEOPLE, SUMMARY
 from ..explaining.shares import REGIONS
@@ -59,11 +59,11 @@ def _attention(given: Result, with_pictures: bool) -> Attention:
     for share in facts["shares"]:
         rows.setdefault((share["model"], share["picture"]), {})[share["region"]] = _share(share)
     heads = ("model", "picture", "in the mask %", "above the eyes %")
-    lines = [
+    lines: list[list[Value]] = [
         [model, picture.replace(DIFFERENCE, "masked − unmasked"), *(found.get(region, Cell("")) for region in REGIONS)]
         for (model, picture), found in rows.items()
     ]
-    areas = [
+    areas: list[list[Value]] = [
         [each["model"], each["curve"], *(_number(each[name]) for name in ("area", "random", "difference"))]
         for each in facts["faithfulness"]
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from ..evaluation.report import Row
 from . import cells
@@ -58,7 +58,7 @@ def _heat_map(figure: str, columns: Sequence[tuple[Evaluation, str]], groups: Se
     rows = [[found.get((each.name, scenario, group)) for each, scenario in columns] for group in groups]
     known = [float(value(row, figure)) for line in rows for row in line if row and _resolved(row, figure)]
     low, high = min(known, default=0.0), max(known, default=1.0)
-    made = [
+    made: list[list[Value]] = [
         [
             _label(group),
             *(_cell(row, figure, low, high) for row in line),

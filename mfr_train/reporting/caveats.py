@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from maskgen.errors import shown
 
 from ..evaluation.metrics import FEW_ERRORS
+from ..evaluation.report import Report
+from ..evaluation.rows import RATES
 from . import cells
 from .data_card import DataCard
-from .given import Evaluation, Given
+from .given import Given
 
 FEW_PEOPLE = 100
 """With fewer people an interval over people is wide, and its ends are themselves uncertain."""
@@ -28,7 +30,8 @@ def caveats(given: Given, cards: Sequence[DataCard], synthetic: bool) -> list[st
     """The sentences, the largest caveat first; equal weights stay in order."""
     found = [
         *_leaks(cards),
-        *(caveat for each in given.evaluations for caveat in _of_report(each, len(given.evaluations) > 1)),
+        *_few_people(given),
+        *_of_reports(given),
         *_together(given),
         *([Caveat(40, SYNTHETIC)] if synthetic else []),
         *([Caveat(10, "Thresholds were read on the people whom they are applied to; on other people they drift more.")]
@@ -50,22 +53,35 @@ def _leaks(cards: Sequence[DataCard]) -> Iterator[Caveat]:
                 yield Caveat(90, text)
 
 
-def _of_report(each: Evaluation, several: bool) -> Iterator[Caveat]:
-    report, head = each.report, f"{each.name}: " if several else ""
-    if report.subjects < FEW_PEOPLE:
-        weight = 80 if report.subjects < 30 else 60
-        people = cells.plural(report.subjects, "person", "people")
-        yield Caveat(weight, f"{head}Only {people} were compared: other people can give quite different figures.")
+def _few_people(given: Given) -> Iterator[Caveat]:
+    counts = list(dict.fromkeys((cells.data_name(each), each.subjects) for each in given.reports))
+    for data, people in counts:
+        if people < FEW_PEOPLE:
+            of = f" of {data}" if len(counts) > 1 else ""
+            told = f"Only {cells.plural(people, 'person', 'people')}{of} were compared"
+            yield Caveat(80 if people < 30 else 60, f"{told}: other people can give quite different figures.")
+
+
+def _of_reports(given: Given) -> Iterator[Caveat]:
+    """What limits each report, with the names of the models unless it limits all of them."""
+    found: dict[Caveat, list[str]] = {}
+    for each in given.evaluations:
+        for caveat in _of_report(each.report):
+            found.setdefault(caveat, []).append(each.name)
+    for caveat, names in found.items():
+        head = "" if len(names) == len(given.evaluations) else f"{', '.join(names)}: "
+        yield Caveat(caveat.weight, head + caveat.text)
+
+
+def _of_report(report: Report) -> Iterator[Caveat]:
     if any(row.intervals is None for row in report.rows):
-        yield Caveat(75, f"{head}There are no intervals, so chance differences cannot be told from real ones.")
-    few = sorted({f"{row.scenario} {_label(name)}" for row in report.rows for name in row.few})
+        yield Caveat(75, "There are no intervals, so chance differences cannot be told from real ones.")
+    few = sorted({f"{row.scenario} {name.upper()}" for row in report.rows for name in row.few if name in RATES})
     if few:
-        yield Caveat(
-            55, f"{head}Fewer than {FEW_ERRORS} expected errors are behind {', '.join(few)}: take these as hints."
-        )
+        yield Caveat(55, f"Fewer than {FEW_ERRORS} expected errors are behind {', '.join(few)}: take these as hints.")
     short = sorted({limit for row in report.rows for limit in row.limits if not row.resolved(limit)}, reverse=True)
     for limit in short:
-        yield Caveat(50, f"{head}An FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs.")
+        yield Caveat(50, f"An FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs.")
     lost = sum(row.lost_genuine for row in report.rows)
     failed = sum(report.failures.values())
     if failed:
@@ -73,20 +89,24 @@ def _of_report(each: Evaluation, several: bool) -> Iterator[Caveat]:
         more = f", and {cells.plural(lost, 'genuine pair')} with them" if lost else ""
         yield Caveat(
             45 if share < 0.02 else 58,
-            f"{head}{cells.plural(failed, 'photograph')} ({100 * share:.1f} %) could not be used{more}: people who "
+            f"{cells.plural(failed, 'photograph')} ({100 * share:.1f} %) could not be used{more}: people who "
             "cannot be enrolled are not among the errors.",
         )
     elif not report.date:
-        yield Caveat(35, f"{head}This report is of an older version, which did not count failures.")
+        yield Caveat(
+            35, "This report is of an older version, which did not count the genuine pairs that failures prevented."
+        )
+    if report.settings.run is None and report.settings.embeddings is None:
+        yield Caveat(41, "Whom this network was trained on is not known here: on these people its errors are too few.")
     for row in report.rows:
         if row.binned:
             bound = max(
                 (100 * value for name, value in row.figures.bounds.items() if name in ("eer", "fmr100")), default=0
             )
-            yield Caveat(15, f"{head}{row.scenario} was counted in bins: its rates are within {bound:.2g} points.")
+            yield Caveat(15, f"{row.scenario} was counted in bins: its rates are within {bound:.2g} points.")
     for note in report.notes:
         if "the model was trained on" not in note:  # it is among the checks of the data
-            yield Caveat(30, f"{head}{shown(note)}")
+            yield Caveat(30, shown(note))
 
 
 def _together(given: Given) -> Iterator[Caveat]:
@@ -96,9 +116,3 @@ def _together(given: Given) -> Iterator[Caveat]:
         yield Caveat(52, "Overlapping intervals do not say that two models are equal; mfr compare tests differences.")
     if any(report.settings.run for report in given.reports):
         yield Caveat(42, "Each trained model is one run with one seed; another seed can give other figures.")
-
-
-def _label(name: str) -> str:
-    if name.startswith("fnmr_at_uu_"):
-        return f"FNMR at U-U {name.removeprefix('fnmr_at_uu_').upper()}"
-    return name.replace("_", " ").upper()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import curve_files, curves
+from ..evaluation.counts import Floats
 from ..evaluation.curves import Curve
-from ..evaluation.metrics import Floats
 from ..evaluation.report import Row
 from .given import Evaluation
 from .score_arrays import ScoreArrays
@@ -92,8 +92,7 @@ def _line(name: str, color: int, curve: Curve, row: Row) -> dict[str, Any]:
     first = int(np.searchsorted(fmr, 1.0001 / curve.impostor)) - 1
     fmr, fnmr = fmr[first:], curve.fnmr[first:]
     zero = int(np.argmax(fnmr == 0))
-    banded = curve.low is not None and curve.high is not None
-    band = [end[first:] for end in (curve.low, curve.high)] if banded else []
+    band = [] if curve.low is None or curve.high is None else [end[first:] for end in (curve.low, curve.high)]
     bottom = 1 / curve.genuine
     x, y = _deviates(fmr), _deviates(np.maximum(fnmr, bottom))
     chosen = _drawn(x, y, band)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from maskgen import Dataset
 from maskgen.errors import MaskgenError, shown
-from maskgen.page.page import Table
+from maskgen.page.page import Table, Value
 
 from ..evaluation.report import Report
 from ..networks.run_files import identities_of
@@ -94,7 +94,7 @@ def _card(name: str, report: Report, dataset: Dataset | None, given: Given) -> D
 
 
 def _splits(dataset: Dataset) -> Table:
-    rows = [
+    rows: list[list[Value]] = [
         [split, dataset.count(split), sum(count["rejects"].values())] for split, count in dataset.info["counts"].items()
     ]
     return Table("Photographs of each split", ("split", "usable", "rejected"), rows)
@@ -102,10 +102,10 @@ def _splits(dataset: Dataset) -> Table:
 
 def _rejects(dataset: Dataset) -> Table | None:
     found = _columns(dataset, "rejects.parquet", ("reason", "source", "detail"))
-    by_reason: dict[str, list[dict[str, str]]] = {}
+    by_reason: dict[str, list[dict[str, str | None]]] = {}
     for row in found:
         by_reason.setdefault(row["reason"] or "", []).append(row)
-    rows = [
+    rows: list[list[Value]] = [
         [
             reason,
             len(each),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskgen.errors import shown
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from ..ablation.ablation_files import RESULT as ABLATION
 from ..comparison.comparison_files import RESULT as COMPARISON
@@ -74,7 +74,7 @@ def _ablation(given: Result, identifier: str) -> Comparison:
 
 def _comparison(given: Result, identifier: str) -> Comparison:
     facts = given.facts
-    figures = [
+    figures: Figures = [
         (scenario, name, 1, {figure: (value, ends, []) for figure, (value, *ends) in found.items()})
         for scenario, its in facts["scenarios"].items()
         for name, found in its["figures"].items()
@@ -103,7 +103,7 @@ def _figures(kind: str, figures: Figures) -> Table:
     names = [name for name in FIGURES if all(name in found for *_, found in figures)]
     runs = any(count > 1 for _, _, count, _ in figures)
     heads = ("scenario", kind, *(["runs"] if runs else []), *(FIGURES[name] for name in names))
-    rows = [
+    rows: list[list[Value]] = [
         [scenario, name, *([count] if runs else []), *(_cell(each, *found[each][:2]) for each in names)]
         for scenario, name, count, found in sorted(figures, key=lambda line: _order(line[0], figures))
     ]
@@ -115,7 +115,7 @@ def _order(scenario: str, figures: Figures) -> int:
 
 
 def _steps(kind: str, what: str, differences: Sequence[dict[str, Any]]) -> Table:
-    rows = []
+    rows: list[list[Value]] = []
     for each in differences:
         if each["figure"] in FIGURES:
             adjusted = each.get("adjusted_p")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from maskgen.page.page import Table
+from maskgen.page.page import Table, Value
 
 from ..evaluation.failures import COLUMNS, FAILURES
 from . import cells
@@ -19,7 +19,7 @@ EXAMPLES = 3
 
 def failure_table(evaluations: Sequence[Evaluation]) -> Table | None:
     """The reasons of each evaluation with their numbers and examples; None if no photograph failed."""
-    rows = []
+    rows: list[list[Value]] = []
     for each in evaluations:
         lines = _lines(each.report.out)
         for reason, number in each.report.failures.items():

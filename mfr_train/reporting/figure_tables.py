@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from ..evaluation import metrics
 from ..evaluation.identification import FPIR_LIMITS, RANKS
@@ -20,7 +20,7 @@ from .given import Evaluation
 def scenarios(evaluations: Sequence[Evaluation]) -> Table:
     """One line for each scenario and model."""
     heads = ("scenario", "model", "FMR100 %", "FMR10 %", "EER %", "AUC", "GMean", "IMean", "d′", "Ng", "Ni")
-    rows = []
+    rows: list[list[Value]] = []
     for each, row in _rows(evaluations):
         spread = [cells.number(row.d_prime, 3)] if row.figures.d_prime is not None else [Cell("")]
         rows.append(
@@ -43,7 +43,7 @@ def operating_points(evaluations: Sequence[Evaluation]) -> Table:
     """TAR at FAR, with the thresholds, and the FNMR that counts failures as non-matches if there were any."""
     lost = any(row.lost_genuine for _, row in _rows(evaluations))
     heads = ("scenario", "model", "FAR below %", "TAR %", "threshold", *(["FNMR with failures %"] if lost else []))
-    rows = []
+    rows: list[list[Value]] = []
     for each, row in _rows(evaluations):
         for limit in row.limits:
             known = row.resolved(limit)
@@ -56,7 +56,7 @@ def operating_points(evaluations: Sequence[Evaluation]) -> Table:
 
 def accuracies(evaluations: Sequence[Evaluation]) -> Table | None:
     """Accuracy over the folds of a list of pairs; None if there is none."""
-    rows = [
+    rows: list[list[Value]] = [
         [
             row.scenario,
             each.name,
@@ -81,7 +81,7 @@ def identification(evaluations: Sequence[Evaluation]) -> Table | None:
         *(f"FNIR at FPIR {100 * limit:g} %" for limit in FPIR_LIMITS),
         *("gallery", "probes"),
     )
-    rows = [
+    rows: list[list[Value]] = [
         [
             found.scenario,
             each.name,
@@ -106,7 +106,7 @@ def identification(evaluations: Sequence[Evaluation]) -> Table | None:
 def fixed_thresholds(evaluations: Sequence[Evaluation]) -> Table | None:
     """FNMR and FMR of each scenario at thresholds that were fixed on unmasked faces; None if there are none."""
     heads = ("scenario", "model", "fixed at U-U FMR below %", "threshold", "FNMR %", "FMR %", "FMR, times that of U-U")
-    rows = []
+    rows: list[list[Value]] = []
     for each, row in _rows(evaluations):
         if row.scenario == "U-U":
             continue

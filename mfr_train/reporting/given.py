@@ -146,9 +146,7 @@ def _once(reports: Iterable[Report]) -> list[Report]:
 def _names(reports: Sequence[Report]) -> list[str]:
     """A name for each: its model, with the data if two have one name, with the folder if that is not enough."""
     names = [shown(report.model) for report in reports]
-    for more in (lambda report: shown(Path(report.data).name), lambda report: shown(report.out)):
+    for more in ([Path(report.data).name for report in reports], [report.out for report in reports]):
         again = {name for name in names if names.count(name) > 1}
-        names = [
-            f"{name} ({more(report)})" if name in again else name for name, report in zip(names, reports, strict=True)
-        ]
+        names = [f"{name} ({shown(told)})" if name in again else name for name, told in zip(names, more, strict=True)]
     return names

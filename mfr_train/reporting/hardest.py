@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from . import cells
 from .given import Evaluation
@@ -79,7 +79,7 @@ def hardest(
 
 def table(lists: Sequence[HardPairs]) -> Table | None:
     """The pairs of which there is no picture; None if there are none."""
-    rows = [
+    rows: list[list[Value]] = [
         [
             each.scenario,
             each.model,

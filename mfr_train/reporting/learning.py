@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgen.errors import MaskgenError, shown
-from maskgen.page.page import Cell, Table
+from maskgen.page.page import Cell, Table, Value
 
 from ..networks import run_files
 from . import cells
@@ -20,7 +20,7 @@ MAX_POINTS = 400
 def learning(runs: Sequence[Path]) -> tuple[list[dict[str, Any]], Table | None]:
     """The charts of losses and of accuracies by stage, and what each stage of each run reached."""
     panels: dict[tuple[str, str], dict[str, Any]] = {}
-    rows = []
+    rows: list[list[Value]] = []
     for color, (name, run) in enumerate(zip(_names(runs), runs, strict=True)):
         for stage, found in _stages(run).items():
             for column, label in (("loss", "loss"), ("val_accuracy", "validation accuracy (%)")):

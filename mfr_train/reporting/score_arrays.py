@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import pyarrow.dataset as pads
 
 from maskgen.errors import MaskgenError, short
 
-from ..evaluation.metrics import Counts, Floats, from_scores
+from ..evaluation.counts import Counts, Floats, from_scores
 from ..evaluation.report import Report
 
 MAX_PAIRS = 20_000_000
@@ -66,16 +67,14 @@ class ScoreArrays:
         except (OSError, pa.ArrowException, LookupError) as error:
             raise _damaged(self.files[0], error) from None
         made = [
-            Pair(
-                *(
-                    Pictured(*(str(row.get(f"{side}{part}", "")) for part in ("", "_picture", "_subject")))
-                    for side in SIDES
-                ),
-                float(self.scores[number]),
-            )
+            Pair(_pictured(row, SIDES[0]), _pictured(row, SIDES[1]), float(self.scores[number]))
             for row, number in zip(rows, numbers[order], strict=True)
         ]
         return [made[place] for place in np.argsort(order)]
+
+
+def _pictured(row: dict[str, Any], side: str) -> Pictured:
+    return Pictured(*(str(row.get(f"{side}{part}", "")) for part in ("", "_picture", "_subject")))
 
 
 def score_arrays(report: Report, scenario: str) -> ScoreArrays | None:

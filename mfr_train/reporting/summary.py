@@ -108,7 +108,7 @@ def headlines(evaluations: Sequence[Evaluation]) -> list[Headline]:
     """The main figure of each scenario, or of the main scenario if there are many models."""
     every = list(dict.fromkeys(row.scenario for each in evaluations for row in each.report.rows))
     scenarios = every if len(evaluations) * len(every) <= TILES else [name for name in MAIN if name in every][:1]
-    found = []
+    found: list[Headline] = []
     for color, each in enumerate(evaluations):
         for scenario in scenarios:
             if scenario not in each.report or len(found) == TILES:

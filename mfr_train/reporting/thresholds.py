@@ -15,8 +15,8 @@ import numpy as np
 from maskgen.errors import UsageError
 
 from ..evaluation import curve_files
+from ..evaluation.counts import Counts, Floats
 from ..evaluation.curves import Histogram
-from ..evaluation.metrics import Counts, Floats
 from ..evaluation.report import Report, Row
 from .given import Evaluation
 from .score_arrays import ScoreArrays

@@ -126,8 +126,11 @@ def _settings(full: TrainSettings) -> Iterator[str]:
     usual = settings.jsonable(filled(TrainSettings(recipe=full.recipe)), run_only=False)
     own = settings.jsonable(full, run_only=False)
     # Not the data, which is above, nor the stage, whose default depends on the network.
+    left_out = ("data", "stage", "variants")
     changed = {
-        name: own[name] for name in own if own[name] != usual[name] and name not in ("data", "stage", "variants")
+        name: value
+        for name, value in own.items()
+        if value != usual[name] and value is not None and name not in left_out
     }
     yield f"Those of the recipe `{full.recipe}`" + (", but for:" if changed else ".")
     if changed:

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from maskgen.errors import shown
 
 from ..keywords import AnyPath, settings_from
 from ..networks import run_files
 from ..networks.model import Model, load_run
+from ..networks.preprocessing import InputOptions
 from ..notebook import html_table
 from . import train as training
 from .curve import LearningCurve, learning_curve
 from .train_settings import TrainSettings
 
 
-class TrainOptions(TypedDict, total=False):
+class TrainOptions(InputOptions, total=False):
     """The fields of `TrainSettings` as keywords; text or any path-like object is a path."""
 
     data: AnyPath
@@ -30,7 +31,6 @@ class TrainOptions(TypedDict, total=False):
     recipe: str
     backbone: str | None
     weights: AnyPath | None
-    input_size: int | None
     masked_share: float
     variants: Sequence[str]
     batch: int | None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import maskgen
@@ -23,10 +24,10 @@ from maskgen.errors import UsageError
 from maskgen.storage import files
 
 from .. import hardware
-from ..data.feature_cache import embed_rows, row_index
+from ..data.feature_cache import RowIndex, embed_rows, row_index
 from ..defaults import CLASSIFY, DLIB, ONNX, RESNETS, SKIP, TRAINED
-from ..networks import onnx_file, run_files
-from ..networks.backbone import Backbone
+from ..networks import onnx_file, onnx_metadata, preprocessing, run_files
+from ..networks.backbone import Backbone, Floats
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
 from ..notebook import progress_bar
@@ -48,17 +49,7 @@ def train(given: TrainSettings) -> Path:
     stage 1 is done. Raises `UsageError` for settings or data that cannot be trained on, `MaskgenError` if the training
     cannot continue: every checkpoint until then is kept.
     """
-    settings.check(given)
-    full = _with_input_size(filled(_with_backbone(given)), given.input_size)
-    full = dataclasses.replace(full, device=hardware.device(full.device))
-    if full.tensorboard:
-        curve.check_tensorboard()
-    if full.stage != CLASSIFY and own_loss.is_function(full.loss):
-        own_loss.source_hash(full.loss)  # refuses one that is not there before a folder is made
-    dataset = maskgen.open(full.data)
-    if full.on_damage == SKIP:
-        dataset = damage.without_broken_rows(dataset, ("train", "val"))
-    full = dataclasses.replace(full, variants=_variants(full, dataset))
+    full, dataset = checked(given)
     with ExitStack() as stack:
         # The group ends before stage 2: processes that wait for hours would time out.
         with distributed.processes(full.device) as group:
@@ -75,18 +66,55 @@ def train(given: TrainSettings) -> Path:
     return folder
 
 
+def checked(given: TrainSettings) -> tuple[TrainSettings, Dataset]:
+    """The settings with every value filled in, and the data set that is trained on.
+
+    Raises `UsageError` for what a training refuses before it makes a folder.
+    """
+    settings.check(given)
+    full = _with_input_size(filled(_with_backbone(given)), given.input_size)
+    full = dataclasses.replace(full, device=hardware.device(full.device))
+    if full.tensorboard:
+        curve.check_tensorboard()
+    if full.stage != CLASSIFY and own_loss.is_function(full.loss):
+        own_loss.source_hash(full.loss)  # refuses one that is not there before a folder is made
+    dataset = maskgen.open(full.data)
+    if full.on_damage == SKIP:
+        dataset = damage.without_broken_rows(dataset, ("train", "val"))
+    return dataclasses.replace(full, variants=_variants(full, dataset)), dataset
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What stage 2 trains on: a frozen network, and by split the rows and the features of their pictures.
+
+    `features` hold the unmasked picture first, then each of `variants` of the settings: float32 (rows, dim) each.
+    """
+
+    backbone: Backbone
+    rows: dict[str, RowIndex]
+    features: dict[str, list[Floats]]
+
+
+def frozen(full: TrainSettings, dataset: Dataset, folder: Path) -> Frozen:
+    """The network of stage 2, which is copied into the folder, and its features from the cache or computed."""
+    backbone = _backbone(full, folder)
+    rows = {split: row_index(dataset, split) for split in ("train", "val")}
+    triplets.group(rows["train"].labels, full.positive)  # refuses data without triplets before hours of features
+    names = ("unmasked", *full.variants)
+    features = {}
+    with progress_bar(total=len(names) * sum(map(len, rows.values())), desc="features", unit=" pictures") as bar:
+        for split in rows:
+            found = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
+            features[split] = [found[name] for name in names]
+    return Frozen(backbone, rows, features)
+
+
 def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     """Stage 2 on cached features; its files go into the run folder."""
-    backbone = _backbone(full, folder)
-    labels = {split: row_index(dataset, split).labels for split in ("train", "val")}
-    triplets.group(labels["train"], full.positive)  # refuses data without triplets before hours of features
-    names = ("unmasked", *full.variants)
-    pictures = {}
-    total = len(names) * (dataset.count("train") + dataset.count("val"))
-    with progress_bar(total=total, desc="features", unit=" pictures") as bar:
-        for split in labels:
-            features = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
-            pictures[split] = embed.cached([features[name] for name in names], labels[split])
+    there = frozen(full, dataset, folder)
+    backbone = there.backbone
+    pictures = {split: embed.cached(there.features[split], rows.labels) for split, rows in there.rows.items()}
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
     facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}
@@ -104,7 +132,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     if full.backbone == DLIB:
         return load_backbone(DLIB, full.device)
     if full.backbone == ONNX:
-        return _onnx_backbone(not_none(full.weights), folder / run_files.ONNX_BACKBONE, full.device)
+        return _onnx_backbone(full, folder / run_files.ONNX_BACKBONE)
     own = folder / run_files.BACKBONE
     if not own.is_file():
         if full.weights is None:
@@ -125,14 +153,20 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
     return load_backbone(str(own), full.device)
 
 
-def _onnx_backbone(weights: Path, own: Path, device: str) -> Backbone:
-    backbone = load_backbone(ONNX, device, own if own.is_file() else weights)
+def _onnx_backbone(full: TrainSettings, own: Path) -> Backbone:
+    """An ONNX network, which the run copies; how pictures are given to it is written into the copy."""
+    weights, given = not_none(full.weights), preprocessing.of(full)
+    if own.is_file():
+        return load_backbone(ONNX, full.device, own)
+    backbone = load_backbone(ONNX, full.device, weights, given)
     if backbone.pairs:
         raise UsageError(f"{weights} has an embedding for masked faces already (EUM); give the network alone.")
-    if not own.is_file():
-        with checkpoint.disk_errors(own):
-            files.write(own, onnx_file.read(weights))
-    return backbone
+    data = onnx_file.read(weights)
+    if given.given():
+        data = onnx_metadata.with_preprocessing(data, backbone.preprocessing)
+    with checkpoint.disk_errors(own):
+        files.write(own, data)
+    return load_backbone(ONNX, full.device, own) if given.given() else backbone
 
 
 def _with_backbone(given: TrainSettings) -> TrainSettings:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from maskgen import settings
 from maskgen.errors import UsageError
-from maskgen.settings import setting
+from maskgen.settings import same_setting, setting
 
 from ..defaults import (
     AUGMENTATIONS,
@@ -34,6 +34,8 @@ from ..defaults import (
     TRAINED,
     is_function,
 )
+from ..networks import preprocessing
+from ..networks.preprocessing import Numbers, Preprocessing
 
 T = TypeVar("T")
 
@@ -94,8 +96,18 @@ class TrainSettings:
         metavar="FILE|RUN",
     )
     input_size: int | None = setting(
-        None, help="Side in pixels of the input of a ResNet.", low=MIN_INPUT_SIZE, high=MAX_INPUT_SIZE
+        None,
+        help="Side in pixels of the input of a ResNet, or of an ONNX network if its file does not say it.",
+        low=MIN_INPUT_SIZE,
+        high=MAX_INPUT_SIZE,
     )
+    colors: str | None = same_setting(Preprocessing, "colors")
+    mean: Numbers | None = same_setting(Preprocessing, "mean")
+    scale: Numbers | None = same_setting(Preprocessing, "scale")
+    layout: str | None = same_setting(Preprocessing, "layout")
+    align: str | None = same_setting(Preprocessing, "align")
+    flip_sum: bool = same_setting(Preprocessing, "flip_sum")
+    output: str | None = same_setting(Preprocessing, "output")
 
     masked_share: float = setting(0.5, help="Share of masked pictures in training, from 0 to 1.", low=0, high=1)
     variants: tuple[str, ...] = setting(
@@ -206,6 +218,13 @@ def filled(given: TrainSettings) -> TrainSettings:
         given = dataclasses.replace(given, backbone=ONNX)
     recipe = RECIPES[given.recipe]
     full = dataclasses.replace(given, **{name: value for name, value in recipe.items() if getattr(given, name) is None})
+    if full.backbone in TRAINED:  # which takes pictures as it was trained
+        full = dataclasses.replace(full, input_size=given.input_size)
+    inputs = preprocessing.of(full)
+    full = dataclasses.replace(full, mean=inputs.mean, scale=inputs.scale)
+    for name in inputs.given() if full.backbone != ONNX else ():
+        if name != "input_size":
+            raise UsageError(f"--{name.replace('_', '-')} does not apply to {full.backbone}; leave it out.")
     if full.stage is None:
         full = dataclasses.replace(full, stage="embed" if full.backbone in TRAINED else "all")
     if full.backbone in TRAINED and full.stage != "embed":
@@ -274,6 +293,13 @@ ADDED = (
     "loss",
     "embed-nesterov",
     "embed-lr-drop",
+    "colors",
+    "mean",
+    "scale",
+    "layout",
+    "align",
+    "flip-sum",
+    "output",
 )
 """Settings that earlier versions did not record: their runs have the defaults."""
 
@@ -285,11 +311,17 @@ def recorded(there: dict[str, Any]) -> dict[str, Any]:
 
 def compared(full: TrainSettings) -> dict[str, Any]:
     """The settings that must be the same when a run resumes."""
-    plain = settings.jsonable(full, run_only=False)
-    return {name: value for name, value in plain.items() if name not in MAY_CHANGE}
+    return {name: value for name, value in _plain(full).items() if name not in MAY_CHANGE}
 
 
 def goal(full: TrainSettings) -> dict[str, Any]:
     """The settings that identify an unfinished run as the one to resume."""
+    return {name: value for name, value in _plain(full).items() if name not in ("data", "recipe", "micro-batch")}
+
+
+def _plain(full: TrainSettings) -> dict[str, Any]:
+    """What a run is compared by. Earlier versions recorded an input size of the recipe that dlib and ONNX ignored."""
     plain = settings.jsonable(full, run_only=False)
-    return {name: plain[name] for name in plain if name not in ("data", "recipe", "micro-batch")}
+    if full.input_size is None:
+        del plain["input-size"]
+    return plain

@@ -106,6 +106,7 @@ def test_every_command_refuses_what_another_one_refuses(
     calls = [
         (maskgen_command, ["verify", str(out)]),
         (maskgen_command, ["inspect", str(out)]),
+        (maskgen_command, ["inspect", str(out), "--html", "-o", "inside.html"]),
         (maskgen_command, ["preview", str(out), "-o", "inside/sheet.png"]),
         (mfr_command, evaluate),
         (mfr_command, train),

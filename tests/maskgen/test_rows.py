@@ -17,6 +17,7 @@ from PIL import Image
 
 import maskgen
 from maskgen.dataset import identity, markers
+from maskgen.dataset.together import TOGETHER, images_of
 
 
 @pytest.fixture(scope="module", params=["parquet", "webdataset", "both"])
@@ -238,3 +239,13 @@ def test_shards_of_version_1_without_dataset_json_are_not_taken_for_ours(
     (old / "dataset.json").unlink()
     with pytest.raises(maskgen.UsageError, match=r"has shards but no dataset\.json, and they are of other"):
         make(tree, old, format="both")
+
+
+def test_pictures_drawn_together_are_those_drawn_alone(dataset: maskgen.Dataset) -> None:
+    names = ("unmasked", *maskgen.VARIANTS)
+    shown = [(row, names[number % len(names)]) for number, row in enumerate(dataset)]
+    assert len(shown) > TOGETHER, "more than one group"
+    together = list(images_of(shown))
+    assert len(together) == len(shown)
+    for (row, name), picture in zip(shown, together, strict=True):
+        np.testing.assert_array_equal(picture, row.image(name))

@@ -22,6 +22,7 @@ from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.dataset.markers import marker_name
 from maskgen.dataset.verify import verify
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.inspecting.inspect import inspect
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.once import once
@@ -150,6 +151,7 @@ def test_it_is_read_inspected_and_verified(s3: Any, stored: str, built: Path) ->
     assert inspected.exit_code == 0, inspected.output
     local = CliRunner().invoke(maskgen_command, ["inspect", str(built)])
     assert inspected.output.replace(f"s3://{stored}", str(built)) == local.output
+    assert inspect(uri).replace(f"s3://{stored}", str(built)) == inspect(str(built))
     verified = CliRunner().invoke(maskgen_command, ["verify", uri])
     assert "is intact: 15 rows + 3 rejects = 18 photographs" in verified.output
     assert "test-secret" not in verified.output + inspected.output

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.ablation import ablate as ablating
@@ -20,9 +21,13 @@ from mfr_train.cli.main import mfr
 from mfr_train.comparison import paired
 from mfr_train.comparison.conclusions import corrected
 from mfr_train.comparison.paired import Difference, Drawn
+from mfr_train.data import feature_cache
 from mfr_train.defaults import SCENARIOS
+from mfr_train.evaluation import inputs
 from mfr_train.evaluation.no_errors import Trials
 from mfr_train.networks.model import load_model
+from mfr_train.training import embed
+from mfr_train.training import train as training
 from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.narrow import use_narrow_networks
@@ -176,6 +181,74 @@ def test_an_interrupted_call_is_resumed_and_trains_nothing_again(given, monkeypa
     assert fewer.rows[1].fingerprints == parts.rows[1].fingerprints[1:]
 
 
+def test_lambda_is_chosen_without_a_test_picture_and_stands_in_the_table(given, monkeypatch, no_training):
+    """The chosen row is the one that the same lambda gives, and the choice depends on training splits alone."""
+    read: list[str] = []
+
+    def embed_rows(dataset, backbone, split, *arguments):
+        read.append(split)
+        return feature_cache.embed_rows(dataset, backbone, split, *arguments)
+
+    monkeypatch.setattr(training, "embed_rows", embed_rows)
+    monkeypatch.setattr(inputs, "embed_chosen", lambda *_: pytest.fail("measures test people before lambda is chosen"))
+    call = given | {"rows": "tl+mse", "seeds": "1", "mse_weight": [10.0, 1000.0], "choose_mse_weight": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(ablating, "train", lambda *_: pytest.fail("chosen"))
+        with pytest.raises(pytest.fail.Exception, match="chosen"):
+            mfr_train.ablate(**call, figure="eer")
+    assert set(read) == {"train", "val"}
+    monkeypatch.undo()
+
+    found = mfr_train.ablate(**call, figure="eer")
+    choice = found.choice
+    assert choice.values.keys() == {10, 1000}
+    assert choice.weight == min(choice.values, key=lambda weight: (sum(choice.values[weight]), weight))
+    assert choice.identities == len(maskgen.open(given["data"]).info["identities"])
+    assert [row.label for row in found.rows] == [f"CE+TL+{choice.weight:g} MSE"]
+    assert [path.name for path in found.rows[0].runs] == [f"tl+{choice.weight:g}mse-1"]
+    there = json.loads((found.out / "ablation.json").read_text())
+    assert there["choice"]["weight"] == choice.weight
+    assert [each["halves"] for each in there["choice"]["candidates"]] == [list(each) for each in choice.values.values()]
+    with (found.out / "choice.csv").open(newline="") as file:
+        rows = {row["weight"]: row for row in csv.DictReader(file)}
+    assert {row["weight"]: row["chosen"] for row in rows.values()}[f"{choice.weight:g}"] == "chosen"
+    assert float(rows["1000"]["eer"]) == pytest.approx(np.mean(choice.values[1000]))
+    text = "\n".join(ablation_files.text(found))
+    assert f"Lambda {choice.weight:g} was chosen by EER of U-M" in text
+    assert "The network was trained on these people, too" in text
+
+    no_training()
+    monkeypatch.setattr(embed, "step_loss", lambda *_: pytest.fail("trains again"))
+    again = mfr_train.ablate(**call, figure="eer")
+    assert again.choice == choice
+    given_weight = mfr_train.ablate(**given | {"rows": "tl+mse", "seeds": "1", "mse_weight": [choice.weight]})
+    assert given_weight.rows[0].fingerprints == found.rows[0].fingerprints
+    assert json.loads((found.out / "ablation.json").read_text())["choice"] is None
+
+
+def test_the_published_optimiser_of_eum_is_given_to_its_training(given):
+    options = {"triplets": 8, "embed_lr": 0.1, "embed_nesterov": True, "embed_lr_drop": 2, "margin": 1.5}
+    found = mfr_train.ablate(**given | options | {"rows": "eum+srt", "seeds": "0"})
+    made = json.loads((found.rows[0].runs[0] / "settings.json").read_text())["settings"]
+    assert {name: made[name.replace("_", "-")] for name in options} == options
+    with (found.rows[0].runs[0] / "curve.csv").open(newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["lr"]) == pytest.approx(0.1 / 100)
+
+
+def test_an_ablation_of_an_earlier_version_is_resumed(given, no_training):
+    """It recorded none of the settings that were added since."""
+    first = mfr_train.ablate(**given | {"rows": "tl", "seeds": "0"})
+    path = first.out / "ablation-settings.json"
+    there = json.loads(path.read_text())
+    for name in ("embed-nesterov", "embed-lr-drop", "margin"):
+        del there["settings"][name]
+    path.write_text(json.dumps(there))
+    no_training()
+    assert mfr_train.ablate(**given | {"rows": "tl", "seeds": "0"}).rows[0].fingerprints == first.rows[0].fingerprints
+    with pytest.raises(UsageError, match=r"was begun with --margin None, not 0\.5"):
+        mfr_train.ablate(**given | {"rows": "tl", "seeds": "0", "margin": 0.5})
+
+
 def test_damaged_kept_figures_are_measured_again(given):
     first = mfr_train.ablate(**given | {"rows": "ce,tl", "seeds": "0"})
     for path, damage in zip(sorted((first.out / "measured").iterdir()), (b"", b"PK\x03\x04 no more"), strict=True):
@@ -208,6 +281,10 @@ def test_another_setting_or_network_is_refused(given, tiny, tmp_path):
         ({"seeds": "1,01"}, r"--seeds is '1,01', which has a number twice"),
         ({"mse_weight": (0.0,)}, r"--mse-weight is 0; give a number above 0: without MSE it is the row tl\."),
         ({"mse_weight": (30.0, 30.0)}, r"--mse-weight gives a number twice"),
+        ({"choose_mse_weight": True, "rows": "ce,tl"}, r"--choose-mse-weight is for the row tl\+mse; add it to --rows"),
+        ({"choose_mse_weight": True, "mse_weight": (3.0,)}, r"--choose-mse-weight has one --mse-weight to choose from"),
+        ({"choose_mse_weight": True, "split": "val"}, r"on the training identities, whom --split val measures"),
+        ({"embed_nesterov": True, "momentum": 0.0}, r"--embed-nesterov needs a --momentum above 0"),
         ({"model": ("dlib", "dlib")}, r"--model gives a model twice"),
         ({"bootstrap": 100}, r"--bootstrap 100 cannot show any difference in 4 conclusions; give at least 160\."),
         ({"figures": "bmp"}, r"--figures is 'bmp'"),

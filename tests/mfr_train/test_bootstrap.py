@@ -9,6 +9,7 @@ import pytest
 
 from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
 from mfr_train.evaluation.bootstrap import MAX_BINS, pair_index, resample, units
+from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.measure import measure
 from mfr_train.evaluation.scores import Comparison, Side
 
@@ -47,7 +48,7 @@ def by_definition(
         if not all(len(values) for values in sides):
             continue
         used.append(weights)
-        figures = metrics.figures_of(metrics.from_scores(*sides))
+        figures = metrics.figures_of(from_scores(*sides))
         values = {
             **bootstrap.plain(figures),
             "gstd": float(sides[0].std()),
@@ -100,10 +101,8 @@ def test_intervals_are_those_of_repeated_scores(
     assert set(found.bound.values()) == {0.0}
     # Without false matches there is no interval, nor at a limit that the 545 or 1090 impostor pairs do not resolve.
     assert set(expected) - set(found.intervals) == {"zero_fmr", *(["fmr1000"] if symmetric else [])}
-    value = bootstrap.plain(
-        metrics.figures_of(metrics.from_scores(*(side.values for side in scores.exact(comparison))))
-    )
-    value |= bootstrap.at_thresholds(metrics.from_scores(*(s.values for s in scores.exact(comparison))), (AT,))
+    value = bootstrap.plain(metrics.figures_of(from_scores(*(side.values for side in scores.exact(comparison)))))
+    value |= bootstrap.at_thresholds(from_scores(*(s.values for s in scores.exact(comparison))), (AT,))
     variances = pair_variances(comparison, groups)
     for name in found.intervals:
         ends = t_interval.ends(name, value[name], np.array(expected[name]), weights, variances.get(name, 0.0))
@@ -184,7 +183,7 @@ def test_few_resamples_at_a_time_give_the_same_intervals(side: Side, monkeypatch
 
 def test_few_genuine_scores_have_bins_of_their_own() -> None:
     generator = np.random.default_rng(1)
-    counts = metrics.from_scores(generator.normal(0.5, 0.1, 500), generator.normal(0, 0.1, 200_000))
+    counts = from_scores(generator.normal(0.5, 0.1, 500), generator.normal(0, 0.1, 200_000))
     edges = bootstrap.empty_table(counts, 10).edges
     scored = np.searchsorted(edges, counts.scores, side="right") - 1
     genuine = counts.genuine > 0
@@ -194,7 +193,7 @@ def test_few_genuine_scores_have_bins_of_their_own() -> None:
 
 def test_edges_lie_closest_where_fmr_is_small() -> None:
     generator = np.random.default_rng(1)
-    counts = metrics.from_scores(generator.normal(0.5, 0.1, 20_000), generator.normal(0, 0.1, 200_000))
+    counts = from_scores(generator.normal(0.5, 0.1, 20_000), generator.normal(0, 0.1, 200_000))
     table = bootstrap.empty_table(counts, 10, (0.25,))
     assert len(table.edges) <= MAX_BINS + 2
     assert 0.25 in table.edges

@@ -10,8 +10,8 @@ import pytest
 from maskgen.errors import MaskgenError
 from mfr_train.evaluation import curve_files, curves, metrics
 from mfr_train.evaluation.bands import RESAMPLES, Bands
+from mfr_train.evaluation.counts import Counts, from_histogram, from_scores, rates
 from mfr_train.evaluation.curves import Curve
-from mfr_train.evaluation.metrics import Counts
 
 
 def staircase(curve: Curve, fmr: float) -> float:
@@ -19,18 +19,18 @@ def staircase(curve: Curve, fmr: float) -> float:
 
 
 def lowest_fnmr(counts: Counts, fmr: float) -> float:
-    found = metrics.rates(counts)
+    found = rates(counts)
     return float(found.fnmr[found.fmr <= fmr].min())
 
 
 def many(seed: int) -> Counts:
     generator = np.random.default_rng(seed)
-    return metrics.from_scores(generator.normal(0.4, 0.1, 30_000), generator.normal(0, 0.1, 200_000))
+    return from_scores(generator.normal(0.4, 0.1, 30_000), generator.normal(0, 0.1, 200_000))
 
 
 def test_a_small_curve_is_exact() -> None:
     generator = np.random.default_rng(3)
-    counts = metrics.from_scores(generator.integers(3, 20, 60) / 16, generator.integers(0, 9, 200) / 16)
+    counts = from_scores(generator.integers(3, 20, 60) / 16, generator.integers(0, 9, 200) / 16)
     curve = curves.curve(counts)
     assert (np.diff(curve.fmr) > 0).all()
     assert (np.diff(curve.fnmr) < 0).all()
@@ -40,7 +40,7 @@ def test_a_small_curve_is_exact() -> None:
 
 def test_thinning_keeps_ends_and_operating_points() -> None:
     counts = many(4)
-    curve, found = curves.curve(counts), metrics.rates(counts)
+    curve, found = curves.curve(counts), rates(counts)
     assert 300 < len(curve.fmr) <= 1.2 * curves.POINTS < len(found.fmr) / 10
     assert (curve.fmr[0], curve.fnmr[0]) == (0, lowest_fnmr(counts, 0))
     assert curve.fnmr[-1] == 0
@@ -85,14 +85,14 @@ def test_histograms_of_binned_scores_are_those_of_exact_ones() -> None:
     edges = np.arange(-(2**19), 2**19 + 1) / 2**19
     bins = np.searchsorted(edges, exact.scores, side="right") - 1
     sides = (np.bincount(bins, side, len(edges) - 1) for side in (exact.genuine, exact.impostor))
-    binned = curves.histogram(metrics.from_histogram(edges, *sides))
+    binned = curves.histogram(from_histogram(edges, *sides))
     [one], [other] = curves.common([curves.histogram(exact)]), curves.common([binned])
     np.testing.assert_array_equal(one.edges, other.edges)
     np.testing.assert_array_equal(one.genuine, other.genuine)
 
 
 def test_common_bins_cover_all_histograms() -> None:
-    made = [curves.histogram(metrics.from_scores([low, low + 0.3], [low - 0.2])) for low in (0.5, -0.25)]
+    made = [curves.histogram(from_scores([low, low + 0.3], [low - 0.2])) for low in (0.5, -0.25)]
     one, other = curves.common(made)
     np.testing.assert_array_equal(one.edges, other.edges)
     assert one.edges[0] <= -0.45
@@ -103,7 +103,7 @@ def test_common_bins_cover_all_histograms() -> None:
 
 @pytest.mark.parametrize("scores", [[0.5], [0.0], [-1e-300, 1e-300], [0.5, np.nextafter(0.5, 1)], [-1e300, 1e300]])
 def test_histograms_of_odd_scores(scores: list[float]) -> None:
-    [found] = curves.common([curves.histogram(metrics.from_scores(scores, scores))])
+    [found] = curves.common([curves.histogram(from_scores(scores, scores))])
     assert found.genuine.sum() == len(scores)
 
 
@@ -113,7 +113,7 @@ def made(band: bool) -> dict[str, Curve]:
         curve = Curve(
             curve.thresholds, curve.fmr, curve.fnmr, curve.genuine, curve.impostor, curve.fnmr / 2, curve.fnmr
         )
-    return {"U-U": curve, "M-M": curves.curve(metrics.from_scores([0.5], [0.25]))}
+    return {"U-U": curve, "M-M": curves.curve(from_scores([0.5], [0.25]))}
 
 
 @pytest.mark.parametrize("band", [False, True])

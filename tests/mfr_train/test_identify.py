@@ -108,11 +108,19 @@ def test_reports_and_tables_hold_what_was_measured(identify, tmp_path: Path) -> 
     assert "Identification (1:N): hit rates by rank" in report_text(report)
 
 
-def test_another_kind_of_score_has_the_same_ranks_and_rates(identify, tmp_path: Path) -> None:
-    """Searches rank by cosine; the other scores rise with it, so that all rates are the same."""
-    cosine, half = identify(), identify(score="half", out=tmp_path / "half")
-    for one, other in zip(cosine.identification, half.identification, strict=True):
-        assert (one.cmc, [one.fnir_at(0.1).value]) == (other.cmc, [other.fnir_at(0.1).value])
+@pytest.mark.parametrize(("kind", "of_cosine"), [("euclidean", lambda c: -np.sqrt(2 - 2 * c)), ("half", None)])
+def test_another_kind_of_score_has_the_same_ranks_and_rates(identify, tmp_path: Path, kind: str, of_cosine) -> None:
+    """The kinds rise together: ranks and rates are the same, and thresholds are those of the kind."""
+    of_cosine = of_cosine or (lambda c: 1 - np.sqrt(2 - 2 * c) / 2)
+    cosine, other = identify(), identify(score=kind, out=tmp_path / kind)
+    for one, same in zip(cosine.identification, other.identification, strict=True):
+        assert one.cmc == same.cmc
+        assert one.cmc_intervals == same.cmc_intervals
+        for limit in (0.1, 0.01):
+            assert one.fnir_at(limit).value == same.fnir_at(limit).value
+            assert one.fnir_at(limit).interval == same.fnir_at(limit).interval
+        threshold = one.fnir_at(0.1).threshold
+        assert same.fnir_at(0.1).threshold == pytest.approx(of_cosine(threshold), abs=1e-12) != threshold
 
 
 def test_the_seed_draws_the_gallery(identify, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.evaluation import limits, metrics
+from mfr_train.evaluation.counts import from_histogram, from_scores, rates
 from tests.support.fuzz import examples
 
 INFINITY = float("inf")
@@ -25,11 +26,11 @@ several = settings(deadline=None, max_examples=examples(300))
 
 
 def measured(genuine: list[float], impostor: list[float]) -> metrics.Figures:
-    return metrics.figures_of(metrics.from_scores(genuine, impostor))
+    return metrics.figures_of(from_scores(genuine, impostor))
 
 
 def test_rates_by_hand() -> None:
-    curve = metrics.rates(metrics.from_scores([0.5, 0.8, 0.8, 0.9], [0.1, 0.5, 0.6]))
+    curve = rates(from_scores([0.5, 0.8, 0.8, 0.9], [0.1, 0.5, 0.6]))
     np.testing.assert_array_equal(curve.thresholds, [0.1, 0.5, 0.6, 0.8, 0.9, INFINITY])
     np.testing.assert_allclose(curve.fmr, [1, 2 / 3, 1 / 3, 0, 0, 0], rtol=0, atol=1e-15)
     np.testing.assert_allclose(curve.fnmr, [0, 0, 1 / 4, 1 / 4, 3 / 4, 1], rtol=0, atol=1e-15)
@@ -119,7 +120,7 @@ def test_nearest_fmr_may_overshoot_its_target() -> None:
 
 
 def test_rates_at_a_fixed_threshold_accept_a_score_equal_to_it() -> None:
-    counts = metrics.from_scores([0.2, 0.4, 0.6], [0.1, 0.4])
+    counts = from_scores([0.2, 0.4, 0.6], [0.1, 0.4])
     assert metrics.fnmr_at_threshold(counts, 0.4) == pytest.approx(1 / 3)
     assert metrics.fmr_at_threshold(counts, 0.4) == 0.5
     assert metrics.fnmr_at_threshold(counts, INFINITY) == 1
@@ -150,7 +151,7 @@ def test_few_errors_counts_the_smaller_side() -> None:
 )
 def test_unusable_scores_are_one_sentence(genuine: list[float], impostor: list[float], said: str) -> None:
     with pytest.raises(MaskgenError, match=said) as error:
-        metrics.from_scores(genuine, impostor)
+        from_scores(genuine, impostor)
     assert str(error.value).endswith(".")
 
 
@@ -168,7 +169,7 @@ def test_unusable_histograms_are_one_sentence(
     edges: list[float], genuine: list[float], impostor: list[float], said: str
 ) -> None:
     with pytest.raises(MaskgenError, match=said):
-        metrics.from_histogram(edges, genuine, impostor)
+        from_histogram(edges, genuine, impostor)
 
 
 @several
@@ -181,7 +182,7 @@ def test_auc_is_scikit_learns(genuine: list[float], impostor: list[float]) -> No
 @several
 @given(scores, scores)
 def test_rates_and_figures_are_pyeers(genuine: list[float], impostor: list[float]) -> None:
-    curve = metrics.rates(metrics.from_scores(genuine, impostor))
+    curve = rates(from_scores(genuine, impostor))
     thresholds, fmr, fnmr = eer_stats.calculate_roc(list(genuine), list(impostor))
     # pyeer's definitions are ours but for the threshold +inf, which it leaves out.
     np.testing.assert_array_equal(curve.thresholds[:-1], thresholds)
@@ -233,7 +234,7 @@ def test_points_are_those_of_scikit_learns_curve(
 @several
 @given(scores, scores)
 def test_fmr100_is_the_lowest_fnmr_allowed(genuine: list[float], impostor: list[float]) -> None:
-    curve = metrics.rates(metrics.from_scores(genuine, impostor))
+    curve = rates(from_scores(genuine, impostor))
     for limit in (0.01, 0.1):
         allowed = [
             sum(score < threshold for score in genuine) / len(genuine)
@@ -249,7 +250,7 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
     edges = np.linspace(-1, 1, bins + 1)
     edges[-1] = np.nextafter(1, 2)
     histograms = [np.histogram(side, edges)[0] for side in (genuine, impostor)]
-    exact, binned = measured(genuine, impostor), metrics.figures_of(metrics.from_histogram(edges, *histograms))
+    exact, binned = measured(genuine, impostor), metrics.figures_of(from_histogram(edges, *histograms))
     for name, bound in binned.bounds.items():
         values = [getattr(found, name) for found in (exact, binned)]
         if name == "eer":
@@ -263,9 +264,9 @@ def test_binned_figures_keep_their_bounds(genuine: list[float], impostor: list[f
 def test_a_bin_for_each_score_is_exact() -> None:
     generator = np.random.default_rng(3)
     genuine, impostor = generator.normal(0.6, 0.2, 200), generator.normal(0, 0.2, 900)
-    exact = metrics.from_scores(genuine, impostor)
+    exact = from_scores(genuine, impostor)
     edges = np.append(exact.scores, exact.scores[-1] + 1)
-    binned = metrics.figures_of(metrics.from_histogram(edges, exact.genuine, exact.impostor))
+    binned = metrics.figures_of(from_histogram(edges, exact.genuine, exact.impostor))
     found = metrics.figures_of(exact)
     assert (binned.fmr100, binned.fmr10, binned.eer, binned.auc) == (found.fmr100, found.fmr10, found.eer, found.auc)
 

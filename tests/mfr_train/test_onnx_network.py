@@ -131,7 +131,7 @@ def test_an_onnx_network_is_measured_and_gets_an_embedding(
     found = embed_rows(maskgen.open(data), backbone, "test", ("wide_high",), None)["wide_high"]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
-    settings = tiny(data=str(data), backbone=None, weights=path, embed_iterations=150, embed_lr=0.1)
+    settings = tiny(data=str(data), backbone=None, weights=path, input_size=None, embed_iterations=150, embed_lr=0.1)
     run = train(settings)
     assert (run / "backbone.onnx").read_bytes() == path.read_bytes()
     path.unlink()

@@ -50,6 +50,16 @@ def test_figures_and_intervals_are_those_of_each_system_alone():
     assert found[1].values["fmr100"] == expected.fmr100.fnmr
 
 
+def test_means_have_the_scale_of_their_kind_of_score():
+    """Half of one plus the cosine has the range 0 to 1, where the cosine has -1 to 1: the intervals correspond."""
+    one, _ = laboratory(1, 12, (0.0, 0.0))
+    other = replace(one, scores=(1 + one.scores) / 2, kind="half")
+    cosine, half = paired.drawn([one, other], 200, 5, [(), ()])
+    for name in ("gmean", "imean"):
+        assert half.interval(name) == pytest.approx([(1 + end) / 2 for end in cosine.interval(name)], abs=1e-9)
+    assert replace(half, score="cosine").interval("gmean") != pytest.approx(half.interval("gmean"), abs=1e-6)
+
+
 def test_a_worse_system_is_found_though_its_intervals_overlap():
     """Both intervals vary with who is drawn; the difference over the same draws does not."""
     one, other = laboratory(2, 40, (0.0, 0.55))

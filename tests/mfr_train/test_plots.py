@@ -20,6 +20,7 @@ from matplotlib.text import Text
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train import figure
 from mfr_train.evaluation import curves, metrics, plots
+from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.curves import Curve
 from mfr_train.training import plots as training_plots
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def curve(genuine: list[float], impostor: list[float]) -> Curve:
-    return curves.curve(metrics.from_scores(genuine, impostor))
+    return curves.curve(from_scores(genuine, impostor))
 
 
 def shares(text: list[str]) -> list[float]:
@@ -58,7 +59,7 @@ def test_axes_are_of_normal_deviates() -> None:
 
 def test_axes_begin_where_the_pairs_end() -> None:
     generator = np.random.default_rng(5)
-    found = curves.curve(metrics.from_scores(generator.normal(1, 0.4, 115), generator.normal(0, 0.4, 4000)))
+    found = curves.curve(from_scores(generator.normal(1, 0.4, 115), generator.normal(0, 0.4, 4000)))
     figures = plots.det({"U-M": found}), plots.roc({"U-M": found})
     assert [each.axes[0].get_xlim()[0] for each in figures] == [1 / 4000, 1 / 4000]
     assert figures[0].axes[0].get_ylim()[0] == 1 / 115
@@ -79,7 +80,7 @@ def test_a_perfect_system_is_marked_at_the_lowest_rates() -> None:
 
 def test_operating_points_are_those_of_the_figures() -> None:
     generator = np.random.default_rng(6)
-    counts = metrics.from_scores(generator.normal(1, 0.5, 300), generator.normal(0, 0.5, 5000))
+    counts = from_scores(generator.normal(1, 0.5, 300), generator.normal(0, 0.5, 5000))
     [axes] = plots.det({"U-M": curves.curve(counts)}, (0.1, 0.01, 1e-5)).axes
     [marked] = [line for line in axes.get_lines() if line.get_marker() == "o"]
     figures = metrics.figures_of(counts)
@@ -161,7 +162,7 @@ def test_a_long_name_loses_its_middle() -> None:
 def test_histograms_are_densities_with_thresholds() -> None:
     generator = np.random.default_rng(7)
     sides = generator.normal(0.6, 0.1, 3000), generator.normal(0, 0.1, 9000)
-    found = curves.histogram(metrics.from_scores(*sides))
+    found = curves.histogram(from_scores(*sides))
     panels = plots.histogram({"U-U": found, "M-M": found}, {"FMR below 1 %": 0.25, "none": np.inf}).axes
     assert len(panels) == 2
     for axes in panels:
@@ -179,7 +180,7 @@ def test_histograms_are_densities_with_thresholds() -> None:
 def test_the_smallest_curves_have_axes(
     genuine: list[float], impostor: list[float], tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    counts = metrics.from_scores(genuine, impostor)
+    counts = from_scores(genuine, impostor)
     plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
     plots.write(plotted, {0.01: 0.5, 0.1: np.inf}, tmp_path, ("png",))
     assert not [str(warning.message) for warning in recwarn]
@@ -192,8 +193,9 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest
     program = """
 import sys
 from pathlib import Path
-from mfr_train.evaluation import curves, metrics, plots
-counts = metrics.from_scores([.2, .5, .7, .9], [.1, .3, .6, .6, .65])
+from mfr_train.evaluation import curves, plots
+from mfr_train.evaluation.counts import from_scores
+counts = from_scores([.2, .5, .7, .9], [.1, .3, .6, .6, .65])
 plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
 plots.write(plotted, {.1: .6}, Path(sys.argv[1]), ("png", "svg", "pdf"))
 """

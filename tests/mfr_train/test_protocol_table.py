@@ -11,7 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from maskgen.errors import UsageError
-from mfr_train.evaluation import bootstrap, measure, metrics, protocol_table, scores
+from mfr_train.evaluation import bootstrap, measure, protocol_table, scores
+from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.material import Embedded, Material
 from mfr_train.evaluation.protocol_columns import breakdowns
 from mfr_train.evaluation.protocol_table import Protocol, protocol_pairing, protocol_parts, read_protocol
@@ -147,7 +148,7 @@ def test_a_pair_of_pictures_counts_once_whatever_their_roles(
         assert set(made[genuine]) == set(expected)
         # The same in blocks, and in the table that the bootstrap weighs: by subject, and by pair of subjects.
         blocks = (scores.genuine_blocks if genuine else scores.impostor_blocks)(comparison, rows, columns)
-        table = bootstrap.empty_table(metrics.from_scores(np.array([0.5]), np.array([-0.5])), 4)
+        table = bootstrap.empty_table(from_scores(np.array([0.5]), np.array([-0.5])), 4)
         table = bootstrap.Table(np.array([-2.0, 2.0]), table.genuine[:, :1], table.impostor[:, :1], False)
         counts = scores.histogram(comparison, blocks, measure.tally(comparison, np.arange(4), table, not genuine))
         assert counts.sum() == len(expected)

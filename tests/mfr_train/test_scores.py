@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from maskgen.errors import MaskgenError
 from mfr_train.evaluation import metrics, scores
+from mfr_train.evaluation.counts import from_histogram, from_scores
 from mfr_train.evaluation.scores import Comparison
 from tests.support.fuzz import examples
 
@@ -94,9 +95,9 @@ def test_binned_fnmr_is_within_one_ten_thousandth_of_exact() -> None:
     side = made(1500, 30, 64, 5, spread=1.5)
     comparison = Comparison(side, made(1500, 30, 64, 6, spread=1.8), False)
     genuine, impostor = scores.exact(comparison)
-    exact = metrics.figures_of(metrics.from_scores(genuine.values, impostor.values))
+    exact = metrics.figures_of(from_scores(genuine.values, impostor.values))
     binned = metrics.figures_of(
-        metrics.from_histogram(
+        from_histogram(
             scores.grid(),
             scores.histogram(comparison, scores.genuine_blocks(comparison)),
             scores.histogram(comparison, scores.impostor_blocks(comparison)),

@@ -29,7 +29,7 @@ def resampled(values: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray
 def test_the_interval_of_a_mean_is_students() -> None:
     values = np.random.default_rng(4).uniform(0, 1, 40)  # kurtosis 1.8: as many degrees of freedom as there can be
     draws, weights = resampled(values, 40_000)
-    found = t_interval.ends("gmean", values.mean(), draws, weights)
+    found = t_interval.ends("d_prime", values.mean(), draws, weights)
     expected = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
     assert found == pytest.approx(expected, abs=0.01 * (expected[1] - expected[0]))
 
@@ -64,6 +64,31 @@ def test_scales_by_hand() -> None:
     assert (low, high) == pytest.approx((0.2 * math.exp(-reach * 0.05), 0.2 * math.exp(reach * 0.05)), rel=0.002)
     low, high = t_interval.ends("d_prime", 2.0, np.array([1.9, 2.1]), weights)
     assert (low, high) == pytest.approx((2 - reach * 0.1, 2 + reach * 0.1), rel=0.002)
+
+
+def test_means_have_the_scale_of_their_scores() -> None:
+    """The same four subjects: Fisher's z of a cosine, and a distance as the cosine that lies as far from its ends."""
+    weights, draws = np.ones((2, 4)), np.array([0.96, 0.98])
+    half = 3.1824 * math.sqrt(4 / 3) * np.std(np.arctanh(draws))
+    expected = math.tanh(math.atanh(0.97) - half), math.tanh(math.atanh(0.97) + half)
+    found = t_interval.ends("gmean", 0.97, draws, weights)
+    assert found == pytest.approx(expected, rel=0.002)
+    assert found[1] < 1 < 0.97 + 3.1824 * math.sqrt(4 / 3) * 0.01, "the interval without a scale ends above 1"
+    assert t_interval.ends("imean", -0.97, -draws, weights) == pytest.approx((-found[1], -found[0]))
+    shifted = t_interval.ends("gmean", -0.03, draws - 1, weights, score="euclidean")
+    assert shifted == pytest.approx((found[0] - 1, found[1] - 1))
+    halved = t_interval.ends("gmean", (1 + 0.97) / 2, (1 + draws) / 2, weights, score="half")
+    assert halved == pytest.approx(((1 + found[0]) / 2, (1 + found[1]) / 2))
+
+
+def test_what_pairs_add_is_taken_from_means_of_every_scale() -> None:
+    generator = np.random.default_rng(3)
+    draws, weights = generator.normal(0.1, 0.02, 400), generator.multinomial(30, np.full(30, 1 / 30), 400).astype(float)
+    whole = t_interval.ends("imean", 0.1, draws, weights)
+    shrunk = t_interval.ends("imean", 0.1, draws, weights, 0.25 * float(np.var(draws)))
+    assert np.arctanh(shrunk[1]) - np.arctanh(shrunk[0]) == pytest.approx(
+        math.sqrt(0.5) * (np.arctanh(whole[1]) - np.arctanh(whole[0]))
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("eer", 0.0), ("auc", 1.0), ("gstd", 0.0)])

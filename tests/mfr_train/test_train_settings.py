@@ -29,7 +29,8 @@ def test_what_is_given_wins_over_the_recipe() -> None:
     names = {field.name for field in fields(TrainSettings)}
     assert all(set(recipe) <= names for recipe in RECIPES.values())
     open_still = {name for name in names if getattr(full, name) is None}
-    assert open_still == {"out", "weights", "workers", "micro_batch", "classifier_margin", "embed_lr_drop"}
+    inputs = {"colors", "mean", "scale", "layout", "align", "output"}
+    assert open_still == {"out", "weights", "workers", "micro_batch", "classifier_margin", "embed_lr_drop"} | inputs
 
 
 def test_a_trained_backbone_means_stage_2() -> None:

@@ -92,11 +92,12 @@ def settled(page: Any) -> None:
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
 
 
-def violations(page: Any) -> list[str]:
-    """What axe-core finds wrong: rule, element and why."""
+def violations(page: Any, *rules: str) -> list[str]:
+    """What axe-core finds wrong: rule, element and why. By default all `RULES` are checked, or only those named."""
     from axe_playwright_python.sync_playwright import Axe
 
-    options = {"runOnly": {"type": "tag", "values": list(RULES)}, "resultTypes": ["violations"]}
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(RULES)}
+    options = {"runOnly": only, "resultTypes": ["violations"]}
     found = Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {' '.join(map(str, node['target']))}: {node['failureSummary']}"
@@ -140,3 +141,13 @@ def screenshot(page: Any, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def check_look(page: Any, name: str) -> None:
+    """Nothing of a page is wider than its window, and all is accessible, in light and in dark."""
+    assert overhang(page) == []
+    assert violations(page) == []
+    screenshot(page, name)
+    page.emulate_media(color_scheme="dark")
+    assert violations(page, "color-contrast") == []
+    screenshot(page, f"{name}-dark")

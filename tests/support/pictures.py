@@ -15,11 +15,11 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4
 """A picture of one pixel."""
 
 
-_DRAWING = {name: getattr(Figure, name) for name in ("savefig", "draw_without_rendering")}
+_draw, _lay_out = Figure.savefig, Figure.draw_without_rendering
 
 
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
-    """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format."""
+    """Until `patch` is undone, a figure is saved as a picture of one pixel, whatever its format, and not laid out."""
     patch.setattr(Figure, "savefig", _save)
     patch.setattr(Figure, "draw_without_rendering", lambda figure: None)
 
@@ -28,8 +28,8 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
 def drawn() -> Iterator[None]:
     """Draws the figures of the block, whatever is said outside it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, method in _DRAWING.items():
-            patch.setattr(Figure, name, method)
+        patch.setattr(Figure, "savefig", _draw)
+        patch.setattr(Figure, "draw_without_rendering", _lay_out)
         yield
 
 

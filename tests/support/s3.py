@@ -75,7 +75,7 @@ class S3:
 def running_server() -> Iterator[S3]:
     """A server with no bucket, for as long as the block runs; the test is skipped if moto is not installed."""
     server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core import DEFAULT_ACCOUNT_ID  # type: ignore[attr-defined]
     from moto.s3 import models
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -35,6 +35,9 @@ const page = {
   redraw: (id) => page.charts.get(id)?.(),
 };
 
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];

@@ -89,7 +89,7 @@
     for (const line of panel.lines) {
       const color = page.color(line.color);
       marks.push(
-        Plot.line(line.fmr, { x: line.fmr.map((rate) => 100 * rate), y: match(line.fnmr), curve: "step-after", stroke: color, strokeWidth: 2, clip: true }),
+        Plot.line([...line.fmr, 1], { x: (rate) => 100 * rate, y: [...match(line.fnmr), 100], curve: "step-after", stroke: color, strokeWidth: 2, clip: true }),
         Plot.dot(line.marks, { x: (mark) => 100 * mark.fmr, y: (mark) => 100 * (1 - mark.fnmr), fill: color, r: 3.5 }),
       );
     }
@@ -125,7 +125,7 @@
           Plot.arrow(links, { x1: (link) => link.from.x, y1: (link) => link.from.y, x2: (link) => link.to.x, y2: (link) => link.to.y, stroke: "var(--quiet)", inset: 7, headLength: 7 }),
           Plot.dot(points, { x: "x", y: "y", symbol: "scenario", r: 5, fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), stroke: "var(--paper)" }),
           Plot.text(points.filter((point) => point.scenario !== "U-U"), { x: "x", y: "y", text: "scenario", dx: 10, textAnchor: "start", fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), fontWeight: 600, stroke: "var(--paper)", strokeWidth: 4 }),
-          Plot.text(ends, { x: "x", y: "y", text: (point) => `${point.scenario}, fixed at FMR ${point.limit}`, dy: 15, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
+          Plot.text(ends, { x: "x", y: "y", text: (point) => (width < 420 ? `${point.scenario}, ${point.limit}` : `${point.scenario}, fixed at FMR ${point.limit}`), dy: 15, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
           Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (point) => `${point.scenario} at the threshold of U-U FMR ${point.limit}\nFMR ${percent(point.fmr)} %\nFNMR ${percent(point.fnmr)} %` })),
         ],
       });

@@ -16,7 +16,7 @@
     const right = 12 + 7 * Math.max(...names.map((name) => name.length));
     const height = Math.round(Math.min(0.62 * width, 320));
     const values = panel.lines.flatMap((line) => line.points.flatMap((point) => point.slice(1)));
-    const least = Math.min(...values), most = Math.max(...values), room = (most - least || 1) / 20;
+    const least = Math.min(...values, ...(banded ? [90] : [])), most = Math.max(...values), room = (most - least || 1) / 20;
     const domain = [least - room, most + room];
     return Plot.plot({
       width, height, marginLeft: 48, marginRight: right, marginTop: 26, marginBottom: 40,
@@ -51,11 +51,11 @@
       return Plot.plot({
         width: Math.min(width, 760), height: 50 + scenarios.length * (26 * names.length + 14), marginLeft: left, marginRight: 44, marginBottom: 40,
         x: { label: panel.label, labelAnchor: "center", labelArrow: "none", grid: true, nice: true, ticks: Math.max(3, Math.floor(width / 110)) },
-        y: { domain: names, label: null, type: "point", padding: 0.6, tickSize: 0 },
+        y: { domain: names, label: null, padding: 0.3, tickSize: 0 },
         fy: { domain: scenarios, label: null },
         marks: [
           Plot.ruleY(panel.points, { fy: "scenario", y: "name", x1: "low", x2: "high", stroke: "var(--c0)", strokeWidth: 2 }),
-          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2, inset: -6 }),
+          Plot.tickX(runs, { fy: "scenario", y: "name", x: "value", stroke: "var(--c1)", strokeWidth: 2 }),
           Plot.dot(panel.points, { fy: "scenario", y: "name", x: "value", fill: "var(--c0)", r: 4.5 }),
         ],
       });

@@ -1,0 +1,1 @@
+"""`maskgen inspect --html`: a data set as one page to look at."""

@@ -1,0 +1,586 @@
+"""`mfr report`: the numbers of the page are those of report.json, its slider counts as `figures()` does, it opens."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import maskgen
+import mfr_train
+from maskgen.errors import MaskgenError, UsageError
+from mfr_train.cli.main import mfr
+from mfr_train.evaluation import metrics
+from mfr_train.evaluation.counts import from_scores
+from mfr_train.evaluation.report import Report
+from mfr_train.reporting import caveats, data_card, pictures, provenance, summary
+from mfr_train.reporting.given import Evaluation, Given, recognised
+from mfr_train.reporting.report import html
+from mfr_train.reporting.score_arrays import Pictured
+from tests.support.browser import WIDTHS, Browser, column, overhang, screenshot, settled, tab_to, violations
+from tests.support.pictures import leave_undrawn
+
+PEOPLE, EACH, LENGTH = 12, 3, 12
+
+HOSTILE = "<img src=x onerror='window.foreign = 1'>\"\u202egnp\nnext"
+"""A name with markup, quotes, a turned direction of writing and a second line."""
+
+VARIANTS = ("wide_high", "round_low")
+
+
+def vendor(path: Path, noise: float, seed: int) -> Path:
+    """Embeddings of the same photographs, unmasked and in two masks; more noise is a worse vendor."""
+    same, own = np.random.default_rng(0), np.random.default_rng(seed)
+    photographs = np.repeat(same.normal(size=(PEOPLE, LENGTH)), EACH, axis=0)
+    photographs += 0.9 * same.normal(size=photographs.shape)
+    rows = list(product(range(len(photographs)), ("", *VARIANTS)))
+    np.savez(
+        path,
+        subject=[HOSTILE if number < EACH else f"p{number // EACH}" for number, _ in rows],
+        masked=[int(bool(variant)) for _, variant in rows],
+        variant=[variant for _, variant in rows],
+        image=[f"{number:03}.jpg" for number, _ in rows],
+        embedding=[
+            photographs[number] + (noise + 0.6 * bool(variant)) * own.normal(size=LENGTH) for number, variant in rows
+        ],
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two evaluations, their comparison, an ablation, an explanation and a run. Tests only read them."""
+    made = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        leave_undrawn(patch)
+        for name, noise, seed in (("good", 0.2, 1), ("worse", 0.8, 2)):
+            file = vendor(made / f"{name}.npz", noise, seed)
+            mfr_train.evaluate(embeddings=file, bootstrap=100, scenario="identify", out=made / name, figures="none")
+        mfr_train.compare(made / "good", made / "worse", figure="eer", bootstrap=300, out=made / "cmp", figures="none")
+    _write_ablation(made / "abl")
+    _write_explanation(made / "exp")
+    _write_run(made / "run")
+    return made
+
+
+def _write_ablation(folder: Path) -> None:
+    folder.mkdir()
+    figures = {
+        name: {"mean": value, "interval": [value - 0.01, value + 0.01], "runs": [value - 0.005, value + 0.005]}
+        for name, value in (("eer", 0.11), ("fmr100", 0.37), ("auc", 0.91))
+    }
+    facts = {
+        "settings": {"figure": "fmr100"},
+        "subjects": 20,
+        "rows": [
+            {"row": name, "runs": ["a", "b"], "scenarios": {"U-M": {"figures": figures}}} for name in ("CE", "CE+TL")
+        ],
+        "differences": [
+            {"scenario": "U-M", "system": "CE+TL", "figure": "fmr100", "value": -0.0123, "low": -0.02, "high": 0.001}
+            | {"p": 0.03, "adjusted_p": 0.06}
+        ],
+        "conclusions": ["U-M: whether CE+TL or CE is better cannot be told."],
+        "notes": [],
+    }
+    (folder / "ablation.json").write_text(json.dumps(facts))
+
+
+def _write_explanation(folder: Path) -> None:
+    folder.mkdir()
+    number = {"value": 0.25, "interval": [0.2, 0.3]}
+    share = {"model": "good", "picture": "masked", "versus_first": None}
+    facts = {
+        "data": "smfd",
+        "subjects": 3,
+        "photographs": 6,
+        "models": [{"name": "good", "method": "gradcam", "fingerprint": "f"}],
+        "shares": [share | number | {"region": region} for region in ("in_mask", "above_eyes")],
+        "faithfulness": [
+            {"model": "good", "curve": "deletion", "area": number, "random": number, "difference": number}
+        ],
+        "notes": ["Three people are few."],
+    }
+    (folder / "explanation.json").write_text(json.dumps(facts))
+    for name in ("people", "means"):
+        Image.new("RGB", (1400, 300), (90, 140, 200)).save(folder / f"{name}.png")
+
+
+def _write_run(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps({"settings": {"recipe": "small"}}))
+    lines = [f"classify,{step},{1 / step},0.1,{0.5 + step / 100}" for step in range(5, 30, 5)]
+    lines += [f"embed,{step},{0.2 / step},0.01," for step in range(5, 30, 5)]
+    (folder / "curve.csv").write_text("\n".join(["stage,iteration,loss,lr,val_accuracy", *lines]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Path:
+    """The page of all of them."""
+    parts = [folder / name for name in ("good", "worse", "cmp", "abl", "exp", "run")]
+    return mfr_train.report(*parts, out=folder / "page.html")
+
+
+class Tables(HTMLParser):
+    """The tables of a page by the identifier of their place: a dictionary of (text, note, value) for each row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: dict[str, list[dict[str, tuple[str, str, str | None]]]] = {}
+        self.heads: list[str] = []
+        self.cells: list[tuple[str, str, str | None]] = []
+        self.value: str | None = None
+        self.name = self.at = self.text = self.note = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        said = dict(attributes)
+        if tag == "div" and (said.get("id") or "").startswith("table-"):
+            self.name = str(said["id"])
+            self.found[self.name] = []
+        elif tag == "thead":
+            self.heads = []
+        elif tag == "tr":
+            self.cells = []
+        elif tag in ("th", "td"):
+            self.at, self.text, self.note, self.value = "cell", "", "", said.get("data-value")
+            self.is_head = said.get("scope") == "col"
+        elif tag == "small":
+            self.at = "note"
+
+    def handle_data(self, data: str) -> None:
+        if self.at == "cell":
+            self.text += data
+        elif self.at == "note":
+            self.note += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "small":
+            self.at = "cell"
+        elif tag in ("th", "td"):
+            self.at = ""
+            if self.is_head:
+                self.heads.append(self.text.strip())
+            else:
+                self.cells.append((self.text.strip(), self.note.strip(), self.value))
+        elif tag == "tr" and self.cells and self.name:
+            self.found[self.name].append(dict(zip(self.heads, self.cells, strict=True)))
+        elif tag == "table":
+            self.name = ""
+
+
+@pytest.fixture(scope="module")
+def tables(page: Path) -> dict[str, list[dict[str, tuple[str, str, str | None]]]]:
+    return Tables(page.read_text()).found
+
+
+def facts_of(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name / "report.json").read_text())
+
+
+def data_of(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def check(cell: tuple[str, str, str | None], value: float, ends: list[float] | None, scale: float, digits: int) -> None:
+    """A cell shows a number of report.json and its interval, and is sorted by the number."""
+    text, note, sorted_by = cell
+    assert text.rstrip("*") == f"{scale * value:.{digits}f}"
+    assert note == ("" if ends is None else f"[{scale * ends[0]:.{digits}f}, {scale * ends[1]:.{digits}f}]")
+    assert float(sorted_by) == pytest.approx(scale * value, rel=1e-12)
+
+
+def test_the_figures_are_those_of_report_json(folder: Path, tables: dict[str, Any]) -> None:
+    lines = {(row["scenario"][0], row["model"][0]): row for row in tables["table-scenarios"]}
+    assert len(lines) == len(tables["table-scenarios"]) == 6
+    for name in ("good", "worse"):
+        for row in facts_of(folder, name)["scenarios"]:
+            line, figures, ends = lines[row["scenario"], name], row["figures"], row["intervals"]["intervals"]
+            for head, value, key in (
+                ("FMR100 %", figures["fmr100"]["fnmr"], "fmr100"),
+                ("FMR10 %", figures["fmr10"]["fnmr"], "fmr10"),
+                ("EER %", figures["eer"]["eer"], "eer"),
+            ):
+                check(line[head], value, ends.get(key), 100, 2)
+                assert line[head][0].endswith("*") == (key in row["fewer_than_30_errors"])
+            for head, key, digits in (
+                ("AUC", "auc", 4),
+                ("GMean", "gmean", 4),
+                ("IMean", "imean", 4),
+                ("d′", "d_prime", 3),
+            ):
+                check(line[head], figures[key], ends.get(key), 1, digits)
+            assert line["Ng"][0] == f"{figures['genuine']:,.0f}"
+            assert line["Ni"][0] == f"{figures['impostor']:,.0f}"
+
+
+def test_operating_points_and_drift_are_those_of_report_json(folder: Path, tables: dict[str, Any]) -> None:
+    points = {(r["scenario"][0], r["model"][0], r["FAR below %"][0]): r for r in tables["table-points"]}
+    drift = {(r["scenario"][0], r["model"][0], r["fixed at U-U FMR below %"][0]): r for r in tables["table-drift"]}
+    assert len(points) == 12
+    assert len(drift) == 8
+    for name in ("good", "worse"):
+        for row in facts_of(folder, name)["scenarios"]:
+            for point in row["operating_points"].values():
+                line = points[row["scenario"], name, f"{100 * point['limit']:g}"]
+                assert line["TAR %"][0].rstrip("*") == f"{100 * point['tar']:.2f}"
+                assert line["threshold"][0] == f"{point['threshold']:.4f}"
+            ends = row["intervals"]["intervals"]
+            for key, point in row["at_thresholds_of_uu"].items():
+                line = drift[row["scenario"], name, {"fnmr_at_uu_fmr100": "1", "fnmr_at_uu_fmr10": "10"}[key]]
+                check(line["FNMR %"], point["fnmr"], ends.get(key), 100, 2)
+                check(line["FMR %"], point["fmr"], ends.get(key.replace("fnmr_at", "fmr_at")), 100, 3)
+
+
+def test_the_heat_map_and_the_searches_are_those_of_report_json(folder: Path, tables: dict[str, Any]) -> None:
+    shown = {row["group"][0]: row for row in tables["table-heat-eer"]}
+    for name in ("good", "worse"):
+        facts = facts_of(folder, name)
+        assert {row["group"].replace("_", ", ") for row in facts["breakdown"]} == set(shown)
+        for row in facts["breakdown"]:
+            cell = shown[row["group"].replace("_", ", ")][f"{row['scenario']}, {name}"]
+            check(cell, row["figures"]["eer"]["eer"], row["intervals"]["intervals"]["eer"], 100, 2)
+        for its in facts["identification"]:
+            line = next(
+                row
+                for row in tables["table-identification"]
+                if (row["scenario"][0], row["model"][0]) == (its["scenario"], name)
+            )
+            check(line["rank 5 %"], its["cmc"][4], its["cmc_intervals"][4], 100, 2)
+            assert line["probes"][0] == f"{its['probes']:,}"
+
+
+def test_the_slider_counts_as_figures_does(folder: Path, page: Path) -> None:
+    sliders = {slider["name"]: slider for slider in data_of(page.read_text())["scores"]}
+    for name in ("good", "worse"):
+        slider, report = sliders[name], Report.load(folder / name)
+        places = dict(slider["named"])
+        for its in slider["scenarios"]:
+            table = pq.read_table(folder / name / f"{its['name']}.parquet", columns=["score", "genuine"])
+            scores, genuine = table["score"].to_numpy(), table["genuine"].to_numpy()
+            found = mfr_train.figures(scores[genuine], scores[~genuine])
+            for label, point in (("FMR below 1 %", found.fmr100), ("FMR below 10 %", found.fmr10)):
+                place = places[f"{its['name']}, {label}"]
+                assert slider["stops"][place] == point.threshold
+                assert its["accepted"][place] / its["impostor"] == point.fmr
+                assert its["rejected"][place] / its["genuine"] == point.fnmr
+            place = places[f"{its['name']}, equal error rate"]
+            rates = its["accepted"][place] / its["impostor"], its["rejected"][place] / its["genuine"]
+            assert sum(rates) / 2 == pytest.approx(report[its["name"]].eer.value, abs=1e-12)
+            for place in (0, 1, 100, len(slider["stops"]) - 1):
+                threshold = slider["stops"][place]
+                assert its["accepted"][place] == (scores[~genuine] >= threshold).sum()
+                assert its["rejected"][place] == (scores[genuine] < threshold).sum()
+            assert [sum(bars) for bars in its["bars"]] == [genuine.sum(), (~genuine).sum()]
+
+
+def test_without_scores_the_slider_stops_at_the_bars(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "good", tmp_path / "good")
+    for file in (tmp_path / "good").glob("*.parquet"):
+        file.unlink()
+    text = html(recognised([tmp_path / "good"]))
+    [slider] = data_of(text)["scores"]
+    for its in slider["scenarios"]:
+        table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
+        counts = from_scores(
+            *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
+        )
+        for place in range(0, len(slider["stops"]), 7):
+            threshold = slider["stops"][place]
+            assert its["accepted"][place] / its["impostor"] == metrics.fmr_at_threshold(counts, threshold)
+            assert its["rejected"][place] / its["genuine"] == metrics.fnmr_at_threshold(counts, threshold)
+    assert "The scores were not kept" in text
+    assert "The hardest pairs by name" not in text
+
+
+def test_a_report_of_an_older_version_is_shown(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "good", tmp_path / "old")
+    facts = facts_of(folder, "good")
+    for name in ("date", "versions", "identification"):
+        facts.pop(name, None)
+    for row in [*facts["scenarios"], *facts["breakdown"]]:
+        for name in ("operating_points", "lost_genuine"):
+            row.pop(name)
+        for name in ("fmr1000", "zero_fmr", "gstd", "istd", "d_prime"):
+            row["figures"].pop(name)
+    (tmp_path / "old" / "report.json").write_text(json.dumps(facts))
+    for name in ("curves.csv", "histogram.csv"):
+        (tmp_path / "old" / name).unlink()
+    for file in (tmp_path / "old").glob("*.parquet"):
+        table = pq.read_table(file)
+        pq.write_table(table.drop_columns(["reference_subject", "probe_subject"]), file)
+    text = html(recognised([tmp_path / "old"]))
+    assert "of an older version, which did not count the genuine pairs that failures prevented" in text
+    data = data_of(text)
+    assert [len(panel["lines"]) for panel in data["curves"]] == [3]  # of the scores, without bands
+    assert data["curves"][0]["lines"][0]["low"] is None
+    assert Tables(text).found["table-scenarios"][0]["d′"] == ("", "", None)
+
+
+def test_one_scenario_is_shown(folder: Path, tmp_path: Path) -> None:
+    facts = facts_of(folder, "good")
+    facts["scenarios"] = [row for row in facts["scenarios"] if row["scenario"] == "M-M"]
+    facts["breakdown"], facts["identification"] = [], []
+    (tmp_path / "report.json").write_text(json.dumps(facts))
+    text = html(recognised([tmp_path]))
+    assert len(Tables(text).found["table-scenarios"]) == 1
+    assert "Comparing masked faces with each other (M-M), good rejects" in text
+    assert 'id="breakdown"' not in text
+
+
+def test_names_of_strangers_stay_text(page: Path) -> None:
+    text = page.read_text()
+    assert "<img src=x" not in text
+    assert "\u202e" not in text
+    assert "&lt;img src=x onerror=" in text
+
+
+def test_the_same_folders_give_the_same_bytes(folder: Path, page: Path, tmp_path: Path) -> None:
+    again = mfr_train.report(
+        *(folder / name for name in ("good", "worse", "cmp", "abl", "exp", "run")), out=tmp_path / "b"
+    )
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_without_pictures_no_face_is_in_the_page(folder: Path, page: Path) -> None:
+    assert page.read_text().count("data:image/jpeg") == 2  # of the explanation
+    assert "data:image/jpeg" not in html(recognised([folder / "exp", folder / "good"]), with_pictures=False)
+
+
+def test_ten_thousand_people_fit(folder: Path, tmp_path: Path) -> None:
+    """The page of many people and pairs is small: nothing in it grows with their number."""
+    shutil.copytree(folder / "good", tmp_path / "many")
+    facts = facts_of(folder, "good")
+    facts["data"] |= {"subjects": 10_000, "photographs": 30_000}
+    draw, pairs = np.random.default_rng(0), 60_000
+    facts["scenarios"] = facts["scenarios"][:1]
+    for row in facts["scenarios"]:
+        file = tmp_path / "many" / f"{row['scenario']}.parquet"
+        schema = pq.read_schema(file).remove_metadata()
+        genuine = np.arange(pairs) < 20_000
+        people = draw.integers(0, 10_000, pairs)
+        names = {"reference": people, "probe": people[::-1], "reference_subject": people, "probe_subject": people[::-1]}
+        columns = {
+            name: genuine if name == "genuine" else draw.normal(0.5 * genuine, 0.2) if name == "score"
+            else np.char.mod("%d", names[name]) if name in names else np.full(pairs, "unmasked")
+            for name in schema.names
+        }  # fmt: skip
+        pq.write_table(pa.table(columns), file)
+        row["figures"] |= {"genuine": 20_000.0, "impostor": pairs - 20_000.0}
+    (tmp_path / "many" / "report.json").write_text(json.dumps(facts))
+    assert mfr_train.report(tmp_path / "many", out=tmp_path / "page.html").stat().st_size < 1_500_000
+
+
+def test_what_is_no_result_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError, match="other holds no result of mfr; give a folder that mfr train, eval"):
+        mfr_train.report(folder / "good", tmp_path / "other", out=tmp_path / "page.html")
+    with pytest.raises(UsageError, match="nowhere does not exist"):
+        mfr_train.report(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="nothing to show"):
+        mfr_train.report()
+    (tmp_path / "other" / "ablation.json").write_text("{}")
+    with pytest.raises(MaskgenError, match=r"ablation\.json is not as mfr writes it"):
+        mfr_train.report(tmp_path / "other", out=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_files_of_others_stay(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text("<p>mine</p>")
+    with pytest.raises(UsageError, match=r"mine\.html is there and no page of mfr report"):
+        mfr_train.report(folder / "good", out=tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").read_text() == "<p>mine</p>"
+    for _ in range(2):  # a page of ours is replaced
+        mfr_train.report(folder / "run", out=tmp_path / "new" / "page.html")
+
+
+def test_a_run_brings_its_evaluations(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "run", tmp_path / "run")
+    facts = facts_of(folder, "good")
+    facts["settings"] |= {"run": str(tmp_path / "run"), "embeddings": None}
+    (tmp_path / "eval" / "of-run").mkdir(parents=True)
+    (tmp_path / "eval" / "of-run" / "report.json").write_text(json.dumps(facts))
+    found = recognised([tmp_path / "run"])
+    assert [each.name for each in found.evaluations] == ["good"]
+    assert found.runs == [tmp_path / "run"]
+    assert recognised([tmp_path / "eval" / "of-run"]).runs == [tmp_path / "run"]
+
+
+def test_the_sentences_say_what_report_json_says(folder: Path) -> None:
+    given = Given(
+        [Evaluation("good", Report.load(folder / "good")), Evaluation("worse", Report.load(folder / "worse"))]
+    )
+    first, second, third = summary.summary(given, caveats.caveats(given, [], False), False)
+    assert first == (
+        f"good and worse were measured on {PEOPLE} people in {PEOPLE * EACH} photographs of given embeddings, "
+        "with and without masks."
+    )
+    rates = []
+    for name in ("good", "worse"):
+        [row] = [row for row in facts_of(folder, name)["scenarios"] if row["scenario"] == "U-M"]
+        low, high = row["intervals"]["intervals"]["fmr100"]
+        rates.append(
+            f"{100 * row['figures']['fmr100']['fnmr']:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
+        )
+    assert second == (
+        f"Comparing masked faces with unmasked references (U-M), good rejects {rates[0]} and worse {rates[1]} of "
+        "genuine pairs at a false match rate below 1 %."
+    )
+    assert third == f"Only {PEOPLE} people were compared: other people can give quite different figures."
+
+
+def test_a_data_card_says_what_was_rejected_and_what_is_twice(
+    folder: Path, built: Path, tree_rejects: dict[str, str]
+) -> None:
+    facts = facts_of(folder, "good")
+    report = Report.load(folder / "good")
+    given = Given([Evaluation("good", report)])
+    dataset = maskgen.open(built)
+    [card] = data_card.cards(given, {report.data: dataset})
+    assert card.rejects
+    assert {str(row[0]): row[1] for row in card.rejects.rows} == {
+        reason: list(tree_rejects.values()).count(reason) for reason in tree_rejects.values()
+    }
+    assert [row[1] for row in card.splits.rows] == [dataset.count(split) for split in ("train", "val", "test")]
+    assert (False, "No identity is both in training and in test, by their names.") in card.checks
+    assert dict(card.facts)["people compared"] == str(facts["data"]["subjects"])
+
+
+def test_a_picture_is_shown_only_of_the_person_whom_the_scores_name(folder: Path, built: Path) -> None:
+    dataset = maskgen.open(built)
+    show = pictures.source_of(Report.load(folder / "good"), dataset)
+    assert show
+    row = dataset[0]
+    url = show(Pictured(row.key, "wide_high", row.identity))
+    assert url.startswith("data:image/jpeg;base64,")
+    assert len(url) < 8000
+    assert show(Pictured(row.key, "wide_high", "another")) is None
+    assert show(Pictured("999999999", "unmasked", row.identity)) is None
+
+
+def test_the_part_around_a_face_is_square_and_in_the_picture() -> None:
+    image = np.zeros((100, 80, 3), np.uint8)
+    assert pictures.around(image, np.array([30, 40, 50, 60], np.float32)).shape == (38, 38, 3)  # 1.9 times 20
+    assert pictures.around(image, np.array([-500, -500, 900, 900], np.float32)).shape == (80, 80, 3)
+    assert pictures.around(image, np.array([np.nan, 0, 1, 1], np.float32)).shape == (100, 80, 3)
+
+
+def test_the_command_is_the_one_that_made_it(folder: Path) -> None:
+    told = provenance.command(Report.load(folder / "good").settings)
+    assert told == (
+        f"mfr eval --scenario identify --embeddings {folder / 'good.npz'} --bootstrap 100 --figures none "
+        f"--out {folder / 'good'}"
+    )
+
+
+def test_the_commands_write_pages(folder: Path, tmp_path: Path, undrawn: pytest.MonkeyPatch) -> None:
+    said = CliRunner().invoke(mfr, ["report", str(folder / "run"), "-o", str(tmp_path / "a.html"), "--no-pictures"])
+    assert said.exit_code == 0, said.output
+    assert "a.html shows" in said.output
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+    arguments = [
+        "eval",
+        "--embeddings",
+        str(folder / "good.npz"),
+        "--bootstrap",
+        "0",
+        "--no-breakdown",
+        "--figures",
+        "none",
+    ]
+    said = CliRunner().invoke(mfr, [*arguments, "--out", str(tmp_path / "eval"), "--html"])
+    assert said.exit_code == 0, said.output
+    assert "report.html" in said.output
+    page = (tmp_path / "eval" / "report.html").read_text()
+    assert Tables(page).found["table-scenarios"][0]["EER %"][1] == ""  # no intervals
+    assert CliRunner().invoke(mfr, ["report", str(tmp_path)]).exit_code == 2
+
+
+# What a browser does with the page.
+
+
+@pytest.mark.parametrize(("width", "dark"), [(WIDTHS[0], False), (WIDTHS[1], True)], ids=["phone", "dark"])
+def test_the_page_is_quiet_fits_and_is_accessible(browser: Browser, page: Path, width: int, dark: bool) -> None:
+    with browser.page(page, width, dark=dark) as opened:
+        charts = opened.eval_on_selector_all(".chart", "all => all.map(each => each.querySelectorAll('svg').length)")
+        assert charts
+        assert set(charts) == {1}
+        assert overhang(opened) == []
+        assert violations(opened) == []
+        screenshot(opened, f"report-{width}-{'dark' if dark else 'light'}")
+
+
+def test_the_keyboard_moves_the_threshold_and_sorts(browser: Browser, page: Path, folder: Path) -> None:
+    slider = next(each for each in data_of(page.read_text())["scores"] if each["name"] == "good")
+    start = dict(slider["named"])["U-U, FMR below 1 %"]
+    with browser.page(page) as opened:
+        tab_to(opened, "#scores-0 input[type=range]")
+        before = opened.inner_html("#plot-scores-0 .plot")
+        opened.keyboard.press("ArrowRight")
+        opened.keyboard.press("ArrowRight")
+        settled(opened)
+        threshold = slider["stops"][start + 2]
+        assert opened.get_attribute("#scores-0 input", "aria-valuetext") == f"{threshold:.4f}"
+        assert opened.inner_text("#scores-0 output") == f"{threshold:.4f}"
+        for place, its in enumerate(slider["scenarios"]):
+            table = pq.read_table(folder / "good" / f"{its['name']}.parquet", columns=["score", "genuine"])
+            counts = from_scores(
+                *(table["score"].to_numpy()[table["genuine"].to_numpy() == kind] for kind in (True, False))
+            )
+            row = f"#scores-0 tbody tr:nth-child({place + 1})"
+            assert float(opened.get_attribute(f"{row} .fmr", "data-value")) == metrics.fmr_at_threshold(
+                counts, threshold
+            )
+            assert float(opened.get_attribute(f"{row} .fnmr", "data-value")) == metrics.fnmr_at_threshold(
+                counts, threshold
+            )
+            assert opened.inner_text(f"{row} .fmr") == f"{100 * metrics.fmr_at_threshold(counts, threshold):.2f}"
+        assert opened.inner_html("#plot-scores-0 .plot") != before
+        opened.select_option("#scores-1 select", label="M-M, equal error rate")
+        report = Report.load(folder / "worse")
+        rates = [
+            float(opened.get_attribute(f"#scores-1 tbody tr:nth-child(3) .{kind}", "data-value"))
+            for kind in ("fmr", "fnmr")
+        ]
+        assert sum(rates) / 2 == pytest.approx(report["M-M"].eer.value, abs=1e-12)
+
+        opened.focus("#table-scenarios th:nth-child(5) button")
+        opened.keyboard.press("Enter")
+        errors = [float(re.split(r"[*\[]", text)[0]) for text in column(opened, "#table-scenarios table", 4)]
+        assert errors == sorted(errors)
+        assert len(set(errors)) > 3
+        opened.select_option("#heat-figure", "auc")
+        assert [opened.is_visible(f"#heat-{name}") for name in ("eer", "auc")] == [False, True]
+
+
+def test_a_print_shows_all_and_is_not_cut(browser: Browser, page: Path) -> None:
+    with browser.page(page, 1000, printed=True) as opened:
+        assert overhang(opened) == []
+        assert not opened.is_visible(".contents")
+
+
+def test_failures_are_counted_by_reason(folder: Path, tmp_path: Path) -> None:
+    facts = facts_of(folder, "good")
+    facts["data"]["failures"] = {"no_face": 2}
+    (tmp_path / "report.json").write_text(json.dumps(facts))
+    with (tmp_path / "failures.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("photograph", "subject", "role", "masked", "variant", "reason")]
+            + [(f"{HOSTILE}{number}.jpg", "p", "", "", "", "no_face") for number in range(2)]
+        )
+    [row] = Tables(html(recognised([tmp_path]))).found["table-failures"]
+    assert (row["reason"][0], row["photographs"][0]) == ("no_face", "2")
+    assert "onerror" in row["examples"][0]

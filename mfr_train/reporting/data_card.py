@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgen import Dataset
+from maskgen.dataset.schema import SPLITS
 from maskgen.errors import MaskgenError, shown
 from maskgen.page.page import Table, Value
 
@@ -94,8 +95,9 @@ def _card(name: str, report: Report, dataset: Dataset | None, given: Given) -> D
 
 
 def _splits(dataset: Dataset) -> Table:
+    counts = dataset.info["counts"]
     rows: list[list[Value]] = [
-        [split, dataset.count(split), sum(count["rejects"].values())] for split, count in dataset.info["counts"].items()
+        [split, dataset.count(split), sum(counts[split]["rejects"].values())] for split in SPLITS if split in counts
     ]
     return Table("Photographs of each split", ("split", "usable", "rejected"), rows)
 

@@ -128,7 +128,7 @@ def stability(model: Model, pictures: np.ndarray) -> None:
     for copies in (0, *COPIES):
         one, other = maps(copies, 0), maps(copies, 1)
         between = [correlation(*pair) for pair in zip(one, other, strict=True)]
-        rows.append((copies, f"{min(between):.4f}", f"{min(map(correlation, one, many)):.4f}"))
+        rows.append((copies, f"{min(between):.6f}", f"{min(map(correlation, one, many)):.6f}"))
     head = ("noisy copies", "two seeds", f"with {4 * COPIES[-1]} copies")
     table(f"Lowest correlation of a map over {len(pictures)} pictures, {model.name}", head, rows)
     enough = [copies for copies, between, _ in rows if copies and float(between) >= STABLE]

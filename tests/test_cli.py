@@ -198,11 +198,11 @@ def test_no_usable_photograph_ends_in_the_summary_and_one_sentence(
 def test_the_summary_says_which_split_is_empty(photographs: Path, tmp_path: Path) -> None:
     build = ("build", "--src", photographs, "--size", 64, "--limit", 8, "--engine", "serial")
     only_train = run(*build, "--out", tmp_path / "a").output
-    assert "No test photographs, which mfr eval needs: raise --test-identities" in only_train
-    assert "No training" not in only_train
+    assert "no test photographs, which mfr eval needs; raise --test-identities" in only_train
+    assert "no training" not in only_train
     only_test = run(*build, "--out", tmp_path / "b", "--test-identities", 1).output
-    assert "No training photographs, which mfr train needs: lower --test-identities" in only_test
-    assert "No test" not in only_test
+    assert "no training photographs, which mfr train needs; lower --test-identities" in only_test
+    assert "no test" not in only_test
     assert "mfr train --data" not in only_test
 
 
@@ -347,7 +347,7 @@ def test_preview_pages_a_folder_of_photographs(photographs: Path, tmp_path: Path
     result = run("preview", photographs, "-o", tmp_path / "sheet.png", "--limit", 21)
     assert result.exit_code == 0, result.output
     assert f"{tmp_path}/sheet.png to {tmp_path}/sheet-2.png: 21 of 21 photographs masked." in result.output
-    assert "There are more photographs; raise --limit" in result.output
+    assert "there are more photographs; raise --limit" in result.output
     with Image.open(tmp_path / "sheet.png") as full, Image.open(tmp_path / "sheet-2.png") as rest:
         assert full.size == (8 + 7 * 232, 24 + 8 + 20 * 256)
         assert rest.size == (8 + 7 * 232, 24 + 8 + 256)

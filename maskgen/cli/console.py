@@ -79,10 +79,11 @@ def _summary_text(summary: Summary, settings: BuildSettings) -> str:
     else:
         lines += ["", "  The data set was already complete."]
     hints = _advice(reasons, summary.photographs, settings)
-    hints += [advice for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split)]
-    out = redacted(str(settings.out))
-    train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
-    hints.append(f"next, run maskgen inspect {out}{train}")
+    if any(summary.rows.values()):  # else an error follows
+        hints += [advice for split, advice in _EMPTY_SPLIT.items() if not summary.rows.get(split)]
+        out = redacted(str(settings.out))
+        train = f", or mfr train --data {out}" if summary.rows.get("train") else ""
+        hints.append(f"next, run maskgen inspect {out}{train}")
     return shown_lines([*lines, *(f"{HINT}{each}" for each in hints)])
 
 

@@ -44,7 +44,7 @@ class ExplainSettings:
         choices=METHODS,
     )
     samples: int = setting(
-        8, help="Noisy copies of a picture for Smooth Grad-CAM++; 0 for Grad-CAM++.", low=0, high=MAX_SAMPLES
+        1, help="Noisy copies of a picture for Smooth Grad-CAM++; 0 for Grad-CAM++.", low=0, high=MAX_SAMPLES
     )
     noise: float = setting(
         0.1, help="Standard deviation of their noise, as a share of the range of pixel values.", low=0, high=1

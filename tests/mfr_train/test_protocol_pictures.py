@@ -76,7 +76,7 @@ def test_pieces_of_several_processes_in_turn_are_all_pictures_in_order(
 
     def in_turn(decoder: Pictures, count: int) -> chain[list[Picture]]:
         assert count == workers
-        return chain.from_iterable(filter(None, each) for each in zip_longest(*shares))  # type: ignore[arg-type]
+        return chain.from_iterable(filter(None, each) for each in zip_longest(*shares))
 
     monkeypatch.setattr(protocol_pictures, "decoded", in_turn)
     monkeypatch.setattr(protocol_pictures, "PICTURES_PER_WORKER", 1)

@@ -10,6 +10,7 @@ from maskgen.errors import shown
 from ..evaluation.metrics import FEW_ERRORS
 from ..evaluation.report import Report
 from ..evaluation.rows import RATES
+from ..networks.run_files import identities_of
 from . import cells
 from .data_card import DataCard
 from .given import Given
@@ -96,7 +97,7 @@ def _of_report(report: Report) -> Iterator[Caveat]:
         yield Caveat(
             35, "This report is of an older version, which did not count the genuine pairs that failures prevented."
         )
-    if report.settings.run is None and report.settings.embeddings is None:
+    if report.settings.embeddings is None and not (report.settings.run and identities_of(report.settings.run)):
         yield Caveat(41, "Whom this network was trained on is not known here: on these people its errors are too few.")
     for row in report.rows:
         if row.binned:

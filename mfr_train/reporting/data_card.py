@@ -177,8 +177,6 @@ def _trained_people(name: str, given: Given) -> list[tuple[bool, str]]:
         elif trained:
             count = cells.plural(len(trained), "identity", "identities")
             told.append((False, f"{each.name} was trained on {count}; none has the name of a person compared here."))
-        else:
-            told.append((True, f"{each.name}: the identities that it was trained on are not known."))
     return told
 
 

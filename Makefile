@@ -30,7 +30,9 @@ demo: $(READY) ## Set up, build a masked data set from real photographs, train, 
 	$(BIN)/maskgen verify demo/smfd
 	$(BIN)/mfr train --data demo/smfd --recipe small --out demo/run --cache demo/features
 	$(BIN)/mfr eval --data demo/smfd --run demo/run --scenario all --out demo/eval --cache demo/features
-	@echo "Look at demo/preview.png, demo/run/curve.png, demo/eval/roc.png and demo/eval/det.png."
+	$(BIN)/maskgen inspect demo/smfd --html -o demo/smfd.html
+	$(BIN)/mfr report demo/eval demo/run -o demo/report.html
+	@echo "Look at demo/report.html, demo/smfd.html and demo/preview.png."
 
 test: $(READY) ## Set up and run the tests, without those that take long
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"

@@ -26,6 +26,7 @@ class FakeRow:
         return np.full((4, 4, 3), shade, np.uint8)
 
     landmarks = np.zeros((68, 2), np.float32)
+    pictures = ("unmasked", "wide_low", "wide_high")
 
     @property
     def colors(self) -> dict[str, tuple[int, int, int]]:

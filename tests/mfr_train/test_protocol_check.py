@@ -116,9 +116,9 @@ def test_people_of_one_picture_or_role_are_noted(table: Path) -> None:
     result = check(table)
     assert result.exit_code == 0, result.output
     notes = result.output.splitlines()
-    assert "2 of 5 subjects have only one picture, which is compared in impostor pairs alone: c, d." in notes
-    assert "1 of 5 subjects has no probe, and so no genuine pair: d." in notes
-    assert "2 of 5 subjects have no reference, and so no genuine pair: c, e." in notes
+    assert "Note: 2 of 5 subjects have only one picture, which is compared in impostor pairs alone: c, d." in notes
+    assert "Note: 1 of 5 subjects has no probe, and so no genuine pair: d." in notes
+    assert "Note: 2 of 5 subjects have no reference, and so no genuine pair: c, e." in notes
 
 
 def test_a_scenario_without_pairs_of_a_kind_is_a_problem(table: Path) -> None:

@@ -78,7 +78,7 @@ def test_lfw_has_the_first_picture_of_each_person_as_reference(tmp_path: Path) -
     ]
     assert result.exit_code == 0
     assert (
-        "LFW has 5,749 subjects, and the table has 2.\nLFW has 13,233 pictures, and the table has 3." in result.output
+        "LFW has 5,749 subjects, and the table has 2.\nNote: LFW has 13,233 pictures, and the table has 3." in result.output
     )
 
 

@@ -116,7 +116,10 @@ def test_a_build_masks_the_subject_and_rejects_bystanders(
 def test_the_summary_says_what_to_try(beside: np.ndarray, head: np.ndarray, write_tree: Any, tmp_path: Path) -> None:
     beside[130:230, 130:230] = GREY
     blank = np.full((90, 90, 3), GREY, np.uint8)
-    for name, other, words in (("off", beside, "--face largest takes"), ("none", blank, "--detector hog,yunet also finds")):
+    for name, other, words in (
+        ("off", beside, "--face largest takes"),
+        ("none", blank, "--detector hog,yunet also finds"),
+    ):
         src = write_tree(tmp_path / name, {"ann/1.png": encoded(other, "PNG"), "ann/2.png": encoded(head, "PNG")})
         settings = ["--engine", "serial", "--test-identities", "0", "--size", "64"]
         result = CliRunner().invoke(

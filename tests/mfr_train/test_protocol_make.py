@@ -77,9 +77,8 @@ def test_lfw_has_the_first_picture_of_each_person_as_reference(tmp_path: Path) -
         "Cy,reference,0,lfw/Cy/Cy_0001.jpg",
     ]
     assert result.exit_code == 0
-    assert (
-        "LFW has 5,749 subjects, and the table has 2.\nNote: LFW has 13,233 pictures, and the table has 3." in result.output
-    )
+    assert "LFW has 5,749 subjects, and the table has 2.\n" in result.output
+    assert "Note: LFW has 13,233 pictures, and the table has 3." in result.output
 
 
 def test_first_is_the_first_unmasked_and_the_first_masked_picture(tmp_path: Path) -> None:

@@ -124,15 +124,7 @@ def report(
     print(f"{population}, {subjects} subjects")
     for method, made in (("percentiles", percentiles), ("interval", intervals)):
         low, high = (np.array([[ends[name][k] for name in FIGURES] for ends in made]) for k in (0, 1))
-        goal = np.array([true[name] for name in FIGURES])
-        below, above = (high < goal).mean(axis=0), (low > goal).mean(axis=0)
-        for label, values, digits in (
-            ("covered %", 100 * (1 - below - above), 1),
-            ("below %", 100 * below, 1),
-            ("above %", 100 * above, 1),
-            ("median width", np.median(high - low, axis=0), 4),
-        ):
-            print(f"  {method}: {label}".ljust(24) + line(dict(zip(FIGURES, values, strict=True)), digits))
+        print_coverage(method, low, high, np.array([true[name] for name in FIGURES]), 24)
     print(f"  {time.process_time() - started:.0f} s of CPU time", flush=True)
 
 
@@ -221,20 +213,24 @@ def report_moments(population: str, subjects: int, given: argparse.Namespace) ->
     )
     for method, ends in made.items():
         low, high = np.moveaxis(np.array(ends), 2, 0)
-        goal = np.array([true[name] for name in names])
-        below, above = (high < goal).mean(axis=0), (low > goal).mean(axis=0)
-        for label, shares, digits in (
-            ("covered %", 100 * (1 - below - above), 1),
-            ("below %", 100 * below, 1),
-            ("above %", 100 * above, 1),
-            ("median width", np.median(high - low, axis=0), 4),
-        ):
-            print(f"  {method}: {label}".ljust(44) + "".join(f"{share:>10.{digits}f}" for share in shares))
+        print_coverage(method, low, high, np.array([true[name] for name in names]), 44)
     print(f"  {time.process_time() - started:.0f} s of CPU time", flush=True)
 
 
-def line(values: Mapping[str, float | str], digits: int = 4) -> str:
-    return "".join(f"{v[-9:]:>10}" if isinstance(v := values[name], str) else f"{v:>10.{digits}f}" for name in FIGURES)
+def print_coverage(method: str, low: Floats, high: Floats, goal: Floats, width: int) -> None:
+    """Prints how often intervals, (laboratories, figures), hold the true figures (figures,), and their widths."""
+    below, above = (high < goal).mean(axis=0), (low > goal).mean(axis=0)
+    for label, values, digits in (
+        ("covered %", 100 * (1 - below - above), 1),
+        ("below %", 100 * below, 1),
+        ("above %", 100 * above, 1),
+        ("median width", np.median(high - low, axis=0), 4),
+    ):
+        print(f"  {method}: {label}".ljust(width) + "".join(f"{value:>10.{digits}f}" for value in values))
+
+
+def line(values: Mapping[str, float | str]) -> str:
+    return "".join(f"{v[-9:]:>10}" if isinstance(v := values[name], str) else f"{v:>10.4f}" for name in FIGURES)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Python shows: data frames, HTML tables for notebooks, and progress bars."""
+"""What Python shows: data frames, and HTML tables for notebooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from maskgen import progress
 from maskgen.errors import UsageError, shown
 
 
@@ -27,8 +26,3 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     body = "".join(line(row, "td") for row in rows)
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def progress_bar(**options: Any) -> Any:
-    """A progress bar as tqdm makes it: a widget in a notebook, text in a terminal, nothing elsewhere."""
-    return progress.bar_of(**options)

@@ -14,9 +14,9 @@ from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.tables import Cell, Column, Table
+from ..evaluation.tables import Cell, Column, Table, figure_columns
 from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
-from .kinds import SCENARIO
+from .kinds import FIGURES, SCENARIO
 
 if TYPE_CHECKING:
     from .ablate import Ablation, AblationRow
@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 RESULT, BY_ROW = "ablation.json", "by-row"
 
-_FIGURES = (
-    Column("gmean", "GMean", "number", 4),
-    Column("imean", "IMean", "number", 4),
-    Column("auc", "AUC", "number", 4),
-    Column("eer", "EER %", "percent", 2, starred=True),
-    Column("fmr100", "FMR100 %", "percent", 2, starred=True),
-    Column("fmr10", "FMR10 %", "percent", 2, starred=True),
-)
-"""The columns of the paper's table (Neto et al., BIOSIG 2021, table 1)."""
+_FIGURES, _PLAIN = figure_columns(*FIGURES), figure_columns(*FIGURES, starred=False)
 
 _ROW = Column("row", "row", "text")
 
@@ -84,7 +76,7 @@ def _seeds(found: Ablation, scenario: str) -> Table:
         for name, end in (("lowest", min), ("highest", max)) if len(row.found) > 1 else ():
             values = (end(row.values(scenario, column.name)) for column in _FIGURES)
             cells.append((f"{row.label}, {name}", *values))
-    columns = (_ROW, *(Column(each.name, each.label, each.kind, each.digits) for each in _FIGURES))
+    columns = (_ROW, *_PLAIN)
     return Table(f"{scenario}_seeds", f"{scenario}, range over seeds", columns, tuple(cells))
 
 
@@ -97,11 +89,7 @@ def _steps(found: Ablation, scenario: str) -> Table:
         chosen = (steps[column.name] for column in _FIGURES)
         values = (Measurement(each.value, (each.low, each.high)) for each in chosen)
         cells.append((row.label, above.label, *values))
-    columns = (
-        _ROW,
-        Column("above", "less", "text"),
-        *(Column(each.name, each.label, each.kind, each.digits) for each in _FIGURES),
-    )
+    columns = (_ROW, Column("above", "less", "text"), *_PLAIN)
     title = f"{scenario}, difference from the row above over the same draws of subjects"
     return Table(f"{scenario}_differences", title, columns, tuple(cells), "lines")
 

@@ -8,6 +8,9 @@ from ..defaults import EUM, LINEAR
 
 CE, MSE = "ce", "tl+mse"
 
+FIGURES = ("gmean", "imean", "auc", "eer", "fmr100", "fmr10")
+"""The columns of the paper's table (Neto et al., BIOSIG 2021, table 1)."""
+
 
 @dataclass(frozen=True)
 class Kind:

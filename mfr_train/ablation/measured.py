@@ -24,9 +24,7 @@ from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.no_errors import Trials
 from ..networks.model import Model
 from .ablate_settings import AblateSettings
-
-FIGURES = ("gmean", "imean", "auc", "eer", "fmr100", "fmr10")
-"""The columns of the paper's table."""
+from .kinds import FIGURES
 
 VERSION = 1
 """Of what is measured and kept; another number measures again."""

@@ -11,7 +11,7 @@ from maskgen.terminal import noted
 
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.tables import UNRESOLVED, Cell, Column, Table
+from ..evaluation.tables import UNRESOLVED, Cell, Column, Table, figure_columns
 from ..figure import save
 from . import conclusions, paired
 from .table_files import write_tables, write_text
@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 RESULT = "comparison.json"
 
-_FIGURES = (
-    Column("fmr100", "FMR100 %", "percent", 2),
-    Column("fmr10", "FMR10 %", "percent", 2),
-    Column("eer", "EER %", "percent", 2),
-    Column("auc", "AUC", "number", 4),
-)
+_FIGURES = figure_columns("fmr100", "fmr10", "eer", "auc", starred=False)
 
 
 def tables(found: SystemComparison) -> list[Table]:

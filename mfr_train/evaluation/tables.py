@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -62,6 +62,13 @@ FIGURES = (
     Column("imean", "IMean", "number", 4),
 )
 """The figures of the first table. A name is an attribute of `Row` that gives a `Measurement`."""
+
+
+def figure_columns(*names: str, starred: bool = True) -> tuple[Column, ...]:
+    """Some columns of the first table, in this order; not `starred` where nothing says how many errors are expected."""
+    known = {column.name: column for column in FIGURES}
+    return tuple(replace(known[name], starred=starred and known[name].starred) for name in names)
+
 
 SPREAD = (
     Column("d_prime", "d'", "number", 4),

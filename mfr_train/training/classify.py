@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskgen import Dataset
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.progress import bar_of
 
 from .. import hardware
 from ..data import batches
@@ -32,7 +33,6 @@ from ..data.one_pass import sweep
 from ..defaults import CLASSIFIERS
 from ..networks.resnet import Network, load_trunk, read_weights
 from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE
-from ..notebook import progress_bar
 from . import checkpoint
 from .batchnorm import AveragedStatistics, statistics
 from .classifiers import SOFTMAX, CosineClassifier, classification_loss
@@ -115,7 +115,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
     shown = {"total": iterations, "initial": state.iteration, "desc": "stage 1", "unit": "step"}
     total, steps = torch.zeros((), device=device), 0
     network.train()
-    with progress_bar(**shown, disable=None if group.first else True) as bar, _memory_errors(micro), worker_errors():
+    with bar_of(**shown, disable=None if group.first else True) as bar, _memory_errors(micro), worker_errors():
         for images, labels in islice(stream, iterations - state.iteration):
             state.iteration += 1
             optimizer.param_groups[0]["lr"] = state.lr

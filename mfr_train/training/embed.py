@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from maskgen.progress import bar_of
+
 from ..defaults import EUM
 from ..networks.backbone import Floats
 from ..networks.run_files import CHECKPOINTS, CURVE
-from ..notebook import progress_bar
 from . import checkpoint, own_loss, triplets
 from .curve import Curve
 from .heads import embedded, new_head
@@ -91,7 +92,7 @@ def train_embedding(
         checkpoint.refuse_shorter(folder, "--embed-iterations", start, iterations)
     curve = Curve(folder / CURVE, "embed", start, settings.tensorboard)
 
-    bar = progress_bar(total=iterations, initial=start, desc="stage 2", unit="step")
+    bar = bar_of(total=iterations, initial=start, desc="stage 2", unit="step")
     for iteration in range(start + 1, iterations + 1):
         drawn = triplets.draw(
             groups,

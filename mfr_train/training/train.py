@@ -21,6 +21,7 @@ import maskgen
 from maskgen import Dataset, settings
 from maskgen.dataset import damage
 from maskgen.errors import UsageError
+from maskgen.progress import bar_of
 from maskgen.storage import files
 
 from .. import hardware
@@ -30,7 +31,6 @@ from ..networks import onnx_file, onnx_metadata, preprocessing, run_files
 from ..networks.backbone import Backbone, Floats
 from ..networks.backbones import load_backbone
 from ..networks.resnet import Network, load_trunk, read_weights, resnet_backbone, weights_facts
-from ..notebook import progress_bar
 from . import checkpoint, classify, curve, distributed, embed, model_card, own_loss, triplets
 from .heads import tensors_of
 from .plots import plot_curves
@@ -103,7 +103,7 @@ def frozen(full: TrainSettings, dataset: Dataset, folder: Path) -> Frozen:
     triplets.group(rows["train"].labels, full.positive)  # refuses data without triplets before hours of features
     names = ("unmasked", *full.variants)
     features = {}
-    with progress_bar(total=len(names) * sum(map(len, rows.values())), desc="features", unit=" pictures") as bar:
+    with bar_of(total=len(names) * sum(map(len, rows.values())), desc="features", unit=" pictures") as bar:
         for split in rows:
             found = embed_rows(dataset, backbone, split, names, full.cache, full.workers, bar.update)
             features[split] = [found[name] for name in names]

@@ -162,7 +162,8 @@ def test_scores_of_an_evaluation(evaluation: Path, cases: Cases) -> None:
 
 def test_figures_of_an_ablation(networks: None, tmp_path: Path, cases: Cases) -> None:
     """Whatever became of the file, its figures are those that were kept, or they are measured again."""
-    from mfr_train.ablation.measured import FIGURES, Found, Measured, keep, kept
+    from mfr_train.ablation.kinds import FIGURES
+    from mfr_train.ablation.measured import Found, Measured, keep, kept
     from mfr_train.comparison.paired import Drawn
     from mfr_train.evaluation.curves import Curve
     from mfr_train.evaluation.no_errors import Trials

@@ -15,7 +15,7 @@ import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.ablation import ablate as ablating
-from mfr_train.ablation import ablation_files, measured
+from mfr_train.ablation import ablation_files, kinds, measured
 from mfr_train.ablation.ablate_settings import AblateSettings, seeds_of, wanted_rows
 from mfr_train.cli.main import mfr
 from mfr_train.comparison import paired
@@ -32,7 +32,7 @@ from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.narrow import use_narrow_networks
 
-FIGURES = measured.FIGURES
+FIGURES = kinds.FIGURES
 
 
 @pytest.fixture(scope="module")

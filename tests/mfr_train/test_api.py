@@ -22,6 +22,7 @@ from PIL import Image
 import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
+from maskgen.progress import bar_of
 from mfr_train.ablation.ablate import AblateOptions
 from mfr_train.data.feature_cache import embed_rows
 from mfr_train.evaluation.evaluate import EvalOptions
@@ -29,7 +30,6 @@ from mfr_train.evaluation.report import COLUMNS
 from mfr_train.evaluation.report_text import report_text
 from mfr_train.keywords import AnyPath
 from mfr_train.networks.model import load_run
-from mfr_train.notebook import progress_bar
 from mfr_train.training.run import TrainOptions
 from tests.support.narrow import use_narrow_networks
 
@@ -255,11 +255,11 @@ def test_a_report_in_a_notebook_and_in_a_terminal(report: mfr_train.Report) -> N
 
 
 def test_progress_shows_in_a_terminal_alone(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with progress_bar(total=2, desc="stage 1") as bar:
+    with bar_of(total=2, desc="stage 1") as bar:
         bar.update(2)
     assert capfd.readouterr() == ("", "")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress_bar(total=2, desc="stage 1") as bar:
+    with bar_of(total=2, desc="stage 1") as bar:
         bar.update(2)
     assert "stage 1: 100%" in capfd.readouterr().err
 

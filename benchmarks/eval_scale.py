@@ -62,7 +62,8 @@ def main() -> None:
         hours = spent / pairs * total / 3600
         print(f"{name:22} {spent / pairs * 1e9:8.1f} {hours:7.2f} " + " ".join(f"{ratio:10.2f}" for ratio in ratios))
     began = time.perf_counter()
-    bootstrap.intervals(table_of_slice(table), sample, 20, 0)
+    values = bootstrap.plain(metrics.figures_of(sample))
+    bootstrap.intervals(table_of_slice(table), sample, values, 20, 0)
     per_resample = (time.perf_counter() - began) / 20
     tables = table.impostor.nbytes + table.genuine.nbytes
     print(f"planning the bins: {planned:.0f} s; 1000 resamples: {1000 * per_resample:.0f} s")

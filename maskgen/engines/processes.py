@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from ..errors import MaskgenError
 from ..pipeline import time_limit
 from ..pipeline.shard import with_one_thread
 
@@ -108,9 +112,9 @@ def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
     context = get_context("loky")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_send_all, args=(os.getpid(), sending, function, arguments))
-    with interrupts_held():
-        process.start()
     try:
+        with interrupts_held():  # an interrupt that was held is answered at its end
+            process.start()
         sending.close()  # or the pipe would not end with the process
         while True:
             try:
@@ -125,9 +129,15 @@ def apart(function: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
                 return
             yield value
     finally:
+        end(process)
+        receiving.close()
+
+
+def end(process: BaseProcess) -> None:
+    """Ends a process and waits for it, if it was started."""
+    if process.pid is not None:
         process.terminate()
         process.join()
-        receiving.close()
 
 
 def _send_all(
@@ -141,4 +151,16 @@ def _send_all(
     except BrokenPipeError:  # nobody listens any more
         os._exit(1)
     except Exception as error:
-        sending.send(("raised", error))
+        sending.send(("raised", sendable(error)))
+
+
+def sendable(error: Exception) -> Exception:
+    """An error that a pipe carries, with the place where it was raised; ours are sentences without one."""
+    place = "".join(traceback.format_exception(error))
+    if not isinstance(error, MaskgenError):
+        error.add_note(place)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(place)
+    return error

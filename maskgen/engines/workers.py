@@ -8,18 +8,16 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from ..errors import MaskgenError
 from ..pipeline.build_settings import BuildSettings
 from ..pipeline.sample import landmarker_of
 from ..pipeline.shard import Made, ShardTask, make_shard, with_one_thread
-from .processes import AHEAD, end_with, in_worker_process, interrupts_held
+from .processes import AHEAD, end, end_with, in_worker_process, interrupts_held, sendable
 
 CAN_FORK = sys.platform.startswith("linux")
 """Elsewhere the system's own libraries may not survive a fork, and each worker is started and loads the models."""
@@ -49,54 +47,61 @@ class Workers:
         context = get_context("loky")
         pipes = [context.Pipe() for _ in range(count)]
         self._given: dict[Connection, deque[ShardTask]] = {ours: deque() for ours, _ in pipes}
-        theirs = [end for _, end in pipes]
-        groups = [theirs] if CAN_FORK else [[end] for end in theirs]
-        self._started = [context.Process(target=_run, args=(os.getpid(), ends, build)) for ends in groups]
-        with interrupts_held():
-            for process in self._started:
-                process.start()
-        for end in theirs:
-            end.close()  # or a pipe would not end with its worker
+        self._theirs = [end for _, end in pipes]
+        groups = [self._theirs] if CAN_FORK else [[end] for end in self._theirs]
+        self._processes = [context.Process(target=_run, args=(os.getpid(), ends, build)) for ends in groups]
 
     def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            undo.push(self.__exit__)
+            with interrupts_held():  # an interrupt that was held is answered at its end
+                for process in self._processes:
+                    process.start()
+            self._close(self._theirs)  # or a pipe would not end with its worker
+            undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for connection in self._given:
-            connection.close()  # a worker without a task ends
-        for process in self._started:
-            if kind is not None:
-                process.terminate()
-            process.join()
+        self._close([*self._given, *self._theirs])  # a worker without a task ends
+        for process in self._processes:
+            if kind is None:
+                process.join()
+            else:
+                end(process)
+
+    @staticmethod
+    def _close(connections: Iterable[Connection]) -> None:
+        for connection in connections:
+            connection.close()
 
     def make(self, tasks: deque[ShardTask]) -> Iterator[Made]:
         """Makes all shards, taken from `tasks`, and yields the counts of each as it is committed.
 
         Raises `WorkerDied` once a worker has, with the shards that were not made back in `tasks`, but for that one.
         """
-        while True:
-            try:
+        try:
+            while True:
                 self._hand_out(tasks)
                 at_work = [connection for connection, given in self._given.items() if given]
                 if not at_work:
                     return
-                ready = set(wait(at_work))
-            except WorkerDied:
-                self._take_back(tasks)
-                raise
-            for connection in [one for one in at_work if one in ready]:
-                try:
-                    kind, value = connection.recv()
-                except (EOFError, OSError):
-                    died = WorkerDied(self._given[connection].popleft())
-                    self._take_back(tasks)
-                    raise died from None
-                if kind == "raised":
-                    raise value
-                self._given[connection].popleft()
-                yield value
+                for connection in wait(at_work):
+                    yield self._answer(connection)  # type: ignore[arg-type]
+        except WorkerDied:
+            self._take_back(tasks)
+            raise
+
+    def _answer(self, connection: Connection) -> Made:
+        try:
+            kind, value = connection.recv()
+        except (EOFError, OSError):
+            raise WorkerDied(self._given[connection].popleft()) from None
+        if kind == "raised":
+            raise value
+        self._given[connection].popleft()
+        return value
 
     def _hand_out(self, tasks: deque[ShardTask]) -> None:
         for many in range(1, AHEAD + 1):  # one for each worker before any has two
@@ -122,25 +127,29 @@ def _run(command: int, connections: list[Connection], build: BuildSettings) -> N
         landmarker_of(build).load()
     except Exception as error:
         for connection in connections:
-            connection.send(("raised", _sendable(error)))
+            connection.send(("raised", sendable(error)))
         return
     if len(connections) == 1:
         in_worker_process(command)
         _serve(connections[0])
         return
     workers: set[int] = set()
+    own_id = os.getpid()
 
     def end_all(*_: Any) -> NoReturn:
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
+        for worker in workers:  # the command waits for this process: then nothing of its build is left
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(worker, 0)
         os._exit(1)
 
     signal.signal(signal.SIGTERM, end_all)
     gc.freeze()  # a collection would write to memory that they share
     for own in connections:
         if not (worker := os.fork()):
-            _work_in_fork(own, connections)
+            _work_in_fork(own_id, own, connections)
         workers.add(worker)
     for connection in connections:
         connection.close()
@@ -149,14 +158,14 @@ def _run(command: int, connections: list[Connection], build: BuildSettings) -> N
         workers.discard(os.wait()[0])
 
 
-def _work_in_fork(own: Connection, connections: list[Connection]) -> NoReturn:
+def _work_in_fork(parent: int, own: Connection, connections: list[Connection]) -> NoReturn:
     status = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for connection in connections:
             if connection is not own:
                 connection.close()
-        in_worker_process(os.getppid())
+        in_worker_process(parent)  # asked of itself, it could be told of another one, if its own has just ended
         _serve(own)
         status = 0
     finally:
@@ -171,12 +180,5 @@ def _serve(connection: Connection) -> None:
             try:
                 answer: tuple[str, Made | Exception] = ("made", make_shard(task))
             except Exception as error:
-                answer = ("raised", _sendable(error))
+                answer = ("raised", sendable(error))
             connection.send(answer)
-
-
-def _sendable(error: Exception) -> Exception:
-    """An error with the place where it was raised, which a pipe does not carry; ours are sentences without one."""
-    if not isinstance(error, MaskgenError):
-        error.add_note("".join(traceback.format_exception(error)))
-    return error

@@ -53,6 +53,9 @@ class Detector(Protocol):
 
     like_predictor: bool
 
+    def load(self) -> None:
+        """Loads its model now rather than when it is first used."""
+
     def sides(self, longer_side: int) -> list[int]:
         """The longer sides, in pixels, of the copies of a photograph to search in turn."""
 
@@ -71,6 +74,9 @@ class Hog:
     @cached_property
     def _detect(self) -> Any:
         return dlib.get_frontal_face_detector()
+
+    def load(self) -> None:
+        _ = self._detect
 
     def sides(self, longer_side: int) -> list[int]:
         return search_sides(longer_side)
@@ -101,6 +107,9 @@ class Cnn:
     def _detect(self) -> Any:
         return dlib.cnn_face_detection_model_v1(str(model_path("mmod_human_face_detector.dat")))
 
+    def load(self) -> None:
+        _ = self._detect
+
     def sides(self, longer_side: int) -> list[int]:
         return [CNN_SIDE]
 
@@ -120,7 +129,7 @@ class YuNet:
 
     def __init__(self, model: Path) -> None:
         self._path = model
-        _ = self._detector  # loads it, so that a wrong file fails here
+        self.load()  # so that a wrong file fails here
 
     @cached_property
     def _detector(self) -> Any:
@@ -139,6 +148,9 @@ class YuNet:
         finally:
             cv2.utils.logging.setLogLevel(before)
         return detector
+
+    def load(self) -> None:
+        _ = self._detector
 
     def sides(self, longer_side: int) -> list[int]:
         return list(YUNET_SIDES)

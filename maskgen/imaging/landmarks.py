@@ -113,8 +113,8 @@ class Landmarker:
 
     def load(self) -> None:
         """Loads all models now rather than when they are first used, so that processes forked later share them."""
-        for detector in self._detectors:
-            getattr(detector, "_detect", None)
+        for detector in filter(None, self._detectors):
+            detector.load()
 
     def find(self, image: Pixels | PillowImage.Image, box: npt.ArrayLike | None = None) -> Face | None:
         """Finds the face of a photograph's subject and its landmarks.

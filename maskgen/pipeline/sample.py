@@ -64,13 +64,14 @@ def make_samples(
     build: BuildSettings,
     landmarker: Landmarker,
     style: Style = FLAT,
+    framing: Framing | None = None,
 ) -> Iterator[tuple[dict[str, Any], Row | Rejected]]:
     """What `make_sample` makes of each photograph of a shard or why not, in their order, with the row of the plan.
 
-    The first photographs tell how loosely faces are framed in all of them. A photograph is its row of the plan and its
-    file's bytes; one rejected before stays so.
+    The first photographs tell how loosely faces are framed in all of them; `framing` holds what earlier calls found. A
+    photograph is its row of the plan and its file's bytes; one rejected before stays so.
     """
-    group, limit, framing = list[_Decoded](), TimeLimit(build.photograph_seconds), Framing()
+    group, limit, framing = list[_Decoded](), TimeLimit(build.photograph_seconds), framing or Framing()
     for planned, data in photographs:
         with limit.step(planned["key"]):
             group.append(_decoded(planned, data, build))

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ..dataset import markers, writers
 from ..dataset.stored_style import stored_style
 from ..errors import MaskgenError, Rejected, short
+from ..imaging.framing import Framing
 from ..imaging.styles import Style
 from ..sources.reader import Reader
 from ..storage import files
@@ -113,12 +114,12 @@ def try_photographs(task: ShardTask, keys: frozenset[str] | None = None) -> Iter
 
     Yields the key of each before it is opened: if this process dies, the last key is that of its photograph.
     """
-    landmarker = landmarker_of(task.build)
+    landmarker, framing = landmarker_of(task.build), Framing()  # searched as in the shard
     for row in planned_rows(task):
         if keys is None or row["key"] in keys:
             yield row["key"]
             with _memory_errors(task):
-                for _ in make_samples(_photographs([row], task.build), task.build, landmarker, task.style):
+                for _ in make_samples(_photographs([row], task.build), task.build, landmarker, task.style, framing):
                     pass
 
 

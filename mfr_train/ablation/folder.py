@@ -20,7 +20,7 @@ SETTINGS, LOCK, RUNS, MEASURED, CHOICE = "ablation-settings.json", ".mfr-lock", 
 
 
 @contextmanager
-def claimed(settings: AblateSettings, dataset: Dataset) -> Iterator[Path]:
+def claimed(settings: AblateSettings, dataset: Dataset) -> Iterator[None]:
     """Makes the folder, or takes that of an earlier call with the same settings, for the time of the block.
 
     Rows, seeds and models may differ: each has files of its own. Raises `UsageError` for a folder of something else or
@@ -42,7 +42,7 @@ def claimed(settings: AblateSettings, dataset: Dataset) -> Iterator[Path]:
             files.write_json(out / SETTINGS, record)
         except OSError as error:
             raise not_written(out, error) from None
-        yield out
+        yield
 
 
 def not_written(out: Path, error: OSError) -> MaskgenError:

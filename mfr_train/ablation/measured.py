@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from ..comparison.paired import Drawn
 from ..defaults import EXACT_PAIRS, SCENARIOS
 from ..evaluation import bootstrap, curves, inputs, measure, metrics, no_errors
 from ..evaluation.curves import Curve
+from ..evaluation.embeddings_file import ZIP_DAMAGE
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.no_errors import Trials
 from ..networks.model import Model
@@ -178,7 +176,5 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                 for name in SCENARIOS
             }
             return Found(scenarios, int(told["subjects"]), tuple(told["notes"]))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
-        return None
-    except (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError):  # damaged headers, as NumPy reads them
+    except (*ZIP_DAMAGE, AttributeError):
         return None

@@ -141,6 +141,7 @@ def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.
 def intervals(
     table: Table,
     counts: Counts,
+    values: Mapping[str, float],
     count: int,
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
@@ -150,9 +151,9 @@ def intervals(
 ) -> Intervals:
     """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
 
-    `counts` are all scores, of the kind `score`, as the table was made for: a bin stands for their mean in it. ZeroFMR
-    has no interval, nor has the FNMR at a limit that the impostor pairs do not resolve: both rest on the highest
-    impostor score, which no resample can exceed.
+    `values` are these figures of all scores. `counts` are the scores, of the kind `score`, as the table was made for: a
+    bin stands for their mean in it. ZeroFMR has no interval, nor has the FNMR at a limit that the impostor pairs do not
+    resolve: both rest on the highest impostor score, which no resample can exceed.
     """
     found: dict[str, array[float]] = {}
     bound: dict[str, float] = {}
@@ -169,7 +170,6 @@ def intervals(
         for name, value in draw.figures.bounds.items():
             if name in found and name not in UNBOUNDED:
                 bound[name] = max(bound.get(name, 0.0), value)
-    values = plain(metrics.figures_of(counts, fmr)) | at_thresholds(counts, thresholds)
     draws = {name: np.array(each) for name, each in found.items()}
     return Intervals(ends(table, counts, thresholds, values, draws, weights, score), bound, used)
 

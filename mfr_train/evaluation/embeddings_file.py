@@ -38,10 +38,11 @@ _BATCH = 1024
 """Rows that are read and checked together."""
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError)
-_ZIP_DAMAGE = (
+ZIP_DAMAGE = (
     *(*_DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
     *(SyntaxError, tokenize.TokenError),  # NumPy reads the header of an array as Python's text
 )
+"""What reading a damaged npz can end in."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ def _npz(path: Path) -> tuple[int, int, list[str], Iterator[dict[str, Any]]]:
             infos = [archive.getinfo(f"{name}.npy") for name in names]
             _check_size(path, sum(info.file_size for info in infos))
             arrays = {name: _array(path, name, archive) for name in names}
-    except _ZIP_DAMAGE as error:
+    except ZIP_DAMAGE as error:
         raise _unreadable(path, short(error).rstrip(".") or type(error).__name__) from None
     rows = len(arrays[EMBEDDING])
     if not arrays[EMBEDDING].size:

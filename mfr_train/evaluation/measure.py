@@ -62,15 +62,14 @@ def measure(
     curve = curves.curve(counts) if with_curve else None
     collected = bands.Bands(curve.fmr) if curve else None
     watch = collected.add if collected else None
-    drawn = (
-        bootstrap.intervals(table, counts, resamples, seed, thresholds, fmr, watch, comparison.score) if table else None
-    )
-    if curve and collected and (ends_of_band := collected.ends()):
-        curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
-    if drawn:
+    drawn = None
+    if table:
         values = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
+        drawn = bootstrap.intervals(table, counts, values, resamples, seed, thresholds, fmr, watch, comparison.score)
         ends = no_errors.widened(drawn.intervals, values, no_errors.trials(comparison))
         drawn = replace(drawn, intervals=ends)
+    if curve and collected and (ends_of_band := collected.ends()):
+        curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     return Measured(counts, figures, drawn, found, curve)
 
 

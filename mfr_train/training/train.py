@@ -115,6 +115,7 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
     there = frozen(full, dataset, folder)
     backbone = there.backbone
     pictures = {split: embed.cached(there.features[split], rows.labels) for split, rows in there.rows.items()}
+    del there  # and the keys and names of all photographs with it
     # If stage 1 was resumed, its network is another one and stage 2 starts again on it.
     fingerprint = checkpoint.discard_unless(folder / run_files.CHECKPOINTS, "embed", "backbone", backbone.fingerprints)
     facts = {"stage": "embed", "dataset": dataset.content, "backbone": fingerprint, "settings": compared(full)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import random
@@ -18,7 +19,8 @@ import pytest
 
 import maskgen
 from maskgen.dataset.schema import SPLITS
-from maskgen.engines import engine
+from maskgen.engines import engine, workers
+from maskgen.engines.processes import sendable
 from maskgen.errors import UsageError
 from maskgen.pipeline.shard import Made, ShardTask
 from maskgen.storage.files import leftovers
@@ -201,3 +203,32 @@ def test_workers_end_with_a_killed_command(crowd: Path, tmp_path: Path) -> None:
         assert len(workers) == 3, "two, and the process that they are forked from"
         process.kill()
         assert all_gone(workers, within=10), "its workers live on"
+
+
+def test_an_interrupt_while_workers_start_leaves_no_process(
+    crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def interrupted() -> Generator[None]:
+        yield
+        raise KeyboardInterrupt  # came meanwhile, and is answered at the end
+
+    monkeypatch.setattr(workers, "interrupts_held", interrupted)
+    pool = workers.Workers(2, maskgen.BuildSettings(src=crowd, out=tmp_path / "smfd"))
+    with pytest.raises(KeyboardInterrupt), pool:
+        raise AssertionError("it was interrupted before")
+    assert all(process.exitcode is not None for process in pool._processes)
+
+
+def test_an_error_that_no_pipe_carries_is_told_as_text() -> None:
+    def fail(value: object) -> Exception:
+        try:
+            raise ValueError("no number", value)
+        except ValueError as error:
+            return sendable(error)
+
+    assert isinstance(plain := fail(3), ValueError)
+    assert "in fail" in plain.__notes__[0]
+    assert isinstance(odd := fail(lambda: 3), RuntimeError)
+    assert "ValueError: ('no number'" in str(odd)
+    assert isinstance(sendable(maskgen.UsageError("one sentence.")), maskgen.UsageError)

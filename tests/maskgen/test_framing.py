@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 import maskgen
 from maskgen.dataset.identity import fingerprint, versions
 from maskgen.imaging.detectors import Hog
 from maskgen.imaging.framing import SAMPLE, Framing
+from maskgen.pipeline import sample
 
 SMALL, LARGE, ASIDE = (80, 80, 149, 149), (40, 40, 189, 189), (10, 10, 79, 79)
 """Boxes in a photograph of 240 pixels: 0.29 and 0.63 of its side, and one beside the middle."""
@@ -81,3 +85,24 @@ def test_a_build_of_an_earlier_search_is_another_build() -> None:
     described = {"schema_version": 2, "settings": {}, "versions": versions(), "plan_sha256": "0"}
     before = {**described, "versions": {name: found for name, found in versions().items() if name != "search"}}
     assert fingerprint(before) != fingerprint(described)
+
+
+def test_a_loosely_framed_shard_has_the_same_bytes_whatever_is_searched_together(
+    head: np.ndarray, write_tree: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photographs = {}
+    for number in range(6):
+        photograph = np.full((250, 250, 3), 90 + number, np.uint8)
+        photograph[50:200, 40 + 2 * number : 190 + 2 * number] = cv2.resize(head, (150, 150))
+        photographs[f"ann/{number}.png"] = cv2.imencode(".png", photograph[..., ::-1])[1].tobytes()
+    src = write_tree(tmp_path / "src", photographs)
+    middle, searched = Hog.find_in_middle, list[int]()
+    monkeypatch.setattr(Hog, "find_in_middle", lambda self, grey: searched.append(1) or middle(self, grey))
+    found = []
+    for group in (32, 1, 4):
+        monkeypatch.setattr(sample, "GROUP", group)
+        out = tmp_path / str(group)
+        maskgen.build(src=src, out=out, engine="serial", test_identities=0.0, size=64)
+        found.append({path.name: path.read_bytes() for path in sorted(out.glob("*/*.parquet"))})
+    assert found[0] == found[1] == found[2]
+    assert len(searched) == 3 * len(photographs), "all, not only those that tell the framing"

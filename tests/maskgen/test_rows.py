@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import maskgen
-from maskgen.dataset import identity, markers
-from maskgen.dataset.together import TOGETHER, images_of
+from maskgen.dataset import identity, markers, together
+from maskgen.imaging.render import coverage
 
 
 @pytest.fixture(scope="module", params=["parquet", "webdataset", "both"])
@@ -241,11 +241,18 @@ def test_shards_of_version_1_without_dataset_json_are_not_taken_for_ours(
         make(tree, old, format="both")
 
 
-def test_pictures_drawn_together_are_those_drawn_alone(dataset: maskgen.Dataset) -> None:
+def test_pictures_drawn_together_are_those_drawn_alone(
+    dataset: maskgen.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(
+        together, "coverage", lambda outlines, *size: drawn.append(len(outlines)) or coverage(outlines, *size)
+    )
     names = ("unmasked", *maskgen.VARIANTS)
     shown = [(row, names[number % len(names)]) for number, row in enumerate(dataset)]
-    assert len(shown) > TOGETHER, "more than one group"
-    together = list(images_of(shown))
-    assert len(together) == len(shown)
-    for (row, name), picture in zip(shown, together, strict=True):
+    assert len(shown) > together.TOGETHER, "more than one group"
+    pictures = list(together.images_of(shown))
+    assert sum(drawn) == (sum(name != "unmasked" for _, name in shown) if dataset.store == "recipe" else 0)
+    assert len(pictures) == len(shown)
+    for (row, name), picture in zip(shown, pictures, strict=True):
         np.testing.assert_array_equal(picture, row.image(name))

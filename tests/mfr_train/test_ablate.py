@@ -256,6 +256,15 @@ def test_damaged_kept_figures_are_measured_again(given):
     assert mfr_train.ablate(**given | {"rows": "ce,tl", "seeds": "0"}).differences == first.differences
 
 
+def test_kept_figures_that_say_they_are_encrypted_are_measured_again(tmp_path):
+    path = tmp_path / "kept.npz"
+    np.savez(path, told=np.array('{"facts": {}}'))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1  # flags of the member, in the directory of the archive
+    path.write_bytes(data)
+    assert measured.kept(path, {}) is None
+
+
 def test_another_setting_or_network_is_refused(given, tiny, tmp_path):
     mfr_train.ablate(**given | {"rows": "tl", "seeds": "0"})
     with pytest.raises(UsageError, match=r"was begun with --embed-iterations 5, not 6; give the same, or --out"):

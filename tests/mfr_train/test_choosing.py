@@ -68,7 +68,7 @@ def test_the_planted_weight_is_chosen_by_a_rate_and_by_auc(there: Frozen, full: 
 
 
 def test_a_half_is_measured_by_a_layer_that_saw_the_other_alone(
-    there: Frozen, full: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: Frozen, full: TrainSettings, tmp_path: Path
 ) -> None:
     """GMean and AUC by numpy alone, from a layer that was trained on a copy of the features of one half."""
     found = choosing.chosen_on(there, "d", full, (3.0,), tmp_path / "run", "auc", 0)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, shown
-from ..inspecting.inspect import inspect
+from ..inspecting.inspect import GENERATOR, inspect
 from ..inspecting.sample import SAMPLE
+from ..page.page import is_made_by
 from ..progress import step as progress_step
 from ..storage import files
 from ..storage.opening import located
 from ..storage.uri import is_uri, plain
-
-_MADE_BY_US = b'<meta name="generator" content="maskgen">'
 
 
 def write_page(
@@ -48,5 +47,5 @@ def _check(path: Path) -> None:
         raise UsageError(f"there is no folder {path.parent} for the page; make it, or give -o another one.")
     if path.is_dir():
         raise UsageError(f"-o {path} is a folder; give a file such as {path / 'page.html'}.")
-    if path.exists() and _MADE_BY_US not in path.open("rb").read(4096):
+    if path.exists() and not is_made_by(GENERATOR, path):
         raise UsageError(f"{path} is there and is no page of maskgen; give -o another file.")

@@ -22,6 +22,9 @@ from .sample import SAMPLE, Sample, Step, covered, sample, spaced
 
 HERE = Path(__file__).parent
 
+GENERATOR = "maskgen"
+"""What a page says that it was made by."""
+
 EACH = 8
 """Pictures of each mask, and groups of duplicates that are shown."""
 
@@ -69,6 +72,7 @@ def inspect(
     return page(
         HERE / "templates",
         "inspection.html",
+        generator=GENERATOR,
         title=f"Data set {there.dataset}",
         data={
             "histograms": {

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,19 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[Value]] = field(default=())
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         """The rows with every cell as a `Cell`, names of strangers escaped for control characters."""
         return [[_cell(value) for value in row] for row in self.rows]
 
+    @cached_property
+    def _numeric(self) -> list[bool]:
+        columns = ([row[column] for row in self.cells if row[column].text] for column in range(len(self.heads)))
+        return [bool(each) and all(cell.value is not None or cell.missing for cell in each) for each in columns]
+
     def is_number(self, column: int) -> bool:
         """Whether all cells of a column that hold something are numbers: these stand to the right."""
-        values = [row[column] for row in self.cells if row[column].text]
-        return bool(values) and all(cell.value is not None or cell.missing for cell in values)
+        return self._numeric[column]
 
 
 def _cell(value: Value) -> Cell:
@@ -90,6 +94,7 @@ def page(
     name: str,
     /,
     *,
+    generator: str,
     title: str,
     data: Mapping[str, Any],
     scripts: Sequence[Path] = (),
@@ -101,6 +106,7 @@ def page(
     Args:
         templates: Folder of the template, which extends `base.html` and may import `macros.html`.
         name: Name of the template.
+        generator: What made the page; `is_made_by` knows it by that.
         title: Title of the page and of its window.
         data: What the scripts of the page draw; JSON values, without NaN. They find it as `page.data`.
         scripts: The page's own scripts, run after the libraries.
@@ -113,6 +119,7 @@ def page(
         _environment(templates)
         .get_template(name)
         .render(
+            generator=generator,
             title=title,
             style="".join([_asset("assets/page.css"), *(path.read_text(encoding="utf-8") for path in styles)]),
             scripts=code,
@@ -121,6 +128,15 @@ def page(
             **context,
         )
     )
+
+
+def is_made_by(generator: str, path: Path) -> bool:
+    """Whether a file is a page whose generator begins so. A file of others may have the same name."""
+    try:
+        with path.open("rb") as file:
+            return f'<meta name="generator" content="{generator}'.encode() in file.read(4096)
+    except OSError:
+        return False
 
 
 def _environment(templates: Path) -> Any:

@@ -78,10 +78,11 @@ def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool =
     """
     report = evaluate(settings)
     if html:
-        write_page(report.out, out=report.out / PAGE)
+        write_page(report, out=report.out / PAGE)
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
-    hint = f"--breakdown prints all tables: by mask, at fixed thresholds and more. They are in {report.out / TABLES}."
+    what = "by mask, at fixed thresholds and more" if settings.breakdown else "at fixed thresholds and more"
+    hint = f"--breakdown prints all tables: {what}. They are in {report.out / TABLES}."
     return shown_lines(
         [
             *(report_text(report) if whole else short_text(report)).split("\n"),

@@ -14,7 +14,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.progress import part, step
 
 from ..defaults import RUNS, SCENARIOS
-from ..evaluation import limits, metrics
+from ..evaluation import limits
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.metrics import FixedThreshold
@@ -29,9 +29,6 @@ from .paired import Difference, Drawn
 from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
-
-LIMITS = {"fmr100": metrics.FMR100, "fmr10": metrics.FMR10}
-"""The figures that are read at a limit of the FMR."""
 
 
 class CompareOptions(TypedDict, total=False):
@@ -75,7 +72,7 @@ class Scenario:
 
     def shows(self, figure: str) -> bool:
         """Whether there are enough impostor pairs for a figure: for an FMR of 1 %, more than 100."""
-        return figure not in LIMITS or limits.resolved(LIMITS[figure], self.impostor)
+        return limits.shows(figure, self.impostor)
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,8 +245,8 @@ def _scenario(name: str, reports: Sequence[Report], settings: CompareSettings) -
 def _too_few(scenario: Scenario, figure: str) -> str:
     """That the impostor pairs of a scenario do not suffice for the chosen figure, and what to do."""
     return (
-        f"{scenario.name}: {figure.upper()} takes more than {1 / LIMITS[figure]:,.0f} impostor pairs, and the systems "
-        f"share {scenario.impostor:,}; give --figure eer."
+        f"{scenario.name}: {figure.upper()} takes more than {1 / limits.limit_of(figure):,.0f} impostor pairs, and the "
+        f"systems share {scenario.impostor:,}; give --figure eer."
     )
 
 

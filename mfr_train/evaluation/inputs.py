@@ -35,6 +35,7 @@ from .protocol_table import (
     restricted,
     single_notes,
 )
+from .report import TRAINED_ON
 from .scenarios import (
     MASKED,
     RANDOM,
@@ -233,7 +234,7 @@ def _seen(names: Sequence[str], model: Model) -> list[str]:
     seen = len(model.identities.intersection(names))
     if not seen:
         return []
-    known = f"{seen} of {len(names)} identities have names that the model was trained on"
+    known = f"{seen} of {len(names)} identities {TRAINED_ON}"
     return [f"{known}: if they are the same people, this measures what was memorised in training."]
 
 

@@ -46,6 +46,11 @@ def limit_of(name: str) -> float:
     return limit
 
 
+def shows(figure: str, impostor: float) -> bool:
+    """Whether there are enough impostor pairs for a figure by name: FMR100 and FMR10 need more than 100 and 10."""
+    return figure not in ("fmr100", "fmr10") or resolved(limit_of(figure), impostor)
+
+
 def resolved(limit: float, impostor: float) -> bool:
     """Whether the FMR can be below the limit with a false match among so many impostor pairs: over 1 / limit pairs.
 

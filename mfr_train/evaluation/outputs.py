@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from maskgen.errors import MaskgenError
+from maskgen.page.page import is_made_by
 from maskgen.storage import files
 
 from ..figure import FORMATS
@@ -25,8 +26,8 @@ from .tables import Table, tables
 
 FAILED_PAIRS, LATEX, TABLES, PAGE = "failed_pairs.csv", "tables.tex", "tables", "report.html"
 
-PAGE_MARK = '<meta name="generator" content="mfr report'
-"""By this a page of `mfr report` is known; it is in its first lines."""
+GENERATOR = "mfr report"
+"""What a page of `mfr report` says that it was made by."""
 
 _OURS = (
     *(FAILED_PAIRS, FAILURES, LATEX, CURVES, HISTOGRAMS, REPORT),
@@ -70,17 +71,8 @@ def _earlier(out: Path) -> list[str]:
         inner = [name for name in listed if isinstance(name, str) and _LISTED.fullmatch(name)]
     except (OSError, ValueError, LookupError, TypeError):
         inner = []
-    page = [PAGE] if is_page(out / PAGE) else []
+    page = [PAGE] if is_made_by(GENERATOR, out / PAGE) else []
     return [*_OURS, *page, *(name for name in inner if not (out / name).parent.is_symlink())]
-
-
-def is_page(path: Path) -> bool:
-    """Whether a file is a page of `mfr report`; a file of others may have the same name."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return PAGE_MARK in file.read(4096)
-    except OSError:
-        return False
 
 
 def write_report(report: Report, folder: Path) -> None:

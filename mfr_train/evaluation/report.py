@@ -30,6 +30,14 @@ from .tables import tables
 
 REPORT = "report.json"
 
+TRAINED_ON = "have names that the model was trained on"
+"""What a note says of identities if the model may know them."""
+
+
+def is_leak(note: str) -> bool:
+    """Whether a note of a report says that the model may know people whom it was measured on."""
+    return TRAINED_ON in note
+
 
 @dataclass(frozen=True, repr=False)
 class Report:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from maskgen.page.page import Cell, Table, Value
 
+from ..evaluation import limits
 from ..evaluation.report import Row
 from . import cells
 from .figure_tables import value
@@ -17,8 +18,6 @@ FIGURES = {"eer": "EER %", "fmr100": "FMR100 %", "fmr10": "FMR10 %", "auc": "AUC
 
 MAX_GROUPS = 150
 """Groups of a heat map; a column of a protocol may have thousands of values."""
-
-_LIMITS = {"fmr100": 0.01, "fmr10": 0.1}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,9 @@ def _heat_map(figure: str, columns: Sequence[tuple[Evaluation, str]], groups: Se
     heads = ["group", *(f"{scenario}, {each.name}" if several else scenario for each, scenario in columns), "Ng"]
     found = {(each.name, row.scenario, row.group): row for each, _ in columns for row in each.report.breakdown}
     rows = [[found.get((each.name, scenario, group)) for each, scenario in columns] for group in groups]
-    known = [float(value(row, figure)) for line in rows for row in line if row and _resolved(row, figure)]
+    known = [
+        float(value(row, figure)) for line in rows for row in line if row and limits.shows(figure, row.figures.impostor)
+    ]
     low, high = min(known, default=0.0), max(known, default=1.0)
     made: list[list[Value]] = [
         [
@@ -73,17 +74,13 @@ def _heat_map(figure: str, columns: Sequence[tuple[Evaluation, str]], groups: Se
 def _cell(row: Row | None, figure: str, low: float, high: float) -> Cell:
     if row is None:
         return Cell("")
-    if not _resolved(row, figure):
+    if not limits.shows(figure, row.figures.impostor):
         return cells.unresolved()
     measured = value(row, figure)
     heat = (measured - low) / (high - low) if high > low else 0.0
     if figure == "auc":
         return cells.number(measured, heat=1 - heat)
     return cells.percent(measured, heat=heat)
-
-
-def _resolved(row: Row, figure: str) -> bool:
-    return figure not in _LIMITS or row.resolved(_LIMITS[figure])
 
 
 def _label(group: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from maskgen.errors import shown
 
 from ..evaluation.metrics import FEW_ERRORS
-from ..evaluation.report import Report
+from ..evaluation.report import Report, is_leak
 from ..evaluation.rows import RATES
 from ..networks.run_files import identities_of
 from . import cells
@@ -98,7 +98,11 @@ def _of_report(report: Report) -> Iterator[Caveat]:
             35, "This report is of an older version, which did not count the genuine pairs that failures prevented."
         )
     if report.settings.embeddings is None and not (report.settings.run and identities_of(report.settings.run)):
-        yield Caveat(41, "Whom this network was trained on is not known here: on these people its errors are too few.")
+        yield Caveat(
+            41,
+            "Whom this network was trained on is not known here: if it saw the people compared, its errors are too "
+            "few.",
+        )
     for row in report.rows:
         if row.binned:
             bound = max(
@@ -106,7 +110,7 @@ def _of_report(report: Report) -> Iterator[Caveat]:
             )
             yield Caveat(15, f"{row.scenario} was counted in bins: its rates are within {bound:.2g} points.")
     for note in report.notes:
-        if "the model was trained on" not in note:  # it is among the checks of the data
+        if not is_leak(note):  # it is among the checks of the data
             yield Caveat(30, shown(note))
 
 

@@ -6,9 +6,9 @@ What can be opened is looked at; of the rest it is said that it could not.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +18,7 @@ from maskgen.dataset.schema import SPLITS
 from maskgen.errors import MaskgenError, shown
 from maskgen.page.page import Table, Value
 
-from ..evaluation.report import Report
+from ..evaluation.report import Report, is_leak
 from ..networks.run_files import identities_of
 from . import cells
 from .given import Given
@@ -144,7 +144,7 @@ def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
     groups = [found for found in places.values() if len(found) > 1]
     crossing = [found for found in groups if len({split for split, _ in found}) > 1]
     people = [found for found in groups if len({identity for _, identity in found}) > 1]
-    pairs = sum(len(list(combinations(found, 2))) for found in groups)
+    pairs = sum(math.comb(len(found), 2) for found in groups)
     told = [
         (
             bool(crossing),
@@ -159,7 +159,9 @@ def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
     else:
         told.append((False, "No picture carries the names of two people."))
     if pairs:
-        told.append((True, f"{cells.plural(pairs, 'pair')} of photographs have identical pictures."))
+        told.append(
+            (True, f"{cells.plural(pairs, 'pair of photographs has', 'pairs of photographs have')} identical pictures.")
+        )
     return told
 
 
@@ -171,7 +173,7 @@ def _trained_people(name: str, given: Given) -> list[tuple[bool, str]]:
         if each.report.data != name or run is None:
             continue
         trained = identities_of(run)
-        seen = next((note for note in each.report.notes if "the model was trained on" in note), "")
+        seen = next((note for note in each.report.notes if is_leak(note)), "")
         if seen:
             told.append((True, f"{each.name}: {shown(seen)}"))
         elif trained:

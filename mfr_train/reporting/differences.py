@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from maskgen.page.page import Cell, Table, Value
 from ..ablation.ablation_files import RESULT as ABLATION
 from ..comparison.comparison_files import RESULT as COMPARISON
 from ..comparison.paired import HIGHER_IS_BETTER
+from ..evaluation import limits
 from . import cells
 from .given import Result, damaged
 
@@ -79,6 +80,12 @@ def _comparison(given: Result, identifier: str) -> Comparison:
         for scenario, its in facts["scenarios"].items()
         for name, found in its["figures"].items()
     ]
+    hidden = {
+        (scenario, figure)
+        for scenario, its in facts["scenarios"].items()
+        for figure in FIGURES
+        if not limits.shows(figure, its["impostor"])
+    }
     counts = "; ".join(
         f"{scenario}: {its['genuine']:,} genuine and {its['impostor']:,} impostor pairs"
         for scenario, its in facts["scenarios"].items()
@@ -89,8 +96,11 @@ def _comparison(given: Result, identifier: str) -> Comparison:
         cells.brief(given.folder.name),
         f"All systems on the same pairs ({counts}).",
         [shown(text) for text in facts["conclusions"]],
-        [_figures("system", figures), _steps("system", f"minus {cells.brief(first)}", facts["differences"])],
-        _chart(facts["settings"]["figure"], figures),
+        [
+            _figures("system", figures, hidden),
+            _steps("system", f"minus {cells.brief(first)}", facts["differences"], hidden),
+        ],
+        _chart(facts["settings"]["figure"], figures, hidden),
         [shown(note) for note in facts["notes"]],
     )
 
@@ -98,13 +108,21 @@ def _comparison(given: Result, identifier: str) -> Comparison:
 Figures = Sequence[tuple[str, str, int, dict[str, tuple[float, Any, list[float]]]]]
 """Scenario, name, number of runs, and by figure its value, interval and the values of the runs."""
 
+Hidden = Collection[tuple[str, str]]
+"""Scenarios and figures for which there are too few impostor pairs."""
 
-def _figures(kind: str, figures: Figures) -> Table:
+
+def _figures(kind: str, figures: Figures, hidden: Hidden = ()) -> Table:
     names = [name for name in FIGURES if all(name in found for *_, found in figures)]
     runs = any(count > 1 for _, _, count, _ in figures)
     heads = ("scenario", kind, *(["runs"] if runs else []), *(FIGURES[name] for name in names))
     rows: list[list[Value]] = [
-        [scenario, name, *([count] if runs else []), *(_cell(each, *found[each][:2]) for each in names)]
+        [
+            scenario,
+            name,
+            *([count] if runs else []),
+            *(cells.unresolved() if (scenario, each) in hidden else _cell(each, *found[each][:2]) for each in names),
+        ]
         for scenario, name, count, found in sorted(figures, key=lambda line: _order(line[0], figures))
     ]
     return Table(f"Figures of each {kind}", heads, rows)
@@ -114,13 +132,15 @@ def _order(scenario: str, figures: Figures) -> int:
     return list(dict.fromkeys(each for each, *_ in figures)).index(scenario)
 
 
-def _steps(kind: str, what: str, differences: Sequence[dict[str, Any]]) -> Table:
+def _steps(kind: str, what: str, differences: Sequence[dict[str, Any]], hidden: Hidden = ()) -> Table:
     rows: list[list[Value]] = []
     for each in differences:
         if each["figure"] in FIGURES:
             adjusted = each.get("adjusted_p")
             p = [Cell("" if value is None else f"{value:.3g}", value) for value in (each.get("p"), adjusted)]
             cell = _cell(each["figure"], each["value"], [each["low"], each["high"]], "+")
+            if (each["scenario"], each["figure"]) in hidden:
+                cell = cells.unresolved()
             rows.append([each["scenario"], each["system"], FIGURES[each["figure"]].replace("%", "points"), cell, *p])
     heads = ("scenario", kind, "figure", "difference", "p", "p, corrected")
     return Table(f"Differences: each {kind} {what}, over the same draws of subjects", heads, rows)
@@ -132,10 +152,12 @@ def _cell(figure: str, value: float, ends: Iterable[float] | None, sign: str = "
     return Cell(f"{scale * value:{sign}.{digits}f}", scale * value, f"[{', '.join(told)}]" if told else "")
 
 
-def _chart(figure: str, figures: Figures) -> dict[str, Any]:
+def _chart(figure: str, figures: Figures, hidden: Hidden = ()) -> dict[str, Any]:
     scale = 1.0 if figure in HIGHER_IS_BETTER else 100.0
     points = []
     for scenario, name, _, found in figures:
+        if (scenario, figure) in hidden:
+            continue
         value, ends, runs = found[figure]
         low, high = ends or (value, value)
         points.append(

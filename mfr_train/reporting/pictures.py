@@ -6,7 +6,7 @@ Every picture is checked: the photograph must show the person whom the scores na
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from maskgen.errors import MaskgenError, Rejected
 from maskgen.imaging.decode import decode
 from maskgen.page.page import picture as url
 
+from ..evaluation.protocol_table import read_protocol
 from ..evaluation.report import Report
 from .score_arrays import Pictured
 
@@ -50,9 +51,15 @@ def source_of(report: Report, dataset: Dataset | None) -> Opened | None:
         rows: dict[str, Row | None] = {}
         return lambda wanted: _of_dataset(dataset, wanted, rows)
     table = report.settings.protocol
-    if table is not None and table.is_file():
-        return lambda wanted: _of_file(table.parent / wanted.photograph)
-    return None
+    if table is None:
+        return None
+    try:
+        protocol = read_protocol(table)
+    except (MaskgenError, OSError):
+        return None
+    people = (protocol.names[subject] for subject in protocol.subjects)
+    known = dict(zip(protocol.labels, zip(protocol.paths, people, strict=True), strict=True))
+    return lambda wanted: _of_table(known, wanted)
 
 
 def _of_dataset(dataset: Dataset, wanted: Pictured, rows: dict[str, Row | None]) -> str | None:
@@ -70,9 +77,16 @@ def _of_dataset(dataset: Dataset, wanted: Pictured, rows: dict[str, Row | None])
         return None
 
 
-def _of_file(path: Path) -> str | None:
+def _of_table(known: Mapping[str, tuple[Path, str]], wanted: Pictured) -> str | None:
+    path, subject = known.get(wanted.photograph, (None, ""))
+    if path is None or wanted.subject not in ("", subject):  # scores of earlier versions name no subjects
+        return None
+    return _of_file(path)
+
+
+def _of_file(path: Path, size: tuple[int, int] = (SIDE, SIDE), quality: int = QUALITY) -> str | None:
     try:
-        return _url(decode(path.read_bytes()))
+        return _url(decode(path.read_bytes()), size, quality)
     except (OSError, Rejected):
         return None
 
@@ -90,21 +104,14 @@ def around(image: Pixels, box: npt.NDArray[np.float32]) -> Pixels:
     return image[int(y - half) : int(y + half), int(x - half) : int(x + half)]
 
 
-def _url(image: Pixels) -> str:
+def _url(image: Pixels, size: tuple[int, int] = (SIDE, SIDE), quality: int = QUALITY) -> str:
     small = Image.fromarray(image)
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=QUALITY, optimize=True)
+    small.save(file, "JPEG", quality=quality, optimize=True)
     return url(file.getvalue())
 
 
 def resized(path: Path, widest: int) -> str | None:
     """The URL of a picture file of ours, no wider than `widest`; None if it cannot be read."""
-    try:
-        image = Image.fromarray(decode(path.read_bytes()))
-    except (OSError, Rejected):
-        return None
-    image.thumbnail((widest, 4 * widest), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80, optimize=True)
-    return url(file.getvalue())
+    return _of_file(path, (widest, 4 * widest), 80)

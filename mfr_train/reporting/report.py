@@ -8,11 +8,11 @@ from typing import Any
 
 from maskgen import Dataset
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.page.page import page
+from maskgen.page.page import is_made_by, page
 from maskgen.storage import files
 from maskgen.version import __version__
 
-from ..evaluation.outputs import PAGE, is_page
+from ..evaluation.outputs import GENERATOR, PAGE
 from ..evaluation.report import Report
 from ..keywords import AnyPath
 from . import (
@@ -75,7 +75,7 @@ def _check(target: Path) -> None:
     """Raises `UsageError` unless `target` is free or an earlier page."""
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder; give the name of a file.")
-    if target.exists() and not is_page(target):
+    if target.exists() and not is_made_by(GENERATOR, target):
         raise UsageError(f"--out {target} is there and no page of mfr report; give another name.")
 
 
@@ -106,6 +106,7 @@ def html(given: Given, with_pictures: bool = True) -> str:
     return page(
         _HERE / "templates",
         "report.html",
+        generator=f"{GENERATOR}, maskgen {__version__}",
         title=_title(given),
         data=data,
         scripts=[_HERE / "assets" / name for name in ("curves.js", "scores.js", "lines.js")],
@@ -152,7 +153,8 @@ def _title(given: Given) -> str:
 
 
 def _datasets(given: Given) -> dict[str, Dataset | None]:
-    return {each.data: pictures.opened_data(each) for each in given.reports}
+    first = {each.data: each for each in reversed(given.reports)}
+    return {data: pictures.opened_data(each) for data, each in first.items()}
 
 
 def _scores(given: Given) -> dict[tuple[str, str], ScoreArrays]:

@@ -59,8 +59,8 @@ def _what(evaluations: Sequence[Evaluation], synthetic: bool) -> str:
         ]
     )
     masked = any(row.scenario != "U-U" for each in evaluations for row in each.report.rows)
-    masks = " with and without synthetic masks" if masked and synthetic else " with and without masks" if masked else ""
-    return f"{names} {'was' if len(evaluations) == 1 else 'were'} measured on {data},{masks}.".replace(",.", ".")
+    masks = f", with and without {'synthetic ' if synthetic else ''}masks" if masked else ""
+    return f"{names} {'was' if len(evaluations) == 1 else 'were'} measured on {data}{masks}."
 
 
 def _result(evaluations: Sequence[Evaluation]) -> str:

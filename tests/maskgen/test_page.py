@@ -55,6 +55,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = page(
         folder,
         "test.html",
+        generator="maskgen",
         title=f"Of {HOSTILE}",
         data={"counts": [{"name": HOSTILE, "count": 3}, {"name": "dee", "count": 1}]},
         scripts=[folder / "test.js"],
@@ -176,3 +177,26 @@ def test_a_printed_page_is_dark_on_white_without_its_controls(browser: Browser, 
         assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
         assert overhang(shown) == []
         assert shown.pdf().startswith(b"%PDF-")
+
+
+def test_a_table_looks_at_each_cell_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[object] = []
+    cell_of = pages._cell
+    monkeypatch.setattr(pages, "_cell", lambda value: seen.append(value) or cell_of(value))
+    (tmp_path / "test.html").write_text(
+        "{% extends 'base.html' %}{% block main %}{{ macros.table(table) }}{% endblock %}"
+    )
+    table = Table("Large", ["name", *map(str, range(9))], [[f"p{row}", *range(9)] for row in range(40)])
+    page(tmp_path, "test.html", generator="maskgen", title="t", data={}, table=table)
+    assert len(seen) == 40 * 10
+
+
+def test_pages_are_known_by_what_made_them(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text('<meta name="generator" content="mfr report, maskgen 1">')
+    (tmp_path / "mine.html").write_text("<html>")
+    assert pages.is_made_by("maskgen", file)
+    assert not pages.is_made_by("mfr report", file)
+    assert not pages.is_made_by("maskgen", tmp_path / "report.html")
+    assert pages.is_made_by("mfr report", tmp_path / "report.html")
+    assert not pages.is_made_by("maskgen", tmp_path / "mine.html")
+    assert not pages.is_made_by("maskgen", tmp_path / "none.html")

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -25,11 +26,12 @@ from mfr_train.cli.main import mfr
 from mfr_train.evaluation import metrics
 from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.report import Report
-from mfr_train.reporting import caveats, data_card, pictures, provenance, summary
-from mfr_train.reporting.given import Evaluation, Given, recognised
+from mfr_train.reporting import caveats, data_card, differences, pictures, provenance, summary
+from mfr_train.reporting.given import Evaluation, Given, Result, recognised
 from mfr_train.reporting.report import html
 from mfr_train.reporting.score_arrays import Pictured
 from tests.support.browser import WIDTHS, Browser, column, overhang, screenshot, settled, tab_to, violations
+from tests.support.fuzz import REPORT
 from tests.support.pictures import leave_undrawn
 
 PEOPLE, EACH, LENGTH = 12, 3, 12
@@ -590,3 +592,59 @@ def test_failures_are_counted_by_reason(folder: Path, tmp_path: Path) -> None:
     [row] = Tables(html(recognised([tmp_path]))).found["table-failures"]
     assert (row["reason"][0], row["photographs"][0]) == ("no_face", "2")
     assert "onerror" in row["examples"][0]
+
+
+def test_what_too_few_impostor_pairs_cannot_tell_is_not_shown(tmp_path: Path) -> None:
+    """54 impostor pairs: FMR100 takes more than 100 of them, FMR10 more than 10."""
+    figures = {"fmr100": [0.1667, 0.0024, 0.943], "fmr10": [0.05, 0.01, 0.2], "eer": [0.1, 0.05, 0.2]}
+    step = {"scenario": "M-M", "system": "b", "value": 0.4167, "low": -0.1, "high": 0.7, "p": 0.2}
+    facts = {
+        "systems": [{"name": "a"}, {"name": "b"}],
+        "scenarios": {"M-M": {"genuine": 36, "impostor": 54, "figures": {"a": figures, "b": figures}}},
+        "differences": [{**step, "figure": "fmr100"}, {**step, "figure": "fmr10"}],
+        "conclusions": [],
+        "notes": [],
+        "settings": {"figure": "fmr100"},
+    }
+    [found] = differences.comparisons([Result(tmp_path, facts)])
+    values, steps = found.tables
+    place = values.heads.index("FMR100 %")
+    assert [row[place].text for row in values.cells] == ["n/a", "n/a"]
+    assert [row[place + 1].text for row in values.cells] == ["5.00", "5.00"]
+    assert [row[3].text for row in steps.cells] == ["n/a", "+41.67"]
+    assert found.chart["points"] == []
+    [fewer] = differences.comparisons([Result(tmp_path, {**facts, "settings": {"figure": "eer"}})])
+    assert [point["value"] for point in fewer.chart["points"]] == [10.0, 10.0]
+
+
+def test_only_pictures_of_the_table_are_shown_and_only_as_whom_it_names(tmp_path: Path) -> None:
+    for name in ("in.png", "secret.png"):
+        Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / name)
+    (tmp_path / "table.csv").write_text("subject,role,masked,path\nann,reference,0,in.png\n")
+    report = Report.load(_written(tmp_path))
+    report = replace(report, settings=replace(report.settings, protocol=tmp_path / "table.csv"))
+    opened = pictures.source_of(report, None)
+    assert opened is not None
+    assert str(opened(Pictured("in.png", "unmasked", "ann"))).startswith("data:image/jpeg;base64,")
+    assert opened(Pictured("in.png", "unmasked", "")), "reports of older versions name nobody"
+    assert opened(Pictured("in.png", "unmasked", "bob")) is None
+    for name in ("secret.png", str(tmp_path / "secret.png"), "../secret.png"):
+        assert opened(Pictured(name, "unmasked", "ann")) is None
+
+
+def _written(folder: Path) -> Path:
+    (folder / "report.json").write_text(REPORT)
+    return folder
+
+
+def test_equal_pictures_are_counted_as_pairs(tree: Path, make: Any, tmp_path: Path) -> None:
+    """A photograph that three names carry: 3 pairs."""
+    src = Path(shutil.copytree(tree, tmp_path / "src"))
+    same = sorted((src / "bob").iterdir())[0]
+    for name in ("twin", "third"):
+        (src / name).mkdir()
+        shutil.copyfile(same, src / name / same.name)
+    told = data_card._pictures(maskgen.open(make(src, tmp_path / "smfd", test_identities=0.5)))
+    texts = [text for found, text in told if found]
+    assert any("3 pairs of photographs have identical pictures." in text for text in texts), told
+    assert any("carry two names" in text and "twin" in text for text in texts), told

@@ -213,9 +213,9 @@ def report(folders: tuple[str, ...], out: str, pictures: bool) -> None:
     figures cannot say. It is one file that loads nothing from a network; print it for a PDF.
 
     \b
-      mfr report runs/eval/dlib-smfd runs/eval/paper-smfd
+      mfr report runs/eval/dlib-smfd-1a2b3c4d runs/eval/paper-smfd-5e6f7a8b
       mfr report runs/paper runs/explain/paper -o paper.html
-      mfr report runs/eval/dlib-smfd --no-pictures
+      mfr report runs/eval/dlib-smfd-1a2b3c4d --no-pictures
     """
     _check_installed()
     from .console import reported

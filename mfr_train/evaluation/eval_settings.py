@@ -103,9 +103,9 @@ class EvalSettings:
     )
     breakdown: bool = setting(
         True,
-        help="Print all tables. Each mask variant, shape, coverage and colour, and each value of the further columns "
-        "of --protocol, is also measured by itself and written, whether printed or not; --no-breakdown leaves that "
-        "out and takes less time.",
+        help="Print all tables, where without it a short one is printed. Each mask variant, shape, coverage and "
+        "colour, and each value of the further columns of --protocol, is measured by itself and written in any case; "
+        "--no-breakdown leaves that out and takes less time.",
     )
     exact_pairs: int = setting(
         EXACT_PAIRS,

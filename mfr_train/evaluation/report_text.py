@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from maskgen.errors import shown_lines
 from maskgen.terminal import noted
 
+from .metrics import LIMITS
 from .pair_list import PairCounts
 from .report import RATES, REPORT, Report
 from .table_formats import as_text
@@ -57,11 +58,11 @@ def _limits(report: Report, whole: bool = True) -> Iterator[str]:
     """Sentences about figures with few errors and about what was counted in bins."""
     if any(row.few for row in (report if whole else report.rows)):
         yield "* fewer than 30 expected errors: too few for a precise figure."
+    printed = {limit for row in report.rows for limit in (row.limits if whole else LIMITS) if not row.resolved(limit)}
+    for limit in sorted(printed, reverse=True):
+        yield f"n/a: an FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs."
     if not whole:
         return
-    short = {limit for row in report.rows for limit in row.limits if not row.resolved(limit)}
-    for limit in sorted(short, reverse=True):
-        yield f"n/a: an FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs."
     for row in report.rows:
         if row.lost_genuine:
             yield noted(

@@ -140,6 +140,10 @@ def test_limits_are_measured_and_fixed_on_uu(settings: EvalSettings) -> None:
     assert found.at(0.0001).interval is None
     text = report_text(report)
     assert "n/a: an FMR below 0.01 % needs more than 10,000 impostor pairs." in text
+    fewer = [replace(row, figures=replace(row.figures, impostor=54.0)) for row in report.rows]
+    short = short_text(replace(report, rows=fewer))
+    assert "n/a: an FMR below 1 % needs more than 100 impostor pairs." in short
+    assert "10,000" not in short, "its figure is in the other tables"
     row = next(line for line in text.splitlines() if line.split()[:2] == ["U-M", "30"])
     assert f"{100 * (1 - found.at(0.3)):.2f}" in row
     assert found.records() == mfr_train.Report.load(report.out)["U-M"].records()

@@ -119,7 +119,13 @@ def of_data_set(data: Path, variants: Sequence[str] = maskgen.VARIANTS) -> Table
 
 @pytest.mark.parametrize(("pairs", "ending"), [(False, "parquet"), (True, "npz")])
 def test_they_are_measured_as_the_data_set_is(
-    settings: EvalSettings, people: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: bool, ending: str
+    settings: EvalSettings,
+    people: Path,
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: bool,
+    ending: str,
 ) -> None:
     """Every variant of each photograph is in the file: the same one is drawn, and the breakdown is the same."""
 

@@ -24,6 +24,7 @@ from maskgen.sources.reader import Reader
 from maskgen.storage import client
 from maskgen.storage.uri import plain, redacted
 from tests.support.fault_proxy import FaultProxy
+from tests.support.processes import SMALL_PREDICTOR
 
 NAMES = [
     "bob/b.webp",
@@ -113,7 +114,7 @@ def packed(
     return top
 
 
-SHAPE = {"size": 64, "variants": "wide_high"}
+SHAPE = {"size": 64, "variants": "wide_high", "predictor": SMALL_PREDICTOR}
 """Of the builds here: what is drawn is no matter."""
 
 Local = Callable[[str], dict[str, str]]

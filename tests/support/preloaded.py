@@ -23,7 +23,7 @@ CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linu
 
 PRELOADED = [
     *("maskgen.cli.console", "maskgen.exporting.export", "mfr_train.training.train"),
-    *("torchvision.models", "torch._dynamo"),
+    *("torchvision.models", "torch._dynamo", "distributed"),
 ]
 CONTEXT.set_forkserver_preload(PRELOADED)
 
@@ -135,6 +135,8 @@ def _run(text: str, environment: dict[str, str], group: bool, output: Connection
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
+    if "dask" in sys.modules:  # it has read the environment as it was loaded
+        sys.modules["dask"].config.refresh()
     os.dup2(output.fileno(), 1)
     os.dup2(errors.fileno(), 2)
     output.close()

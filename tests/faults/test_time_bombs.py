@@ -163,8 +163,8 @@ def test_a_photograph_that_takes_too_long_is_rejected(tree: Path, hostile: Any, 
     src = Path(shutil.copytree(tree, tmp_path / "src"))
     (src / "ann/0003_01.jpg").write_bytes(hostile.jpeg(6_000, 6_000))
     shape = {"size": 64, "shard_size": 6, "test_identities": 0, "limit": 6, "predictor": SMALL_PREDICTOR}
-    maskgen.build(src=src, out=tmp_path / "limited", engine="joblib", workers=2, photograph_seconds=0.5, **shape)
-    reject = ("too_slow", "it took more than 0.5 s of processor time, the time limit (--photograph-seconds)")
+    maskgen.build(src=src, out=tmp_path / "limited", engine="joblib", workers=2, photograph_seconds=1, **shape)
+    reject = ("too_slow", "it took more than 1 s of processor time, the time limit (--photograph-seconds)")
     assert details(tmp_path / "limited")["ann/0003_01.jpg"] == reject
     usual = rows(maskgen.build(src=tree, out=tmp_path / "usual", engine="serial", **shape).out)
     assert rows(tmp_path / "limited") == {name: row for name, row in usual.items() if name != "ann/0003_01.jpg"}

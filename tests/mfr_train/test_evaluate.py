@@ -183,7 +183,7 @@ def test_random_variants_split_the_photographs(
     assert groups["wide"].genuine + groups["round"].genuine == whole.genuine
 
 
-def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSettings) -> None:
+def test_binned_and_exact_agree_within_the_bounds_they_print(settings: EvalSettings, wide_bins: None) -> None:
     settings = replace(settings, scenario="U-M", bootstrap=0)
     exact = evaluate(settings)
     binned = evaluate(replace(settings, exact_pairs=0))
@@ -223,7 +223,7 @@ def test_the_same_settings_give_the_same_report(
     assert one.replace(str(settings.out), "") == other.replace(str(tmp_path / "again"), "")
 
 
-def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings) -> None:
+def test_an_earlier_evaluation_leaves_nothing_behind(settings: EvalSettings, wide_bins: None) -> None:
     out = evaluate(replace(settings, bootstrap=0, exact_pairs=0, keep_scores="all", figures="png,pdf")).out
     theirs = ["U-M/00000.csv", "U-M/00007.parquet", "notes.txt", "tables/mine.csv"]
     for name in theirs:
@@ -257,7 +257,7 @@ def test_a_report_that_lists_files_of_others_deletes_none(settings: EvalSettings
 
 
 def test_the_scores_of_large_sets_are_files_of_a_folder(
-    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: EvalSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wide_bins: None
 ) -> None:
     monkeypatch.setattr(score_files, "GROUP", 50)
     monkeypatch.setattr(score_files, "ROWS", 4)

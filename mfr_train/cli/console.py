@@ -24,7 +24,8 @@ from ..evaluation.report_text import report_text, short_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
-from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
+from ..figure import FORMATS
+from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE_PLOT, EMBEDDING, ONNX_BACKBONE, record_of
 from ..reporting.report import report as write_page
 from ..training import curve
 from ..training.train import train
@@ -48,7 +49,8 @@ def _training(folder: Path, data: str) -> str:
         lines.append(
             [stage, int(found[-1]["iteration"]), *(f"{float(row['loss']):.3g}" for row in (found[0], found[-1])), best]
         )
-    made = [name for name in ("curve.png", BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
+    plots = [f"{CURVE_PLOT}.{ending}" for ending in FORMATS]
+    made = [name for name in (*plots, BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
     return shown_lines(
         [

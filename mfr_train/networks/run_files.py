@@ -12,7 +12,10 @@ from ..defaults import RUNS
 
 EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
 BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
-CURVE, CURVE_PICTURE, TENSORBOARD = "curve.csv", "curve.png", "tensorboard"
+CURVE, TENSORBOARD = "curve.csv", "tensorboard"
+
+CURVE_PLOT = "curve"
+"""The name of the plot of the curve, without its ending."""
 
 CARD = "README.md"
 """The model card."""

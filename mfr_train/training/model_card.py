@@ -15,6 +15,7 @@ from maskgen.storage import files
 from maskgen.storage.uri import redacted
 
 from ..defaults import CLASSIFY, EMBED, EUM
+from ..figure import FORMATS
 from ..networks import run_files
 from ..version import __version__
 from . import checkpoint, curve
@@ -29,7 +30,7 @@ CONTENTS = {
     run_files.SETTINGS: "all settings, the hash of the data, and whether the run is finished",
     run_files.IDENTITIES: "the names of the people that it was trained on",
     run_files.CURVE: "loss, learning rate and validation accuracy",
-    run_files.CURVE_PICTURE: "the same as a picture",
+    **{f"{run_files.CURVE_PLOT}.{ending}": "the same as a plot" for ending in FORMATS},
     run_files.CHECKPOINTS: "states to resume from; not needed to use the model",
 }
 

@@ -1,7 +1,7 @@
 """One call from a built data set to a run folder: stage 1, stage 2, their curve and their files.
 
 RUN/settings.json           what ran, on which data
-RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
+RUN/curve.csv, curve.png .. loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
@@ -27,6 +27,7 @@ from maskgen.storage import files
 from .. import hardware
 from ..data.feature_cache import RowIndex, embed_rows, row_index
 from ..defaults import CLASSIFY, DLIB, ONNX, RESNETS, SKIP, TRAINED
+from ..figure import chosen_formats
 from ..networks import onnx_file, onnx_metadata, preprocessing, run_files
 from ..networks.backbone import Backbone, Floats
 from ..networks.backbones import load_backbone
@@ -61,7 +62,8 @@ def train(given: TrainSettings) -> Path:
         if group.first:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
-            plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PICTURE)
+            with checkpoint.disk_errors(folder):
+                plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PLOT, chosen_formats(full.figures))
             model_card.write(folder, full, dataset)
     return folder
 
@@ -74,6 +76,7 @@ def checked(given: TrainSettings) -> tuple[TrainSettings, Dataset]:
     settings.check(given)
     full = _with_input_size(filled(_with_backbone(given)), given.input_size)
     full = dataclasses.replace(full, device=hardware.device(full.device))
+    chosen_formats(full.figures)
     if full.tensorboard:
         curve.check_tensorboard()
     if full.stage != CLASSIFY and own_loss.is_function(full.loss):

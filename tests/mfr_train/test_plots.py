@@ -243,8 +243,18 @@ def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["classify"]["val_accuracy"], [[2, 3], [0.25, 0.5]])
     np.testing.assert_array_equal(training_plots._drops(found["classify"]["lr"]), [3])
     assert found["embed"]["val_accuracy"][0].size == 0
-    training_plots.plot_curves(table, tmp_path / "curves.png")
+    training_plots.plot_curves(table, tmp_path / "curves", ("png",))
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 1
+
+
+def test_a_training_is_drawn_in_the_formats_that_are_asked_for(tmp_path: Path) -> None:
+    table, plot = tmp_path / "curve.csv", tmp_path / "curve"
+    table.write_text("stage,iteration,loss,lr,val_accuracy\nembed,1,0.2,0.05,\nembed,2,0.1,0.05,\n")
+    for formats, starts in ((("png", "svg"), (b"\x89PNG", b"<?xml")), (("pdf",), (b"%PDF",)), ((), ())):
+        training_plots.plot_curves(table, plot, formats)
+        assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(f"curve.{each}" for each in formats)}
+        for each, start in zip(formats, starts, strict=True):
+            assert plot.with_suffix(f".{each}").read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -259,5 +269,5 @@ def test_an_unusable_training_table_is_one_sentence(tmp_path: Path, text: str, s
     table = tmp_path / "curves.csv"
     table.write_text(text)
     with pytest.raises(MaskgenError, match=said):
-        training_plots.plot_curves(table, tmp_path / "curves.png")
+        training_plots.plot_curves(table, tmp_path / "curves", ("png",))
     assert not (tmp_path / "curves.png").exists()

@@ -29,10 +29,6 @@ NAMES = ("<script>window.foreign = 1</script>", "a\"b'c & d", "\u202eabc\u05d0\u
 """Identities that try all a folder's name can."""
 
 
-def quiet(what: str, photographs: int) -> Any:
-    return lambda done: None
-
-
 def head_of(yaw: float, roll: float = 0.0, scale: float = 1.0) -> np.ndarray:
     """68 points of a head in space, seen from far away after it was turned: only eyes and nose are where they must."""
     chance = np.random.default_rng(5)
@@ -156,8 +152,8 @@ def doubled(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.Temp
 
 def test_equal_photographs_are_found_wherever_they_are(doubled: Path) -> None:
     there = contents(str(doubled / "smfd"))
-    measured = sample(there, 1000, quiet)
-    groups, uncompared = duplicates_module.duplicates(measured, quiet)
+    measured = sample(there, 1000)
+    groups, uncompared = duplicates_module.duplicates(measured)
     found = [
         (sorted(measured.rows[number].source.rpartition("/")[2] for number in group.numbers), group.where(measured))
         for group in groups
@@ -167,9 +163,9 @@ def test_equal_photographs_are_found_wherever_they_are(doubled: Path) -> None:
 
 
 def test_equal_landmarks_alone_are_no_duplicate(doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = sample(contents(str(doubled / "smfd")), 1000, quiet)
+    measured = sample(contents(str(doubled / "smfd")), 1000)
     monkeypatch.setattr(duplicates_module, "_facts", lambda row: b"")
-    groups, _ = duplicates_module.duplicates(measured, quiet)
+    groups, _ = duplicates_module.duplicates(measured)
     assert sorted(len(group.numbers) for group in groups) == [2, 4]
 
 
@@ -283,7 +279,7 @@ def copied(built: Path, tmp_path: Path) -> Path:
 
 def states(out: Path) -> dict[str, str]:
     found = contents(str(out))
-    measured = sample(found, 1000, quiet)
+    measured = sample(found, 1000)
     return {part.name: measured.broken.get(part.name, part.state) for part in found.parts}
 
 
@@ -360,7 +356,7 @@ def test_a_large_data_set_is_measured_on_a_part_and_says_so(built: Path, monkeyp
     monkeypatch.setattr(sample_module, "RUN", 2)
     monkeypatch.setattr(sample_module, "SHARDS", 3)
     there = contents(str(built))
-    measured = sample(there, 6, quiet)
+    measured = sample(there, 6)
     assert measured.total == 27
     assert len(measured.rows) == 5  # of shards of 5, 3 and 2 rows: one run of 2, one of 2, one of 1
     read = {shard.name for shard, _ in measured.places}

@@ -87,9 +87,7 @@ def inspect(dataset: str, *, src: str | None = None, with_pictures: bool = True,
         splits=tables.splits(there, identities),
         facts=_facts(there),
         settings=[(name, _value(value)) for name, value in sorted(there.dataset.info["settings"].items())],
-        versions=[
-            (clip(name), clip(value)) for name, value in sorted(there.dataset.info["versions"].items())
-        ],
+        versions=[(clip(name), clip(value)) for name, value in sorted(there.dataset.info["versions"].items())],
         command=command(there.dataset.info["settings"], plain(src) if src else "SRC", str(there.dataset)),
         licence=LICENCE,
         measured=_measured(there, measured),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from ..errors import shown
 
+NAME, TEXT = 60, 120
+"""Characters of a name in a caption or a label, and of a text in a table."""
 
-def clip(text: object, longest: int = 120) -> str:
+
+def clip(text: object, longest: int = TEXT) -> str:
     """The text of a stranger as it is shown: escaped, and cut off if it is long."""
     line = shown(text)
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -17,10 +17,10 @@ from maskgen import Dataset
 from maskgen.dataset.schema import SPLITS
 from maskgen.errors import MaskgenError, shown
 from maskgen.page.page import Table, Value
+from maskgen.page.text import NAME, clip, plural
 
 from ..evaluation.report import Report, is_leak
 from ..networks.run_files import identities_of
-from . import cells
 from .given import Given
 
 MAX_ROWS = 20_000
@@ -111,7 +111,7 @@ def _rejects(dataset: Dataset) -> Table | None:
         [
             reason,
             len(each),
-            "; ".join(f"{cells.brief(row['source'], 48)}: {cells.brief(row['detail'], 80)}" for row in each[:EXAMPLES]),
+            "; ".join(f"{clip(row['source'], 48)}: {clip(row['detail'], 80)}" for row in each[:EXAMPLES]),
         ]
         for reason, each in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
@@ -128,7 +128,7 @@ def _people(dataset: Dataset) -> list[tuple[bool, str]]:
     if not trained:
         return [(False, "All identities are in the test split; nothing was kept for training.")]
     if both:
-        return [(True, f"{cells.plural(len(both), 'identity', 'identities')} in training and in test: {_some(both)}.")]
+        return [(True, f"{plural(len(both), 'identity', 'identities')} in training and in test: {_some(both)}.")]
     return [(False, "No identity is both in training and in test, by their names.")]
 
 
@@ -148,7 +148,7 @@ def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
     told = [
         (
             bool(crossing),
-            f"{cells.plural(len(crossing), 'picture is', 'pictures are')} in two splits with identical bytes."
+            f"{plural(len(crossing), 'picture is', 'pictures are')} in two splits with identical bytes."
             if crossing
             else f"No picture is in two splits with identical bytes ({len(dataset):,} compared).",
         )
@@ -160,7 +160,7 @@ def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
         told.append((False, "No picture carries the names of two people."))
     if pairs:
         told.append(
-            (True, f"{cells.plural(pairs, 'pair of photographs has', 'pairs of photographs have')} identical pictures.")
+            (True, f"{plural(pairs, 'pair of photographs has', 'pairs of photographs have')} identical pictures.")
         )
     return told
 
@@ -177,13 +177,13 @@ def _trained_people(name: str, given: Given) -> list[tuple[bool, str]]:
         if seen:
             told.append((True, f"{each.name}: {shown(seen)}"))
         elif trained:
-            count = cells.plural(len(trained), "identity", "identities")
+            count = plural(len(trained), "identity", "identities")
             told.append((False, f"{each.name} was trained on {count}; none has the name of a person compared here."))
     return told
 
 
 def _some(names: Sequence[str]) -> str:
-    shortened = ", ".join(cells.brief(each, 40) for each in names[:EXAMPLES])
+    shortened = ", ".join(clip(each, 40) for each in names[:EXAMPLES])
     return shortened + (f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else "")
 
 
@@ -192,5 +192,5 @@ def _columns(dataset: Dataset, file: str, columns: Sequence[str]) -> list[dict[s
         with dataset.storage.open(file) as opened:
             found: list[dict[str, str | None]] = pq.read_table(opened, columns=list(columns)).to_pylist()
     except (OSError, pa.ArrowException, LookupError) as error:
-        raise MaskgenError(f"{dataset}/{file} cannot be read ({cells.brief(error)}).") from None
+        raise MaskgenError(f"{dataset}/{file} cannot be read ({clip(error, NAME)}).") from None
     return found

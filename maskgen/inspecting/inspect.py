@@ -20,7 +20,8 @@ from . import figures, pictures, shapes, tables
 from .contents import WHOLE, Contents, contents
 from .duplicates import Group, duplicates
 from .rebuild import command
-from .sample import SAMPLE, Sample, covered, sample, spaced
+from .sample import SAMPLE, Sample, covered, sample
+from .spacing import spaced
 
 HERE = Path(__file__).parent
 
@@ -62,7 +63,7 @@ def inspect(dataset: str, *, src: str | None = None, with_pictures: bool = True,
     worst = _worst(unusual)
     gallery = _gallery(there, measured) if with_pictures else []
     faces = _faces(measured, worst, groups) if with_pictures else {}
-    examples = _examples(there.rejects)
+    examples = there.examples(tables.LARGEST, EXAMPLES)
     rejected, problem = pictures.rejected(examples, src) if src and with_pictures else ({}, "")
     colors, distinct, shared = figures.swatches(color for row in measured.rows for color in row.colors.values())
     per_identity = list(identities.values())
@@ -252,15 +253,6 @@ def _landmarks_entry(measured: Sample, number: int, unusual: shapes.Values, pose
 def _group_text(measured: Sample, group: Group) -> dict[str, str]:
     row = measured.rows[group.numbers[0]]
     return {"alt": clip(row.source), "caption": f"{len(group.numbers):,} times, {group.where(measured)}"}
-
-
-def _examples(rejects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Evenly spaced rejects of each reason, the most frequent reasons first."""
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for reject in rejects:
-        by_reason.setdefault(reject["reason"], []).append(reject)
-    ordered = sorted(by_reason.values(), key=lambda found: (-len(found), found[0]["reason"]))[: tables.LARGEST]
-    return [found[place] for found in ordered for place in spaced(len(found), EXAMPLES)]
 
 
 def _reject_entry(row: dict[str, Any], url: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..errors import MaskgenError
 from ..imaging import labels
 from ..progress import step
 from .contents import Contents
+from .spacing import runs_of, spaced
 
 SAMPLE = 20_000
 """Photographs that are measured by default: quantiles of shares are then right to a percent, in seconds."""
@@ -22,9 +23,6 @@ SAMPLE = 20_000
 SHARDS = 100
 """Shards that they are read from at most: each is opened, which takes several requests in an object store, and a tar is
 gone through header by header."""
-
-RUN = 8
-"""Photographs that follow each other in a sample: Parquet reads 64 at once anyway."""
 
 COVERED = 400
 """Photographs on which the share of the face is measured, pixel by pixel."""
@@ -90,22 +88,6 @@ def sample(contents: Contents, most: int) -> Sample:
             read += shard.rows
             bar.update(shard.rows)
     return found
-
-
-def runs_of(rows: int, wanted: int) -> list[int]:
-    """Numbers from 0 to `rows`, at most as many as wanted: evenly spaced runs of neighbours, ascending."""
-    if wanted >= rows or not wanted:
-        return list(range(min(rows, wanted)))
-    length = min(RUN, wanted)
-    starts = spaced(rows - length + 1, wanted // length)
-    return sorted({start + place for start in starts for place in range(length)})
-
-
-def spaced(count: int, most: int) -> list[int]:
-    """At most so many of the numbers from 0 to `count`, evenly spaced from the first to the last."""
-    if count <= most:
-        return list(range(count))
-    return sorted({place * (count - 1) // max(1, most - 1) for place in range(most)})
 
 
 def covered(rows: Sequence[Row]) -> dict[str, list[float]]:

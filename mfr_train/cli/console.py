@@ -95,12 +95,6 @@ def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool =
     )
 
 
-def reported(folders: tuple[str, ...], out: str, pictures: bool) -> str:
-    """Writes the page of these folders, and says where it is and how large."""
-    file = write_page(*folders, out=out, pictures=pictures)
-    return shown(f"{file} shows {', '.join(folders)} in {file.stat().st_size / 1e6:.1f} MB; open it in a browser.")
-
-
 def side_by_side(reports: tuple[str, ...], out: str | None) -> str:
     """Puts reports side by side, and returns the tables and the files that were written."""
     found = tables_of_reports.lines(reports)

@@ -217,8 +217,7 @@ def report(folders: tuple[str, ...], out: str, pictures: bool) -> None:
       mfr report runs/paper runs/explain/paper -o paper.html
       mfr report runs/eval/dlib-smfd-1a2b3c4d --no-pictures
     """
-    _check_installed()
-    from .console import reported
+    from .report_page import reported
 
     say(reported(folders, out, pictures))
 

@@ -12,6 +12,7 @@ from maskgen.page.page import Cell, Table, Value
 from maskgen.page.text import clip
 
 from ..networks import run_files
+from ..training.curve import learning_curve
 
 MAX_POINTS = 400
 """Points of a line; of longer curves every second, third ... row is drawn."""
@@ -46,8 +47,6 @@ def learning(runs: Sequence[Path]) -> tuple[list[dict[str, Any]], Table | None]:
 
 
 def _stages(run: Path) -> dict[str, list[Any]]:
-    from ..training.curve import learning_curve  # it loads PyTorch
-
     if not (run / run_files.CURVE).is_file():
         return {}
     try:

@@ -18,7 +18,7 @@ from ..defaults import CLASSIFY, EMBED, EUM
 from ..figure import FORMATS
 from ..networks import run_files
 from ..version import __version__
-from . import checkpoint, curve
+from . import curve
 from .train_settings import TrainSettings, filled
 
 MARK = "<!-- Written by mfr train, which replaces this file. Remove this line to keep your changes. -->"
@@ -38,7 +38,7 @@ CONTENTS = {
 def write(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
     """Writes the card of a run. A README.md that is not ours stays."""
     path = folder / run_files.CARD
-    with checkpoint.disk_errors(path):
+    with run_files.disk_errors(path):
         if path.is_symlink() or (path.exists() and not _is_ours(path)):
             return
         files.write(path, text(folder, full, dataset).encode("utf-8", "backslashreplace"))

@@ -62,7 +62,7 @@ def train(given: TrainSettings) -> Path:
         if group.first:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
-            with checkpoint.disk_errors(folder):
+            with run_files.disk_errors(folder):
                 plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PLOT, chosen_formats(full.figures))
             model_card.write(folder, full, dataset)
     return folder
@@ -126,7 +126,7 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
         facts["loss_sha256"] = own_loss.source_hash(full.loss)
     head = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
     about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content, "head": full.head}
-    with checkpoint.disk_errors(folder / run_files.EMBEDDING):
+    with run_files.disk_errors(folder / run_files.EMBEDDING):
         checkpoint.write_tensors(folder / run_files.EMBEDDING, tensors_of(head), about)
 
 
@@ -151,7 +151,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
         network, size = Network(full.backbone), not_none(full.input_size)
         load_trunk(network, tensors, full.weights)
         about = {"architecture": full.backbone, "input_size": str(size)}
-        with checkpoint.disk_errors(own):
+        with run_files.disk_errors(own):
             checkpoint.write_tensors(own, network.trunk.state_dict(), about)
         return resnet_backbone(network, full.backbone, size, full.device)
     return load_backbone(str(own), full.device)
@@ -168,7 +168,7 @@ def _onnx_backbone(full: TrainSettings, own: Path) -> Backbone:
     data = onnx_file.read(weights)
     if given.given():
         data = onnx_metadata.with_preprocessing(data, backbone.preprocessing)
-    with checkpoint.disk_errors(own):
+    with run_files.disk_errors(own):
         files.write(own, data)
     return load_backbone(ONNX, full.device, own) if given.given() else backbone
 

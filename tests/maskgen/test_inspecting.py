@@ -17,12 +17,13 @@ from click.testing import CliRunner
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.inspecting import duplicates as duplicates_module
-from maskgen.inspecting import figures, shapes
+from maskgen.inspecting import figures, shapes, spacing
 from maskgen.inspecting import sample as sample_module
 from maskgen.inspecting.contents import contents
 from maskgen.inspecting.inspect import inspect
 from maskgen.inspecting.rebuild import command
-from maskgen.inspecting.sample import runs_of, sample, spaced
+from maskgen.inspecting.sample import sample
+from maskgen.inspecting.spacing import runs_of, spaced
 from tests.support.browser import WIDTHS, Browser, check_look, column, overhang, tab_to, violations
 
 NAMES = ("<script>window.foreign = 1</script>", "a\"b'c & d", "\u202eabc\u05d0\u05d1", "two\nlines")
@@ -353,7 +354,7 @@ def test_a_source_is_not_left_by_the_names_of_a_plan(doubled: Path, tmp_path: Pa
 
 
 def test_a_large_data_set_is_measured_on_a_part_and_says_so(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_module, "RUN", 2)
+    monkeypatch.setattr(spacing, "RUN", 2)
     monkeypatch.setattr(sample_module, "SHARDS", 3)
     there = contents(str(built))
     measured = sample(there, 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.imaging.variants import VARIANTS
 from maskgen.inspecting import duplicates as duplicates_module
 from maskgen.inspecting import figures, shapes, spacing
 from maskgen.inspecting import sample as sample_module
@@ -248,10 +250,15 @@ def test_every_kind_of_data_set_has_a_page(
     for name in ("ann", "bob"):
         shutil.copytree(tree / name, tmp_path / "src" / name)
     out = make(tmp_path / "src", tmp_path / "smfd", **settings)
-    text = inspect(str(out))
-    pictures = len(maskgen.open(out)) * (1 if "variants" in settings else 0)
-    assert f"{len(maskgen.open(out))} of 12 photographs" in text
-    assert text.count("data:image/jpeg") >= max(pictures, 10)
+    text, rows = inspect(str(out)), list(maskgen.open(out).rows(images=()))
+    assert f"{len(rows)} of 12 photographs" in text
+    gallery = re.findall(r'<ul class="gallery" aria-label="([^"]+)">(.*?)</ul>', text, re.S)
+    shown_of = {name: found.count('src="data:image/jpeg') for name, found in gallery}
+    if "variants" in settings:
+        worn = Counter(str(row.variant) for row in rows)
+        assert shown_of == {name: min(count, 8) for name, count in worn.items()}
+    else:
+        assert shown_of == dict.fromkeys(("unmasked", *VARIANTS), min(len(rows), 8))
 
 
 def test_one_photograph_is_enough_for_a_page(tree: Path, make: Callable[..., Path], tmp_path: Path) -> None:
@@ -271,6 +278,30 @@ def test_a_data_set_of_rejects_alone_has_a_page(browser: Browser, make: Callable
     with browser.page(page, 360) as shown:
         assert violations(shown) == []
         assert "0 of 1 photograph of the source, of 0 identities;" in shown.locator("body").inner_text()
+
+
+def test_people_and_their_photographs_are_counted_as_in_the_rows(built: Path) -> None:
+    there, rows = contents(str(built)), list(maskgen.open(built).rows(images=()))
+    assert there.identities() == Counter((row.split, row.identity) for row in rows)
+    plan = pq.read_table(built / "plan.parquet").to_pylist()
+    assert there.people() == {
+        split: {row["identity"] for row in plan if row["split"] == split} for split in ("train", "val", "test")
+    }
+
+
+def test_examples_are_rejects_of_each_reason_with_their_rows_of_the_plan(built: Path) -> None:
+    there = contents(str(built))
+    plan = {row["key"]: row for row in pq.read_table(built / "plan.parquet").to_pylist()}
+    rejects = [reject for part in there.parts for reject in part.rejects]
+    every = there.examples(99, 99)
+    assert sorted(row["key"] for row in every) == sorted(reject["key"] for reject in rejects)
+    for row in every:
+        assert row["source"] == plan[row["key"]]["source"]
+        assert {"key": row["key"], "reason": row["reason"], "detail": row["detail"]} in rejects
+    few = there.examples(2, 1)
+    assert [row["reason"] for row in few] == [
+        reason for reason, _ in sorted(there.reasons.items(), key=lambda item: (-item[1], item[0]))[:2]
+    ]
 
 
 @pytest.fixture
@@ -380,6 +411,8 @@ def test_the_command_replaces_its_own_pages_and_no_other_file(
         ("--html", "-o", "mine.html"): "mine.html is there and is no page of maskgen; give -o another file.",
         ("--html", "-o", "none/x.html"): "there is no folder none for the page",
         ("--html", "-o", "."): "-o . is a folder",
+        ("--html", "--src", "nowhere"): "there is no folder --src nowhere; give the source of the data set",
+        ("--html", "--src", "none.tar"): "there is no file none.tar; check --src.",
         ("--no-pictures",): "add --html, or leave them out",
         ("--html", "--sample", "0"): "0 is not in the range",
     }.items():

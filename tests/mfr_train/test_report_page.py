@@ -11,7 +11,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import replace
-from html import escape
+from html import unescape
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -408,9 +408,10 @@ def test_the_name_of_a_model_stays_text(folder: Path, tmp_path: Path) -> None:
     text = html(recognised([tmp_path]))
     assert "<img src=x" not in text
     assert "\u202e" not in text
-    assert escape(shown(HOSTILE)[:29]) + "…" in text.partition("<title>")[2].partition("</title>")[0]
+    title = unescape(text.partition("<title>")[2].partition("</title>")[0])
+    assert title == f"{shown(HOSTILE)[:29]}… on given embeddings"
     assert {row["model"][0] for row in Tables(text).found["table-scenarios"]} == {shown(HOSTILE)}
-    assert data_of(text)["scores"][0]["name"] == shown(HOSTILE)
+    assert data_of(text)["drift"][0]["name"] == shown(HOSTILE)
 
 
 def test_the_scores_of_one_evaluation_are_held_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

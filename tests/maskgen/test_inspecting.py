@@ -292,12 +292,12 @@ def test_people_and_their_photographs_are_counted_as_in_the_rows(built: Path) ->
 def test_examples_are_rejects_of_each_reason_with_their_rows_of_the_plan(built: Path) -> None:
     there = contents(str(built))
     plan = {row["key"]: row for row in pq.read_table(built / "plan.parquet").to_pylist()}
-    rejects = [reject for part in there.parts for reject in part.rejects]
-    every = there.examples(99, 99)
-    assert sorted(row["key"] for row in every) == sorted(reject["key"] for reject in rejects)
-    for row in every:
-        assert row["source"] == plan[row["key"]]["source"]
-        assert {"key": row["key"], "reason": row["reason"], "detail": row["detail"]} in rejects
+    rejects = {reject["key"]: reject for part in there.parts for reject in part.rejects}
+    every = {row["key"]: row for row in there.examples(99, 99)}
+    assert every.keys() == rejects.keys()
+    for key, row in every.items():
+        assert (row["source"], row["bytes"]) == (plan[key]["source"], plan[key]["bytes"])
+        assert (row["reason"], row["detail"]) == (rejects[key]["reason"], rejects[key]["detail"])
     few = there.examples(2, 1)
     assert [row["reason"] for row in few] == [
         reason for reason, _ in sorted(there.reasons.items(), key=lambda item: (-item[1], item[0]))[:2]

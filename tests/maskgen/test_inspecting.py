@@ -412,7 +412,7 @@ def test_the_command_replaces_its_own_pages_and_no_other_file(
         ("--html", "-o", "none/x.html"): "there is no folder none for the page",
         ("--html", "-o", "."): "-o . is a folder",
         ("--html", "--src", "nowhere"): "there is no folder --src nowhere; give the source of the data set",
-        ("--html", "--src", "none.tar"): "there is no file none.tar; check --src.",
+        ("--html", "--src", "none.tar"): "there is no file ./none.tar; check --src.",
         ("--no-pictures",): "add --html, or leave them out",
         ("--html", "--sample", "0"): "0 is not in the range",
     }.items():

@@ -248,7 +248,7 @@ def _deviates(axes: Any, axis: str, low: float, high: float) -> None:
 
 
 def _apart(ticks: Sequence[float], low: float, high: float, *, wide: bool) -> list[float]:
-    """The ticks whose labels, `wide` beside or else above each other, do not touch; the lower of two that would is out."""
+    """The ticks whose labels do not touch, beside each other (`wide`) or above; of two, the lower is left out."""
     kept = list(ticks[-1:])
     for tick in reversed(ticks[:-1]):
         room = np.ptp(_deviate([tick, kept[-1]])) / np.ptp(_deviate([low, high]))

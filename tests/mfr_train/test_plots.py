@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from maskgen.errors import MaskgenError, UsageError
@@ -66,6 +67,20 @@ def test_axes_begin_where_the_pairs_end() -> None:
     ticks = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert min(shares(ticks)) > 1 / 115
     assert {"1", "2", "5", "10", "20", "40"} <= set(ticks)
+
+
+def test_labels_of_ticks_do_not_touch() -> None:
+    """Ten million impostor pairs: the axis reaches from 0.00001 % to 50 %, more than its labels have room for."""
+    few = curve([0.9, 0.4, 0.2, 0.1], [0.5, 0.1, 0.0])
+    found = plots.det({"U-M": replace(few, genuine=20_000, impostor=1e7)})
+    canvas = FigureCanvasAgg(found)
+    canvas.draw()
+    [axes] = found.axes
+    for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+        ends = sorted((getattr(box, f"{side}0"), getattr(box, f"{side}1")) for box in boxes)
+        assert len(ends) > 5
+        assert all(high < low for (_, high), (low, _) in pairwise(ends))
 
 
 def test_a_perfect_system_is_marked_at_the_lowest_rates() -> None:

@@ -20,6 +20,7 @@ from itertools import islice
 import numpy as np
 
 from mfr_train.evaluation import bootstrap, measure, metrics, scores
+from mfr_train.evaluation.drawn import in_resamples
 from mfr_train.evaluation.scores import Block, Comparison, Side
 
 
@@ -63,7 +64,7 @@ def main() -> None:
         print(f"{name:22} {spent / pairs * 1e9:8.1f} {hours:7.2f} " + " ".join(f"{ratio:10.2f}" for ratio in ratios))
     began = time.perf_counter()
     values = bootstrap.plain(metrics.figures_of(sample))
-    bootstrap.intervals(table_of_slice(table), sample, values, 20, 0)
+    in_resamples(table_of_slice(table), sample, values, 20, 0)
     per_resample = (time.perf_counter() - began) / 20
     tables = table.impostor.nbytes + table.genuine.nbytes
     print(f"planning the bins: {planned:.0f} s; 1000 resamples: {1000 * per_resample:.0f} s")

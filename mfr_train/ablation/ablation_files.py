@@ -67,7 +67,7 @@ def _figures(found: Ablation, scenario: str) -> Table:
 
 def _measurement(row: AblationRow, scenario: str, figure: str) -> Measurement:
     few = any(figure in each.scenarios[scenario].few for each in row.found)
-    return Measurement(row.drawn[scenario].values[figure], row.interval(scenario, figure), few_errors=few)
+    return row.drawn[scenario].measurement(figure, few)
 
 
 def _seeds(found: Ablation, scenario: str) -> Table:

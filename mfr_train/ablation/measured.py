@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy as np
 from maskgen.progress import planned, step
 from maskgen.storage import files
 
-from ..comparison.paired import Drawn
-from ..defaults import EXACT_PAIRS, SCENARIOS
-from ..evaluation import bootstrap, curves, inputs, measure, metrics, no_errors
+from ..defaults import SCENARIOS
+from ..evaluation import bootstrap, curves, inputs, metrics
 from ..evaluation.curves import Curve
+from ..evaluation.drawn import Drawn
 from ..evaluation.embeddings_file import ZIP_DAMAGE
 from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.measure import measure
 from ..evaluation.no_errors import Trials
 from ..networks.model import Model
 from .ablate_settings import AblateSettings
@@ -33,13 +34,11 @@ class Measured:
     """One scenario of one model.
 
     `drawn` has no resamples if there are too few subjects. `few` names the figures with few expected errors.
-    `trials` are the independent trials, for the intervals of rates without any error.
     """
 
     drawn: Drawn
     curve: Curve
     few: tuple[str, ...]
-    trials: Trials
 
 
 @dataclass(frozen=True)
@@ -83,29 +82,14 @@ def measured(model: Model, settings: AblateSettings) -> Found:
     with step("embedding pictures", to_plan=True) as bar:
         material = inputs.from_dataset(chosen, SCENARIOS, model, planned(bar), bar.update)
     subjects = int(material.subjects.max()) + 1
-    units = bootstrap.units(subjects)
     scenarios = {}
     for name in SCENARIOS:
         comparison = material.comparison(material.pairings[name])[0]
-        enough = subjects >= bootstrap.MIN_SUBJECTS
-        _, counts, table = measure.counted(comparison, units, (), EXACT_PAIRS, enough)
-        figures = metrics.figures_of(counts)
-        values = bootstrap.plain(figures)
-        draws = list(bootstrap.replicates(table, counts, settings.bootstrap, settings.seed)) if table else []
-        drawn = [[each.values[figure] for figure in FIGURES] for each in draws]
-        columns = np.array(drawn, np.float64).reshape(-1, len(FIGURES)).T
-        pairs = bootstrap.pair_variances(table, counts, ()) if table else {}
-        scenarios[name] = Measured(
-            Drawn(
-                {figure: values[figure] for figure in FIGURES},
-                dict(zip(FIGURES, columns, strict=True)),
-                bootstrap.kept_weights(draws),
-                {figure: variance for figure, variance in pairs.items() if figure in FIGURES},
-            ),
-            curves.curve(counts),
-            tuple(figure for figure in metrics.few_errors(figures) if figure in FIGURES),
-            no_errors.trials(comparison),
-        )
+        found = measure(comparison, subjects, settings.bootstrap, settings.seed)
+        values = bootstrap.plain(found.figures)
+        drawn = found.drawn or Drawn(values, dict.fromkeys(values, np.empty(0)))
+        few = tuple(figure for figure in metrics.few_errors(found.figures) if figure in FIGURES)
+        scenarios[name] = Measured(drawn.only(FIGURES), curves.curve(found.counts), few)
     return Found(scenarios, subjects, tuple(material.notes))
 
 
@@ -115,11 +99,11 @@ def averaged(found: Sequence[Drawn]) -> Drawn:
     What single pairs of people add to a variance is taken as the mean over seeds, too.
     """
     first = found[0]
-    return Drawn(
-        {name: float(np.mean([each.values[name] for each in found])) for name in first.values},
-        {name: np.mean([each.draws[name] for each in found], axis=0) for name in first.values},
-        first.weights,
-        {name: float(np.mean([each.pairs[name] for each in found])) for name in first.pairs},
+    return replace(
+        first,
+        values={name: float(np.mean([each.values[name] for each in found])) for name in first.values},
+        draws={name: np.mean([each.draws[name] for each in found], axis=0) for name in first.values},
+        pairs={name: float(np.mean([each.pairs[name] for each in found])) for name in first.pairs},
     )
 
 
@@ -128,12 +112,12 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
     arrays: dict[str, Any] = {}
     told: dict[str, Any] = {"facts": known, "subjects": found.subjects, "notes": found.notes, "scenarios": {}}
     for name, each in found.scenarios.items():
-        curve = each.curve
+        curve, trials = each.curve, each.drawn.trials or Trials(0, 0)
         told["scenarios"][name] = {
             "values": each.drawn.values,
             "pairs": each.drawn.pairs,
             "few": each.few,
-            "trials": [each.trials.genuine, each.trials.impostor],
+            "trials": [trials.genuine, trials.impostor],
             "genuine": curve.genuine,
             "impostor": curve.impostor,
         }
@@ -164,6 +148,7 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                         {figure: arrays[f"{name}/{figure}"] for figure in FIGURES},
                         arrays[f"{name}/weights"].astype(np.float64),
                         {figure: float(value) for figure, value in told["scenarios"][name]["pairs"].items()},
+                        Trials(*map(int, told["scenarios"][name]["trials"])),
                     ),
                     Curve(
                         genuine=float(told["scenarios"][name]["genuine"]),
@@ -171,7 +156,6 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
                         **{part: arrays[f"{name}/{part}"] for part in _CURVE},
                     ),
                     tuple(told["scenarios"][name]["few"]),
-                    Trials(*map(int, told["scenarios"][name]["trials"])),
                 )
                 for name in SCENARIOS
             }

@@ -35,12 +35,7 @@ def _figures(found: SystemComparison, scenario: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             name,
-            *(
-                Measurement(system.values[column.name], system.interval(column.name))
-                if its.shows(column.name)
-                else UNRESOLVED
-                for column in _FIGURES
-            ),
+            *(system.measurement(column.name) if its.shows(column.name) else UNRESOLVED for column in _FIGURES),
         )
         for name, system in zip(found.systems, its.found, strict=True)
     ]

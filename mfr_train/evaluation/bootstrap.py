@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.errors import MaskgenError
 from maskgen.progress import step
 
 from . import limits, metrics
@@ -74,10 +73,11 @@ class Intervals:
 
 
 class Replicate(NamedTuple):
-    """A resample: its figures, the same by name with both rates at fixed thresholds, and the weights of units (U,)."""
+    """A resample: its figures and both rates at fixed thresholds, by how much binning can have moved a figure, both by
+    name, and the weights of units (U,)."""
 
-    figures: metrics.Figures
     values: dict[str, float]
+    bounds: dict[str, float]
     weights: npt.NDArray[np.int64]
 
 
@@ -189,18 +189,13 @@ def replicates(
     with step("resampling people", count) as bar:
         for weights, g, i in drawings:
             bar.update()
-            drawn = Counts(table.edges[:-1], g, i, tops)
-            try:
-                figures = metrics.figures_of(drawn, fmr)
-            except MaskgenError:
+            if not g.any() or not i.any():
                 continue  # with few subjects a resample can hold one of them only
+            drawn = Counts(table.edges[:-1], g, i, tops)
+            figures = metrics.figures_of(drawn, fmr, (moments[0].weighed(g), moments[1].weighed(i)))
             if watch:
                 watch(drawn)
-            values = plain(figures)
-            (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
-            values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
-            values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
-            yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
+            yield Replicate(plain(figures) | at_thresholds(drawn, thresholds), figures.bounds, weights)
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:

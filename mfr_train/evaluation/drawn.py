@@ -22,9 +22,6 @@ from .no_errors import Ends, Trials
 WEIGHTS_KEPT = 4096
 """The weights of this many resamples at most tell how unequal the subjects' effects are: 16 MiB with 500 units."""
 
-UNBOUNDED = ("gmean", "imean", "gstd", "istd", "d_prime")
-"""Figures of a resample that come from the mean and the spread of the scores in each bin, and not from its edges."""
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -99,8 +96,8 @@ def in_resamples(
             weights.append(draw.weights)
         for name, collected in draws.items():
             collected.append(draw.values[name])
-        for name, value in draw.figures.bounds.items():
-            if name in draws and name not in UNBOUNDED:
+        for name, value in draw.bounds.items():
+            if name in draws:
                 bounds[name] = max(bounds.get(name, 0.0), value)
     pairs = bootstrap.pair_variances(table, counts, moments[1], thresholds)
     return Drawn(

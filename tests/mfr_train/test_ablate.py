@@ -21,10 +21,10 @@ from mfr_train.cli.main import mfr
 from mfr_train.comparison import paired
 from mfr_train.comparison.conclusions import corrected
 from mfr_train.comparison.paired import Difference
-from mfr_train.evaluation.drawn import Drawn
 from mfr_train.data import feature_cache
 from mfr_train.defaults import SCENARIOS
 from mfr_train.evaluation import inputs
+from mfr_train.evaluation.drawn import Drawn
 from mfr_train.evaluation.no_errors import Trials
 from mfr_train.networks.model import load_model
 from mfr_train.training import embed

@@ -10,7 +10,7 @@ import pytest
 from maskgen.errors import MaskgenError
 from mfr_train.comparison import paired
 from mfr_train.comparison.scored_pairs import Picture, ScoredPairs, common
-from mfr_train.evaluation import metrics, no_errors
+from mfr_train.evaluation import metrics
 
 
 def laboratory(seed: int, people: int, noise: tuple[float, ...], each: int = 3) -> list[ScoredPairs]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from maskgen.terminal import noted
 
 from ..comparison import conclusions, paired
-from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.tables import Cell, Column, Table, figure_columns
+from ..evaluation.table_files import write_tables, write_text
+from ..evaluation.tables import FEW_NOTE, Cell, Column, Table, figure_columns
 from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
 from .kinds import FIGURES, SCENARIO
 
@@ -98,7 +98,7 @@ def text(found: Ablation) -> list[str]:
     """The lines that the command prints."""
     lines = conclusions.printed(tables(found), found.conclusions)
     if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
-        lines.append("* fewer than 30 expected errors: too few for a precise figure.")
+        lines.append(FEW_NOTE)
     return [*lines, f"Intervals are over the {found.subjects} test subjects.", *map(noted, found.notes)]
 
 

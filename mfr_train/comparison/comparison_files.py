@@ -11,10 +11,10 @@ from maskgen.terminal import noted
 
 from ..evaluation import curves, plots
 from ..evaluation.measurement import Measurement
+from ..evaluation.table_files import write_tables, write_text
 from ..evaluation.tables import UNRESOLVED, Cell, Column, Table, figure_columns
 from ..figure import save
 from . import conclusions, paired
-from .table_files import write_tables, write_text
 
 if TYPE_CHECKING:
     from .compare import SystemComparison

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .identification import FPIR_LIMITS, RANKS, Identification
 from .limits import resolved
-from .metrics import FMR1000
+from .metrics import FEW_ERRORS, FMR1000
 
 if TYPE_CHECKING:
     from .report import Report, Row
@@ -79,6 +79,9 @@ SPREAD = (
     Column("nearest_fmr100", "nearest FMR100 %", "percent", 2, starred=True),
 )
 """The figures of the second table, likewise."""
+
+FEW_NOTE = f"* fewer than {FEW_ERRORS} expected errors: too few for a precise figure."
+"""What a star beside a figure means."""
 
 UNRESOLVED = "n/a"
 """The cell of an operating point for which there are too few impostor pairs."""

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 import maskgen
 from maskgen import settings as declared
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import UsageError
 from maskgen.progress import part
 
 from .. import hardware
@@ -325,8 +325,6 @@ def _differences(rows: Sequence[AblationRow]) -> Iterator[Difference]:
     for scenario in SCENARIOS:
         for above, row in pairwise(rows):
             found = [above.drawn[scenario], row.drawn[scenario]]
-            if not len(found[0].draws["auc"]):
-                raise MaskgenError(f"{scenario}: no resample of the subjects held genuine and impostor pairs.")
             yield from paired.differences(scenario, [above.label, row.label], found)
 
 
@@ -346,7 +344,6 @@ def _notes(
 
 
 def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
-    drawn = row.drawn[scenario]
     curve = row.found[0].scenarios[scenario].curve
     return {
         "genuine": int(curve.genuine),
@@ -357,6 +354,6 @@ def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
                 "interval": row.interval(scenario, figure),
                 "runs": row.values(scenario, figure),
             }
-            for figure, value in drawn.values.items()
+            for figure, value in row.drawn[scenario].values.items()
         },
     }

@@ -29,6 +29,10 @@ VERSION = 1
 """Of what is measured and kept; another number measures again."""
 
 
+_CURVE = ("thresholds", "fmr", "fnmr")
+"""The arrays of a curve that are kept."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One scenario of one model.
@@ -131,9 +135,6 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
         files.publish(new, path)
 
 
-_CURVE = ("thresholds", "fmr", "fnmr")
-
-
 def kept(path: Path, known: dict[str, Any]) -> Found | None:
     """What was kept of an earlier measurement with the same facts; None if there is none that can be read."""
     try:
@@ -141,24 +142,26 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
             told = json.loads(str(arrays["told"]))
             if told["facts"] != known:
                 return None
-            scenarios = {
-                name: Measured(
-                    Drawn(
-                        {figure: float(told["scenarios"][name]["values"][figure]) for figure in FIGURES},
-                        {figure: arrays[f"{name}/{figure}"] for figure in FIGURES},
-                        arrays[f"{name}/weights"].astype(np.float64),
-                        {figure: float(value) for figure, value in told["scenarios"][name]["pairs"].items()},
-                        Trials(*map(int, told["scenarios"][name]["trials"])),
-                    ),
-                    Curve(
-                        genuine=float(told["scenarios"][name]["genuine"]),
-                        impostor=float(told["scenarios"][name]["impostor"]),
-                        **{part: arrays[f"{name}/{part}"] for part in _CURVE},
-                    ),
-                    tuple(told["scenarios"][name]["few"]),
-                )
-                for name in SCENARIOS
-            }
+            scenarios = {}
+            for name in SCENARIOS:
+                parts = {part: arrays[f"{name}/{part}"] for part in (*FIGURES, *_CURVE, "weights")}
+                scenarios[name] = _scenario(told["scenarios"][name], parts)
             return Found(scenarios, int(told["subjects"]), tuple(told["notes"]))
     except (*ZIP_DAMAGE, AttributeError):
         return None
+
+
+def _scenario(told: dict[str, Any], arrays: dict[str, Any]) -> Measured:
+    drawn = Drawn(
+        {figure: float(told["values"][figure]) for figure in FIGURES},
+        {figure: arrays[figure] for figure in FIGURES},
+        arrays["weights"].astype(np.float64),
+        {figure: float(value) for figure, value in told["pairs"].items()},
+        Trials(*map(int, told["trials"])),
+    )
+    curve = {part: arrays[part] for part in _CURVE}
+    return Measured(
+        drawn,
+        Curve(genuine=float(told["genuine"]), impostor=float(told["impostor"]), **curve),
+        tuple(told["few"]),
+    )

@@ -13,9 +13,10 @@ from maskgen.errors import MaskgenError
 from ..evaluation import bootstrap, metrics, no_errors, t_interval
 from ..evaluation.counts import Counts, from_scores
 from ..evaluation.drawn import Drawn, in_resamples
+from ..evaluation.measurement import Measurement
 from ..evaluation.metrics import FixedThreshold
 from ..evaluation.no_errors import Trials
-from .scored_pairs import Indices, ScoredPairs
+from .scored_pairs import Indices, ScoredPairs, numbered
 
 HIGHER_IS_BETTER = ("auc",)
 
@@ -45,6 +46,11 @@ class Difference:
     p: float
     adjusted_p: float | None = None
 
+    @property
+    def measurement(self) -> Measurement:
+        """The difference with its interval."""
+        return Measurement(self.value, (self.low, self.high))
+
 
 def drawn(
     systems: Sequence[ScoredPairs], resamples: int, seed: int, thresholds: Sequence[Sequence[FixedThreshold]]
@@ -55,8 +61,8 @@ def drawn(
     or if there are no genuine or no impostor pairs.
     """
     pairs = systems[0]
-    codes = np.unique(np.array(pairs.subjects, object).astype(str), return_inverse=True)[1]
-    one, other = codes[pairs.first], codes[pairs.second]
+    people = numbered(pairs.subjects)
+    one, other = people[pairs.first], people[pairs.second]
     used, places = np.unique(np.concatenate([one, other]), return_inverse=True)
     if len(used) < bootstrap.MIN_SUBJECTS:
         raise MaskgenError(
@@ -88,10 +94,7 @@ def _drawn(
     left_out = bootstrap.unresolved(metrics.LIMITS, counts.impostor.sum()) | {each.fmr_name for each in fixed}
     values = bootstrap.plain(metrics.figures_of(counts)) | bootstrap.at_thresholds(counts, fixed)
     values = {name: value for name, value in values.items() if name not in left_out}
-    found = in_resamples(table, counts, values, resamples, seed, fixed, trials=trials, score=system.kind)
-    if not found.resamples:
-        raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
-    return found
+    return in_resamples(table, counts, values, resamples, seed, fixed, trials=trials, score=system.kind)
 
 
 def counts_of(system: ScoredPairs) -> Counts:
@@ -100,8 +103,15 @@ def counts_of(system: ScoredPairs) -> Counts:
 
 
 def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> list[Difference]:
-    """Every figure of every system after the first one, minus that of the first, over the same draws."""
+    """Every figure of every system after the first one, minus that of the first, over the same draws.
+
+    Raises `MaskgenError` if there are no resamples.
+    """
     first = found[0]
+    if not first.resamples:
+        raise MaskgenError(
+            f"{scenario}: no resample of the subjects held genuine and impostor pairs; compare on more people."
+        )
     made = []
     for name, system in zip(names[1:], found[1:], strict=True):
         for figure in first.values:
@@ -109,13 +119,9 @@ def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> 
                 continue  # d' is infinite if all scores of each kind are equal
             steps = system.draws[figure] - first.draws[figure]
             value = system.values[figure] - first.values[figure]
-            made.append(Difference(scenario, name, figure, value, *_ends(steps), p_value(steps)))
+            low, high = map(float, t_interval.percentiles(steps))
+            made.append(Difference(scenario, name, figure, value, low, high, p_value(steps)))
     return made
-
-
-def _ends(values: npt.ArrayLike) -> tuple[float, float]:
-    low, high = t_interval.percentiles(values)
-    return float(low), float(high)
 
 
 def p_value(steps: npt.ArrayLike) -> float:

@@ -91,10 +91,9 @@ def _drawn(
     table = bootstrap.empty_table(counts, unit_count, [each.threshold for each in fixed])
     bootstrap.add_genuine(table, system.scores[genuine], one[genuine])
     bootstrap.add_impostor(table, system.scores[~genuine], one[~genuine], other[~genuine])
-    left_out = bootstrap.unresolved(metrics.LIMITS, counts.impostor.sum()) | {each.fmr_name for each in fixed}
-    values = bootstrap.plain(metrics.figures_of(counts)) | bootstrap.at_thresholds(counts, fixed)
-    values = {name: value for name, value in values.items() if name not in left_out}
-    return in_resamples(table, counts, values, resamples, seed, fixed, trials=trials, score=system.kind)
+    figures, rates = metrics.figures_of(counts), {each.fmr_name for each in fixed}
+    found = in_resamples(table, counts, figures, resamples, seed, fixed, trials=trials, score=system.kind)
+    return found.only([name for name in found.values if name not in rates])
 
 
 def counts_of(system: ScoredPairs) -> Counts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from . import bootstrap, metrics, no_errors, t_interval
 from .bootstrap import Table, Watch
 from .counts import Counts, Floats
 from .measurement import Measurement
-from .metrics import FixedThreshold
+from .metrics import Figures, FixedThreshold
 from .no_errors import Ends, Trials
 
 WEIGHTS_KEPT = 4096
@@ -73,7 +73,7 @@ class Drawn:
 def in_resamples(
     table: Table,
     counts: Counts,
-    values: Mapping[str, float],
+    figures: Figures,
     resamples: int,
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
@@ -82,11 +82,15 @@ def in_resamples(
     trials: Trials | None = None,
     score: str = COSINE,
 ) -> Drawn:
-    """The figures that `values` names in each of the resamples.
+    """The figures of all scores, with both rates at fixed `thresholds`, and the same in each of the resamples.
 
-    `values` are these figures of all scores: those of `bootstrap.plain`, and of both rates at fixed `thresholds`.
-    `counts` are the scores, of the kind `score`, as the table was made for: a bin stands for their mean in it.
+    `counts` are the scores, of the kind `score`, as the table was made for: a bin stands for their mean in it. ZeroFMR
+    is left out, and so is the FNMR at a limit of `fmr` that the impostor pairs do not resolve: both rest on the highest
+    impostor score, which no resample can exceed.
     """
+    left_out = bootstrap.unresolved(fmr, counts.impostor.sum())
+    whole = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
+    values = {name: value for name, value in whole.items() if name not in left_out}
     moments = bootstrap.moments(table, counts)
     draws = {name: array("d") for name in values}
     bounds: dict[str, float] = {}
@@ -101,7 +105,7 @@ def in_resamples(
                 bounds[name] = max(bounds.get(name, 0.0), value)
     pairs = bootstrap.pair_variances(table, counts, moments[1], thresholds)
     return Drawn(
-        dict(values),
+        values,
         {name: np.array(collected) for name, collected in draws.items()},
         np.array(weights, np.float64).reshape(-1, len(table.genuine)),
         {name: variance for name, variance in pairs.items() if name in values},

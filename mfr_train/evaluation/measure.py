@@ -57,8 +57,7 @@ def measure(
     More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number; every score
     of listed pairs is kept. `resamples` of the bootstrap may be 0. `fmr` are the limits of the operating points. Both
     rates get an interval at each of the fixed `thresholds`, too. `with_curve` adds the error curve, with its band if
-    there are resamples. Raises `MaskgenError` if there is no genuine or no
-    impostor pair.
+    there are resamples. Raises `MaskgenError` if there is no genuine or no impostor pair.
     """
     units = bootstrap.units(subjects)
     fixed = [each.threshold for each in thresholds]
@@ -71,11 +70,8 @@ def measure(
     watch = collected.add if collected else None
     drawn = None
     if table:
-        left_out = bootstrap.unresolved(fmr, counts.impostor.sum())
-        values = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
-        values = {name: value for name, value in values.items() if name not in left_out}
         trials = no_errors.trials(comparison)
-        drawn = in_resamples(table, counts, values, resamples, seed, thresholds, fmr, watch, trials, comparison.score)
+        drawn = in_resamples(table, counts, figures, resamples, seed, thresholds, fmr, watch, trials, comparison.score)
     if curve and collected and (ends_of_band := collected.ends()):
         curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     return Measured(counts, figures, drawn, found, curve)

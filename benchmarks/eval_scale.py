@@ -20,6 +20,7 @@ from itertools import islice
 import numpy as np
 
 from mfr_train.evaluation import bootstrap, measure, metrics, scores
+from mfr_train.evaluation.drawn import in_resamples
 from mfr_train.evaluation.scores import Block, Comparison, Side
 
 
@@ -62,8 +63,8 @@ def main() -> None:
         hours = spent / pairs * total / 3600
         print(f"{name:22} {spent / pairs * 1e9:8.1f} {hours:7.2f} " + " ".join(f"{ratio:10.2f}" for ratio in ratios))
     began = time.perf_counter()
-    values = bootstrap.plain(metrics.figures_of(sample))
-    bootstrap.intervals(table_of_slice(table), sample, values, 20, 0)
+    figures = metrics.figures_of(sample)
+    in_resamples(table_of_slice(table), sample, figures, 20, 0)
     per_resample = (time.perf_counter() - began) / 20
     tables = table.impostor.nbytes + table.genuine.nbytes
     print(f"planning the bins: {planned:.0f} s; 1000 resamples: {1000 * per_resample:.0f} s")
@@ -71,8 +72,7 @@ def main() -> None:
         f"embeddings {one.embeddings.nbytes / 2**20:.0f} MiB, table of the bootstrap {tables / 2**20:.0f} MiB "
         f"({len(table.edges) - 1} bins); peak {peak_mib():.0f} MiB, whatever the number of pairs"
     )
-    bounds = metrics.figures_of(sample).bounds
-    print("error bounds of the grid: " + ", ".join(f"{name} {bound:.1e}" for name, bound in bounds.items()))
+    print("error bounds of the grid: " + ", ".join(f"{name} {bound:.1e}" for name, bound in figures.bounds.items()))
 
 
 def random_side(pictures: int, subjects: int, dim: int) -> Side:

@@ -205,7 +205,10 @@ def report_moments(population: str, subjects: int, given: argparse.Namespace) ->
         pairs = {name: float((effect**2).sum() / 2 / totals[1][0] ** 2) for name, effect in effects.items()}
         made["percentiles"].append([t_interval.percentiles(draws[name]).tolist() for name in names])
         made["interval"].append(
-            [t_interval.ends(name, float(values[name]), draws[name], weights, pairs.get(name, 0.0)) for name in names]
+            [
+                t_interval.ends(name, float(values[name]), draws[name], weights - 1, pairs.get(name, 0.0))
+                for name in names
+            ]
         )
     print(
         f"{population}, {subjects} subjects, {given.laboratories} laboratories".ljust(44)

@@ -44,7 +44,7 @@ def test_train_and_eval_need_no_other_argument_after_a_build(
     assert [line for line in lines if line and line[0] in ("classify", "embed")] == [["classify", "4"], ["embed", "40"]]
     assert (work / "runs/001/curve.png").read_bytes().startswith(b"\x89PNG")
 
-    measured = run("eval", "--scenario", "M-M", "--bootstrap", 100, "--breakdown")
+    measured = run("eval", "--scenario", "M-M", "--bootstrap", 100, "--all-tables")
     assert measured.exit_code == 0, measured.output
     report = json.loads(next(work.glob("runs/eval/001-smfd-*/report.json")).read_bytes())
     [found] = report["scenarios"]

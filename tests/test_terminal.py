@@ -126,16 +126,22 @@ def test_nothing_is_shown_elsewhere_or_if_the_caller_shows_progress(shown: bool)
 
 
 @pytest.mark.parametrize(
-    ("given", "measured", "whole"),
-    [((), True, False), (("--breakdown",), True, True), (("--no-breakdown",), False, False)],
+    ("given", "measured", "all_tables"),
+    [
+        ((), True, False),
+        (("--breakdown",), True, False),
+        (("--all-tables",), True, True),
+        (("--no-breakdown",), False, False),
+        (("--no-breakdown", "--all-tables"), False, True),
+    ],
 )
 def test_all_tables_are_printed_if_asked_for(
-    given: tuple[str, ...], measured: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+    given: tuple[str, ...], measured: bool, all_tables: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mfr_train.cli import console
 
     seen = []
-    monkeypatch.setattr(console, "eval_with_progress", lambda settings, whole, *_: seen.append((settings, whole)) or "")
+    monkeypatch.setattr(console, "eval_with_progress", lambda settings, found, *_: seen.append((settings, found)) or "")
     assert CliRunner().invoke(mfr_command, ["eval", *given]).exit_code == 0
     [(settings, found)] = seen
-    assert (settings.breakdown, found) == (measured, whole)
+    assert (settings.breakdown, found) == (measured, all_tables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +13,16 @@ from typing import Any, Unpack
 
 import maskgen
 from maskgen import settings as declared
-from maskgen.errors import MaskgenError, UsageError
+from maskgen.errors import UsageError
 from maskgen.progress import part
 
 from .. import hardware
 from ..comparison import paired
 from ..comparison.conclusions import check_resamples, conclusion, corrected
-from ..comparison.paired import Difference, Drawn
+from ..comparison.paired import Difference
 from ..defaults import SCENARIOS
 from ..evaluation.bootstrap import MIN_SUBJECTS
+from ..evaluation.drawn import Drawn
 from ..figure import chosen_formats
 from ..keywords import AnyPath, settings_from
 from ..networks.model import Model, chosen_model, load_run
@@ -99,14 +100,13 @@ class AblationRow:
     def drawn(self) -> dict[str, Drawn]:
         """By scenario: the mean over the runs of each figure, also in each resample of the subjects."""
         return {
-            name: replace(measured.averaged([each.scenarios[name].drawn for each in self.found]), trials=first.trials)
-            for name, first in self.found[0].scenarios.items()
+            name: measured.averaged([each.scenarios[name].drawn for each in self.found])
+            for name in self.found[0].scenarios
         }
 
     def interval(self, scenario: str, figure: str) -> tuple[float, float] | None:
         """The 95 % interval over subjects of the mean; None if there are too few subjects."""
-        drawn = self.drawn[scenario]
-        return drawn.interval(figure) if len(drawn.draws[figure]) else None
+        return self.drawn[scenario].intervals.get(figure)
 
     def values(self, scenario: str, figure: str) -> list[float]:
         """The figure of each run."""
@@ -325,8 +325,6 @@ def _differences(rows: Sequence[AblationRow]) -> Iterator[Difference]:
     for scenario in SCENARIOS:
         for above, row in pairwise(rows):
             found = [above.drawn[scenario], row.drawn[scenario]]
-            if not len(found[0].draws["auc"]):
-                raise MaskgenError(f"{scenario}: no resample of the subjects held genuine and impostor pairs.")
             yield from paired.differences(scenario, [above.label, row.label], found)
 
 
@@ -346,7 +344,6 @@ def _notes(
 
 
 def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
-    drawn = row.drawn[scenario]
     curve = row.found[0].scenarios[scenario].curve
     return {
         "genuine": int(curve.genuine),
@@ -357,6 +354,6 @@ def _scenario_facts(row: AblationRow, scenario: str) -> dict[str, Any]:
                 "interval": row.interval(scenario, figure),
                 "runs": row.values(scenario, figure),
             }
-            for figure, value in drawn.values.items()
+            for figure, value in row.drawn[scenario].values.items()
         },
     }

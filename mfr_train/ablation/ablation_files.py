@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from maskgen.terminal import noted
 
 from ..comparison import conclusions, paired
-from ..comparison.table_files import write_tables, write_text
 from ..defaults import SCENARIOS
 from ..evaluation import plots
 from ..evaluation.measurement import Measurement
-from ..evaluation.tables import Cell, Column, Table, figure_columns
+from ..evaluation.table_files import write_tables, write_text
+from ..evaluation.tables import FEW_NOTE, Cell, Column, Table, figure_columns
 from ..figure import COLORS, NOTE_COLOR, NOTE_SIZE, label, new_figure, save, styled
 from .kinds import FIGURES, SCENARIO
 
@@ -43,7 +43,7 @@ def tables(found: Ablation) -> list[Table]:
 
 def _choice(choice: Choice) -> Table:
     """The figure of each candidate for lambda on held-out training identities."""
-    column = next(each for each in _FIGURES if each.name == choice.figure)
+    (column,) = figure_columns(choice.figure)
     halves = [
         Column(f"{column.name}{name}", f"{column.label}{label}", column.kind, column.digits)
         for name, label in (("", ""), ("_half_0", ", one half"), ("_half_1", ", the other"))
@@ -67,7 +67,7 @@ def _figures(found: Ablation, scenario: str) -> Table:
 
 def _measurement(row: AblationRow, scenario: str, figure: str) -> Measurement:
     few = any(figure in each.scenarios[scenario].few for each in row.found)
-    return Measurement(row.drawn[scenario].values[figure], row.interval(scenario, figure), few_errors=few)
+    return row.drawn[scenario].measurement(figure, few)
 
 
 def _seeds(found: Ablation, scenario: str) -> Table:
@@ -81,14 +81,11 @@ def _seeds(found: Ablation, scenario: str) -> Table:
 
 
 def _steps(found: Ablation, scenario: str) -> Table:
-    cells: list[tuple[Cell, ...]] = []
-    for above, row in pairwise(found.rows):
-        steps = {
-            each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, row.label)
-        }
-        chosen = (steps[column.name] for column in _FIGURES)
-        values = (Measurement(each.value, (each.low, each.high)) for each in chosen)
-        cells.append((row.label, above.label, *values))
+    steps = {(each.system, each.figure): each for each in found.differences if each.scenario == scenario}
+    cells: list[tuple[Cell, ...]] = [
+        (row.label, above.label, *(steps[row.label, column.name].measurement for column in _FIGURES))
+        for above, row in pairwise(found.rows)
+    ]
     columns = (_ROW, Column("above", "less", "text"), *_PLAIN)
     title = f"{scenario}, difference from the row above over the same draws of subjects"
     return Table(f"{scenario}_differences", title, columns, tuple(cells), "lines")
@@ -97,8 +94,8 @@ def _steps(found: Ablation, scenario: str) -> Table:
 def text(found: Ablation) -> list[str]:
     """The lines that the command prints."""
     lines = conclusions.printed(tables(found), found.conclusions)
-    if any(few for row in found.rows for each in row.found for few in (s.few for s in each.scenarios.values())):
-        lines.append("* fewer than 30 expected errors: too few for a precise figure.")
+    if any(each.few for row in found.rows for model in row.found for each in model.scenarios.values()):
+        lines.append(FEW_NOTE)
     return [*lines, f"Intervals are over the {found.subjects} test subjects.", *map(noted, found.notes)]
 
 
@@ -117,7 +114,7 @@ def write(found: Ablation, formats: Sequence[str]) -> None:
 def by_row(found: Ablation) -> Any:
     """The figure of the conclusions by row, a panel for each scenario: mean, interval over subjects, and each run."""
     figure = found.settings.figure
-    column = next(each for each in _FIGURES if each.name == figure)
+    (column,) = figure_columns(figure)
     scale = 1.0 if figure in paired.HIGHER_IS_BETTER else 100.0
     height = 0.65 + len(SCENARIOS) * (0.35 + 0.16 * len(found.rows))
     shown, panels = new_figure(height=height, rows=len(SCENARIOS), share_x=True)

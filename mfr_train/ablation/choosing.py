@@ -19,10 +19,10 @@ from maskgen.errors import UsageError
 from maskgen.progress import part
 
 from ..comparison import paired
-from ..defaults import EXACT_PAIRS
-from ..evaluation import bootstrap, measure, metrics, scenarios
-from ..evaluation.counts import Counts
+from ..evaluation import bootstrap, scenarios
 from ..evaluation.material import Embedded, Material
+from ..evaluation.measure import measure
+from ..evaluation.metrics import Figures
 from ..evaluation.scenarios import UNMASKED, Indices, Pairing, Photographs
 from ..networks.backbone import Floats
 from ..networks.run_files import CHECKPOINTS, disk_errors
@@ -113,7 +113,7 @@ def chosen_on(
             run = folder / f"{weight:g}-{full.seed}-half-{number}"
             with part(f"lambda {weight:g}, half {number + 1} of 2"):
                 layer = _trained(replace(full, mse_weight=weight, out=run), run, half, content, there)
-            found.append(bootstrap.plain(metrics.figures_of(compared_pairs[1 - number].counts(layer)))[figure])
+            found.append(bootstrap.plain(compared_pairs[1 - number].figures(layer))[figure])
         values[weight] = found[0], found[1]
     return Choice(
         best(values, figure),
@@ -189,12 +189,11 @@ class _Compared:
     features: dict[str, tuple[Indices, Floats]]
     pairs: tuple[int, int]
 
-    def counts(self, layer: nn.Module) -> Counts:
-        """Their scores, counted, if the layer gives the embeddings."""
+    def figures(self, layer: nn.Module) -> Figures:
+        """Their figures, if the layer gives the embeddings."""
         pictures = {name: Embedded(rows, _embedded(layer, found)) for name, (rows, found) in self.features.items()}
         comparison = replace(self.material, pictures=pictures).comparison(self.pairing)[0]
-        units = bootstrap.units(len(self.material.names))
-        return measure.counted(comparison, units, (), EXACT_PAIRS, False)[1]
+        return measure(comparison, len(self.material.names), 0, 0).figures
 
 
 def _compared(half: Half, full: TrainSettings, there: Frozen, seed: int) -> _Compared:

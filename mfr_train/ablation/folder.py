@@ -83,10 +83,6 @@ def _check(out: Path, record: dict[str, Any]) -> None:
         before = there["settings"].get(name, defaults[name])  # earlier versions recorded fewer settings
         if before != value:
             raise UsageError(
-                f"{out} was begun with --{name} {_told(before)}, not {_told(value)}; give the same, or --out another "
+                f"{out} was begun with --{name} {short(before)}, not {short(value)}; give the same, or --out another "
                 "folder."
             )
-
-
-def _told(value: Any) -> str:
-    return short(value) if isinstance(value, str) else str(value)[:80]

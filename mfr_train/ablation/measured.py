@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy as np
 from maskgen.progress import planned, step
 from maskgen.storage import files
 
-from ..comparison.paired import Drawn
-from ..defaults import EXACT_PAIRS, SCENARIOS
-from ..evaluation import bootstrap, curves, inputs, measure, metrics, no_errors
+from ..defaults import SCENARIOS
+from ..evaluation import bootstrap, curves, inputs, metrics
 from ..evaluation.curves import Curve
+from ..evaluation.drawn import Drawn
 from ..evaluation.embeddings_file import ZIP_DAMAGE
 from ..evaluation.eval_settings import EvalSettings
+from ..evaluation.measure import measure
 from ..evaluation.no_errors import Trials
 from ..networks.model import Model
 from .ablate_settings import AblateSettings
@@ -28,18 +29,20 @@ VERSION = 1
 """Of what is measured and kept; another number measures again."""
 
 
+_CURVE = ("thresholds", "fmr", "fnmr")
+"""The arrays of a curve that are kept."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One scenario of one model.
 
     `drawn` has no resamples if there are too few subjects. `few` names the figures with few expected errors.
-    `trials` are the independent trials, for the intervals of rates without any error.
     """
 
     drawn: Drawn
     curve: Curve
     few: tuple[str, ...]
-    trials: Trials
 
 
 @dataclass(frozen=True)
@@ -83,29 +86,14 @@ def measured(model: Model, settings: AblateSettings) -> Found:
     with step("embedding pictures", to_plan=True) as bar:
         material = inputs.from_dataset(chosen, SCENARIOS, model, planned(bar), bar.update)
     subjects = int(material.subjects.max()) + 1
-    units = bootstrap.units(subjects)
     scenarios = {}
     for name in SCENARIOS:
         comparison = material.comparison(material.pairings[name])[0]
-        enough = subjects >= bootstrap.MIN_SUBJECTS
-        _, counts, table = measure.counted(comparison, units, (), EXACT_PAIRS, enough)
-        figures = metrics.figures_of(counts)
-        values = bootstrap.plain(figures)
-        draws = list(bootstrap.replicates(table, counts, settings.bootstrap, settings.seed)) if table else []
-        drawn = [[each.values[figure] for figure in FIGURES] for each in draws]
-        columns = np.array(drawn, np.float64).reshape(-1, len(FIGURES)).T
-        pairs = bootstrap.pair_variances(table, counts, ()) if table else {}
-        scenarios[name] = Measured(
-            Drawn(
-                {figure: values[figure] for figure in FIGURES},
-                dict(zip(FIGURES, columns, strict=True)),
-                bootstrap.kept_weights(draws),
-                {figure: variance for figure, variance in pairs.items() if figure in FIGURES},
-            ),
-            curves.curve(counts),
-            tuple(figure for figure in metrics.few_errors(figures) if figure in FIGURES),
-            no_errors.trials(comparison),
-        )
+        found = measure(comparison, subjects, settings.bootstrap, settings.seed)
+        values = bootstrap.plain(found.figures)
+        drawn = found.drawn or Drawn(values, dict.fromkeys(values, np.empty(0)))
+        few = tuple(figure for figure in metrics.few_errors(found.figures) if figure in FIGURES)
+        scenarios[name] = Measured(drawn.only(FIGURES), curves.curve(found.counts), few)
     return Found(scenarios, subjects, tuple(material.notes))
 
 
@@ -115,11 +103,11 @@ def averaged(found: Sequence[Drawn]) -> Drawn:
     What single pairs of people add to a variance is taken as the mean over seeds, too.
     """
     first = found[0]
-    return Drawn(
-        {name: float(np.mean([each.values[name] for each in found])) for name in first.values},
-        {name: np.mean([each.draws[name] for each in found], axis=0) for name in first.values},
-        first.weights,
-        {name: float(np.mean([each.pairs[name] for each in found])) for name in first.pairs},
+    return replace(
+        first,
+        values={name: float(np.mean([each.values[name] for each in found])) for name in first.values},
+        draws={name: np.mean([each.draws[name] for each in found], axis=0) for name in first.values},
+        pairs={name: float(np.mean([each.pairs[name] for each in found])) for name in first.pairs},
     )
 
 
@@ -128,12 +116,12 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
     arrays: dict[str, Any] = {}
     told: dict[str, Any] = {"facts": known, "subjects": found.subjects, "notes": found.notes, "scenarios": {}}
     for name, each in found.scenarios.items():
-        curve = each.curve
+        curve, trials = each.curve, each.drawn.trials or Trials(0, 0)
         told["scenarios"][name] = {
             "values": each.drawn.values,
             "pairs": each.drawn.pairs,
             "few": each.few,
-            "trials": [each.trials.genuine, each.trials.impostor],
+            "trials": [trials.genuine, trials.impostor],
             "genuine": curve.genuine,
             "impostor": curve.impostor,
         }
@@ -147,9 +135,6 @@ def keep(path: Path, found: Found, known: dict[str, Any]) -> None:
         files.publish(new, path)
 
 
-_CURVE = ("thresholds", "fmr", "fnmr")
-
-
 def kept(path: Path, known: dict[str, Any]) -> Found | None:
     """What was kept of an earlier measurement with the same facts; None if there is none that can be read."""
     try:
@@ -157,24 +142,26 @@ def kept(path: Path, known: dict[str, Any]) -> Found | None:
             told = json.loads(str(arrays["told"]))
             if told["facts"] != known:
                 return None
-            scenarios = {
-                name: Measured(
-                    Drawn(
-                        {figure: float(told["scenarios"][name]["values"][figure]) for figure in FIGURES},
-                        {figure: arrays[f"{name}/{figure}"] for figure in FIGURES},
-                        arrays[f"{name}/weights"].astype(np.float64),
-                        {figure: float(value) for figure, value in told["scenarios"][name]["pairs"].items()},
-                    ),
-                    Curve(
-                        genuine=float(told["scenarios"][name]["genuine"]),
-                        impostor=float(told["scenarios"][name]["impostor"]),
-                        **{part: arrays[f"{name}/{part}"] for part in _CURVE},
-                    ),
-                    tuple(told["scenarios"][name]["few"]),
-                    Trials(*map(int, told["scenarios"][name]["trials"])),
-                )
-                for name in SCENARIOS
-            }
+            scenarios = {}
+            for name in SCENARIOS:
+                parts = {part: arrays[f"{name}/{part}"] for part in (*FIGURES, *_CURVE, "weights")}
+                scenarios[name] = _scenario(told["scenarios"][name], parts)
             return Found(scenarios, int(told["subjects"]), tuple(told["notes"]))
     except (*ZIP_DAMAGE, AttributeError):
         return None
+
+
+def _scenario(told: dict[str, Any], arrays: dict[str, Any]) -> Measured:
+    drawn = Drawn(
+        {figure: float(told["values"][figure]) for figure in FIGURES},
+        {figure: arrays[figure] for figure in FIGURES},
+        arrays["weights"].astype(np.float64),
+        {figure: float(value) for figure, value in told["pairs"].items()},
+        Trials(*map(int, told["trials"])),
+    )
+    curve = {part: arrays[part] for part in _CURVE}
+    return Measured(
+        drawn,
+        Curve(genuine=float(told["genuine"]), impostor=float(told["impostor"]), **curve),
+        tuple(told["few"]),
+    )

@@ -73,8 +73,8 @@ def _left_out(folder: Path) -> list[str]:
     return [f"Broken rows of damaged shards were left out: {shards}", ""]
 
 
-def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool = False) -> str:
-    """Measures, and returns the short table, or with `whole` all of them, and the folder of the report.
+def eval_with_progress(settings: EvalSettings, all_tables: bool = False, html: bool = False) -> str:
+    """Measures, and returns the short table, or `all_tables`, and the folder of the report.
 
     With `html` it also writes the page of the report.
     """
@@ -84,13 +84,13 @@ def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool =
     shown_paths = (path for path in report.out.iterdir() if not path.name.startswith("."))
     written = ", ".join(sorted(f"{path.name}/" if path.is_dir() else path.name for path in shown_paths))
     what = "by mask, at fixed thresholds and more" if settings.breakdown else "at fixed thresholds and more"
-    hint = f"--breakdown prints all tables: {what}. They are in {report.out / TABLES}."
+    hint = f"--all-tables prints all tables: {what}. They are in {report.out / TABLES}."
     return shown_lines(
         [
-            *(report_text(report) if whole else short_text(report)).split("\n"),
+            *(report_text(report) if all_tables else short_text(report)).split("\n"),
             "",
             f"{report.out} holds {written}",
-            *([] if whole else ["", f"{HINT}{hint}"]),
+            *([] if all_tables else ["", f"{HINT}{hint}"]),
         ]
     )
 

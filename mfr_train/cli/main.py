@@ -68,11 +68,12 @@ def train(settings: TrainSettings) -> None:
 
 @mfr.command("eval")
 @click.option("--html", is_flag=True, help="Also write report.html into the same folder, as mfr report does.")
+@click.option("--all-tables", is_flag=True, help="Print all tables, not only the short one; tables/ has them anyway.")
 @options_from(EvalSettings)
-def eval_(settings: EvalSettings, html: bool) -> None:
+def eval_(settings: EvalSettings, html: bool, all_tables: bool) -> None:
     """Measure a model on unmasked and masked faces it never saw.
 
-    Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --breakdown it prints all
+    Prints EER, FMR100 and FMR10 of each scenario with 95 % intervals over subjects. With --all-tables it prints all
     tables: also AUC, GMean and IMean, the figures of each mask alone, and the error rates at thresholds fixed on
     unmasked faces. Writes report.json, all tables as CSV and LaTeX, the scores, and plots: DET, ROC and histograms of
     the scores. With --pairs it compares the pairs of a list, and prints the accuracy over its folds.
@@ -99,8 +100,7 @@ def eval_(settings: EvalSettings, html: bool) -> None:
     if settings.model and is_function(settings.model):
         _check_typed("model", settings.model)
 
-    typed = click.get_current_context().get_parameter_source("breakdown") is not ParameterSource.DEFAULT
-    say(eval_with_progress(settings, typed and settings.breakdown, html))
+    say(eval_with_progress(settings, all_tables, html))
 
 
 @mfr.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from maskgen.progress import part, step
 
 from ..defaults import RUNS, SCENARIOS
 from ..evaluation import limits
+from ..evaluation.drawn import Drawn
 from ..evaluation.eval_settings import EvalSettings
 from ..evaluation.evaluate import evaluate
 from ..evaluation.metrics import FixedThreshold
@@ -25,7 +27,7 @@ from ..networks.run_files import is_run
 from . import comparison_files, paired
 from .compare_settings import CompareSettings
 from .conclusions import check_resamples, conclusion, corrected
-from .paired import Difference, Drawn
+from .paired import Difference
 from .scored_pairs import ScoredPairs, common, read_scores
 
 COMPARISONS = RUNS / "compare"
@@ -112,7 +114,7 @@ class SystemComparison:
                     "impostor": each.impostor,
                     "pairs_left_out": dict(zip(self.systems, each.left_out, strict=True)),
                     "figures": {
-                        name: {figure: [value, *system.interval(figure)] for figure, value in system.values.items()}
+                        name: {figure: _recorded(system, figure) for figure in system.values}
                         for name, system in zip(self.systems, each.found, strict=True)
                     },
                 }
@@ -187,6 +189,12 @@ def compare(
     with step("drawing figures"):
         comparison_files.write(made, chosen_formats(chosen.figures))
     return made
+
+
+def _recorded(system: Drawn, figure: str) -> list[float | None]:
+    """A figure and the ends of its interval. Infinity, which JSON does not have, is None."""
+    value = system.values[figure]
+    return [value if math.isfinite(value) else None, *system.intervals.get(figure, ())]
 
 
 def _report(system: AnyPath | Report, settings: CompareSettings) -> Report:

@@ -10,57 +10,45 @@ from maskgen.errors import MaskgenError
 from maskgen.terminal import noted
 
 from ..evaluation import curves, plots
-from ..evaluation.measurement import Measurement
+from ..evaluation.table_files import write_tables, write_text
 from ..evaluation.tables import UNRESOLVED, Cell, Column, Table, figure_columns
 from ..figure import save
 from . import conclusions, paired
-from .table_files import write_tables, write_text
 
 if TYPE_CHECKING:
-    from .compare import SystemComparison
+    from .compare import Scenario, SystemComparison
 
 RESULT = "comparison.json"
 
 _FIGURES = figure_columns("fmr100", "fmr10", "eer", "auc", starred=False)
 
+_COLUMNS = (Column("system", "system", "text"), *_FIGURES)
+
 
 def tables(found: SystemComparison) -> list[Table]:
     """For each scenario the figures of every system, and their differences from the first one."""
-    names = [scenario.name for scenario in found.scenarios]
-    return [table for name in names for table in (_figures(found, name), _steps(found, name))]
+    return [table for each in found.scenarios for table in (_figures(found, each), _steps(found, each))]
 
 
-def _figures(found: SystemComparison, scenario: str) -> Table:
-    its = next(each for each in found.scenarios if each.name == scenario)
+def _figures(found: SystemComparison, scenario: Scenario) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(system.measurement(each.name) if scenario.shows(each.name) else UNRESOLVED for each in _FIGURES))
+        for name, system in zip(found.systems, scenario.found, strict=True)
+    ]
+    return Table(f"{scenario.name}_systems", f"{scenario.name}, each system", _COLUMNS, tuple(rows), "lines")
+
+
+def _steps(found: SystemComparison, scenario: Scenario) -> Table:
+    steps = {(each.system, each.figure): each for each in found.differences if each.scenario == scenario.name}
     rows: list[tuple[Cell, ...]] = [
         (
             name,
-            *(
-                Measurement(system.values[column.name], system.interval(column.name))
-                if its.shows(column.name)
-                else UNRESOLVED
-                for column in _FIGURES
-            ),
+            *(steps[name, each.name].measurement if scenario.shows(each.name) else UNRESOLVED for each in _FIGURES),
         )
-        for name, system in zip(found.systems, its.found, strict=True)
+        for name in found.systems[1:]
     ]
-    columns = (Column("system", "system", "text"), *_FIGURES)
-    return Table(f"{scenario}_systems", f"{scenario}, each system", columns, tuple(rows), "lines")
-
-
-def _steps(found: SystemComparison, scenario: str) -> Table:
-    its = next(each for each in found.scenarios if each.name == scenario)
-    rows: list[tuple[Cell, ...]] = []
-    for name in found.systems[1:]:
-        steps = {each.figure: each for each in found.differences if (each.scenario, each.system) == (scenario, name)}
-        cells: list[Cell] = [name]
-        for column in _FIGURES:
-            step = steps[column.name]
-            cells.append(Measurement(step.value, (step.low, step.high)) if its.shows(column.name) else UNRESOLVED)
-        rows.append(tuple(cells))
-    columns = (Column("system", "system", "text"), *_FIGURES)
-    title = f"{scenario}, difference from {found.systems[0]} over the same draws of subjects"
-    return Table(f"{scenario}_differences", title, columns, tuple(rows), "lines")
+    title = f"{scenario.name}, difference from {found.systems[0]} over the same draws of subjects"
+    return Table(f"{scenario.name}_differences", title, _COLUMNS, tuple(rows), "lines")
 
 
 def text(found: SystemComparison) -> list[str]:

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..defaults import COSINE
 from ..evaluation import bootstrap, metrics, no_errors, t_interval
 from ..evaluation.counts import Counts, from_scores
+from ..evaluation.drawn import Drawn, in_resamples
+from ..evaluation.measurement import Measurement
 from ..evaluation.metrics import FixedThreshold
 from ..evaluation.no_errors import Trials
-from .scored_pairs import Floats, ScoredPairs
+from .scored_pairs import Indices, ScoredPairs, numbered
 
 HIGHER_IS_BETTER = ("auc",)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The figures of one system: `values` by name, and `draws` float64 (R,), the same in each resample.
-
-    `weights` float64 (R', n) is how often each subject was drawn in the first R' resamples, and `pairs` the variances
-    that `bootstrap.pair_variances` gives: the intervals need both. `score` is the kind of the scores.
-    """
-
-    values: dict[str, float]
-    draws: dict[str, Floats]
-    weights: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    pairs: dict[str, float] = field(default_factory=dict)
-    trials: Trials | None = None
-    score: str = COSINE
-
-    def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % interval of a figure, as `evaluate` gives it; percentiles if a resample has an infinite value.
-
-        With `trials`, a rate of 0 or 1 has its exact limit.
-        """
-        draws, value = self.draws[name], self.values[name]
-        if not len(self.weights) or not math.isfinite(value) or not np.isfinite(draws).all():
-            ends = _ends(draws)
-        else:
-            ends = t_interval.ends(name, value, draws, self.weights, self.pairs.get(name, 0.0), self.score)
-        return no_errors.widened({name: ends}, self.values, self.trials)[name] if self.trials else ends
 
 
 @dataclass(frozen=True)
@@ -74,6 +46,11 @@ class Difference:
     p: float
     adjusted_p: float | None = None
 
+    @property
+    def measurement(self) -> Measurement:
+        """The difference with its interval."""
+        return Measurement(self.value, (self.low, self.high))
+
 
 def drawn(
     systems: Sequence[ScoredPairs], resamples: int, seed: int, thresholds: Sequence[Sequence[FixedThreshold]]
@@ -84,50 +61,39 @@ def drawn(
     or if there are no genuine or no impostor pairs.
     """
     pairs = systems[0]
-    codes = np.unique(np.array(pairs.subjects, object).astype(str), return_inverse=True)[1]
-    one, other = codes[pairs.first], codes[pairs.second]
+    people = numbered(pairs.subjects)
+    one, other = people[pairs.first], people[pairs.second]
     used, places = np.unique(np.concatenate([one, other]), return_inverse=True)
     if len(used) < bootstrap.MIN_SUBJECTS:
         raise MaskgenError(
             f"the pairs that all systems scored show {len(used)} people; a comparison needs at least "
             f"{bootstrap.MIN_SUBJECTS}."
         )
-    units = bootstrap.units(len(used))
-    left, right = units[places[: len(one)]], units[places[len(one) :]]
-    trials = no_errors.trials_of_pairs(places[: len(one)], places[len(one) :])
+    one, other = np.split(places, [len(one)])
+    units, trials = bootstrap.units(len(used)), no_errors.trials_of_pairs(one, other)
     return [
-        _drawn(system, left, right, int(units[-1]) + 1, resamples, seed, fixed, trials)
+        _drawn(system, units[one], units[other], int(units[-1]) + 1, resamples, seed, fixed, trials)
         for system, fixed in zip(systems, thresholds, strict=True)
     ]
 
 
 def _drawn(
     system: ScoredPairs,
-    left: bootstrap.Indices,
-    right: bootstrap.Indices,
+    one: Indices,
+    other: Indices,
     unit_count: int,
     resamples: int,
     seed: int,
     fixed: Sequence[FixedThreshold],
     trials: Trials,
 ) -> Drawn:
-    counts = counts_of(system)
+    counts, genuine = counts_of(system), system.genuine
     table = bootstrap.empty_table(counts, unit_count, [each.threshold for each in fixed])
-    genuine = system.genuine
-    bins = bootstrap.bin_of(table, system.scores)
-    bootstrap.fill(table.genuine, left[genuine], bins[genuine])
-    rows = bootstrap.pair_index(left[~genuine], right[~genuine], unit_count)
-    bootstrap.fill(table.impostor, rows, bins[~genuine])
-    values = bootstrap.plain(metrics.figures_of(counts))
-    for name in bootstrap.unresolved(metrics.LIMITS, counts.impostor.sum()):
-        del values[name]
-    values |= {each.name: metrics.fnmr_at_threshold(counts, each.threshold) for each in fixed}
-    drawn = list(bootstrap.replicates(table, counts, resamples, seed, fixed))
-    if not drawn:
-        raise MaskgenError("no resample of the subjects held genuine and impostor pairs; compare on more people.")
-    draws = {name: np.array([each.values[name] for each in drawn]) for name in values}
-    pairs = bootstrap.pair_variances(table, counts, fixed)
-    return Drawn(values, draws, bootstrap.kept_weights(drawn), pairs, trials, system.kind)
+    bootstrap.add_genuine(table, system.scores[genuine], one[genuine])
+    bootstrap.add_impostor(table, system.scores[~genuine], one[~genuine], other[~genuine])
+    figures, rates = metrics.figures_of(counts), {each.fmr_name for each in fixed}
+    found = in_resamples(table, counts, figures, resamples, seed, fixed, trials=trials, score=system.kind)
+    return found.only([name for name in found.values if name not in rates])
 
 
 def counts_of(system: ScoredPairs) -> Counts:
@@ -136,8 +102,15 @@ def counts_of(system: ScoredPairs) -> Counts:
 
 
 def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> list[Difference]:
-    """Every figure of every system after the first one, minus that of the first, over the same draws."""
+    """Every figure of every system after the first one, minus that of the first, over the same draws.
+
+    Raises `MaskgenError` if there are no resamples.
+    """
     first = found[0]
+    if not first.resamples:
+        raise MaskgenError(
+            f"{scenario}: no resample of the subjects held genuine and impostor pairs; compare on more people."
+        )
     made = []
     for name, system in zip(names[1:], found[1:], strict=True):
         for figure in first.values:
@@ -145,13 +118,9 @@ def differences(scenario: str, names: Sequence[str], found: Sequence[Drawn]) -> 
                 continue  # d' is infinite if all scores of each kind are equal
             steps = system.draws[figure] - first.draws[figure]
             value = system.values[figure] - first.values[figure]
-            made.append(Difference(scenario, name, figure, value, *_ends(steps), p_value(steps)))
+            low, high = map(float, t_interval.percentiles(steps))
+            made.append(Difference(scenario, name, figure, value, low, high, p_value(steps)))
     return made
-
-
-def _ends(values: Floats) -> tuple[float, float]:
-    low, high = t_interval.percentiles(values)
-    return float(low), float(high)
 
 
 def p_value(steps: npt.ArrayLike) -> float:

@@ -102,13 +102,18 @@ def _pairs(table: pa.Table) -> ScoredPairs:
     genuine = table["genuine"].to_numpy()
     scores = table["score"].to_numpy().astype(np.float64)
     named = tuple(subjects[node] for node in range(len(pictures)))
-    codes = np.unique(np.array(named, object).astype(str), return_inverse=True)[1]
-    if genuine.dtype != bool or not np.array_equal(genuine, codes[first] == codes[second]):
+    who = numbered(named)
+    if genuine.dtype != bool or not np.array_equal(genuine, who[first] == who[second]):
         raise ValueError("a pair is called genuine that is of two subjects, or the reverse")
     if not np.isfinite(scores).all():
         raise ValueError("a score is no number")
     _, once = np.unique(first * len(pictures) + second, return_index=True)
     return ScoredPairs(tuple(pictures), named, first[once], second[once], genuine[once], scores[once])
+
+
+def numbered(names: Sequence[str]) -> Indices:
+    """The number of each name, int (N,): equal names have the same one, and they count up in the order of the names."""
+    return np.unique(np.array(names, object).astype(str), return_inverse=True)[1]
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], Indices]:

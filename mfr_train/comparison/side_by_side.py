@@ -17,11 +17,11 @@ from maskgen.terminal import noted
 from ..defaults import SCENARIOS
 from ..evaluation.measurement import Measurement
 from ..evaluation.report import REPORT, Report
+from ..evaluation.table_files import write_tables
 from ..evaluation.table_formats import as_text
-from ..evaluation.tables import FIGURES, Cell, Column, Table
+from ..evaluation.tables import FEW_NOTE, FIGURES, Cell, Column, Table
 from ..networks.run_files import SETTINGS, is_run, record_of
 from ..training.train_settings import TrainSettings, recorded
-from .table_files import write_tables
 
 NOT_COMPARED = ("seed", "run", "out")
 """Settings of an evaluation in which the reports of one line may differ."""
@@ -134,7 +134,7 @@ def text(found: Sequence[Line]) -> str:
     if len(data := sorted({report.data for report in every})) > 1:
         printed.append(noted(f"the reports name different data: {', '.join(data)}."))
     if any(row.few for report in every for row in report.rows):
-        printed.append("* fewer than 30 expected errors.")
+        printed.append(FEW_NOTE)
     return shown_lines(printed).rstrip()
 
 

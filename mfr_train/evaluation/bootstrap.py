@@ -1,6 +1,6 @@
 """95 % intervals by bootstrap over subjects: how the figures would vary with other test subjects.
 
-This module makes the resamples; `t_interval` makes an interval of them.
+This module makes the resamples; `drawn` collects the figures in them, and `t_interval` makes intervals of those.
 
 A resample draws as many subjects as there are, with replacement; w_s is how often subject s was drawn. Scores of one
 subject are not independent, so they are resampled together: a genuine pair of s has weight w_s, an impostor pair of s
@@ -14,19 +14,16 @@ a figure in any resample.
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.errors import MaskgenError
 from maskgen.progress import step
 
-from ..defaults import COSINE
-from . import limits, metrics, t_interval
+from . import limits, metrics
 from .counts import Counts, Floats, middles
 from .metrics import FixedThreshold
 
@@ -40,14 +37,8 @@ MIN_SUBJECTS = 3
 """An interval needs so many: with two subjects the only resample with impostors holds each once, which is a point."""
 
 
-UNBOUNDED = ("gmean", "imean", "gstd", "istd", "d_prime")
-"""Figures of a resample that come from the mean and the spread of the scores in each bin, and not from its edges."""
-
 _SLICE, RESAMPLES = 4096, 1024
 """Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
-
-WEIGHTS_KEPT = 4096
-"""The weights of this many resamples at most tell how unequal the subjects' effects are: 16 MiB with 500 units."""
 
 Indices = npt.NDArray[np.intp]
 
@@ -82,16 +73,12 @@ class Intervals:
 
 
 class Replicate(NamedTuple):
-    """A resample: its figures, the same by name with both rates at fixed thresholds, and the weights of units (U,)."""
+    """A resample: its figures and both rates at fixed thresholds, by how much binning can have moved a figure, both by
+    name, and the weights of units (U,)."""
 
-    figures: metrics.Figures
     values: dict[str, float]
+    bounds: dict[str, float]
     weights: npt.NDArray[np.int64]
-
-
-def kept_weights(drawn: Sequence[Replicate]) -> Floats:
-    """The weights of units in the first resamples, float64 (R', U): as many as intervals use."""
-    return np.array([each.weights for each in drawn[:WEIGHTS_KEPT]], np.float64)
 
 
 def units(subjects: int, limit: int = UNITS) -> Indices:
@@ -128,6 +115,16 @@ def bin_of(table: Table, scores: Floats) -> Indices:
     return np.searchsorted(table.edges, scores, side="right") - 1
 
 
+def add_genuine(table: Table, scores: Floats, unit: Indices) -> None:
+    """Counts genuine scores (N,), each in its bin and for the unit int (N,) of its subject."""
+    fill(table.genuine, unit, bin_of(table, scores))
+
+
+def add_impostor(table: Table, scores: Floats, one: Indices, other: Indices) -> None:
+    """Counts impostor scores (N,), each in its bin and for the units int (N,) of its two subjects."""
+    fill(table.impostor, pair_index(one, other, len(table.genuine)), bin_of(table, scores))
+
+
 def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """How often each unit is drawn in each of `count` resamples: int64 (R, unit_count) by slices of `RESAMPLES`.
 
@@ -138,76 +135,47 @@ def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.
         yield chance.multinomial(unit_count, shares, min(RESAMPLES, count - first))
 
 
-def intervals(
-    table: Table,
-    counts: Counts,
-    values: Mapping[str, float],
-    count: int,
-    seed: int,
-    thresholds: Sequence[FixedThreshold] = (),
-    fmr: Sequence[float] = metrics.LIMITS,
-    watch: Watch | None = None,
-    score: str = COSINE,
-) -> Intervals:
-    """Intervals of the figures from `count` resamples, and of both rates at fixed `thresholds`, by their names.
+@dataclass(frozen=True)
+class Moments:
+    """The scores of a class in each bin, float64 (K,): their mean, and their mean squared distance from `centre`."""
 
-    `values` are these figures of all scores. `counts` are the scores, of the kind `score`, as the table was made for: a
-    bin stands for their mean in it. ZeroFMR has no interval, nor has the FNMR at a limit that the impostor pairs do not
-    resolve: both rest on the highest impostor score, which no resample can exceed.
-    """
-    found: dict[str, array[float]] = {}
-    bound: dict[str, float] = {}
-    weights = []
-    used = 0
-    left_out = unresolved(fmr, counts.impostor.sum())
-    for draw in replicates(table, counts, count, seed, thresholds, fmr, watch):
-        used += 1
-        if used <= WEIGHTS_KEPT:
-            weights.append(draw.weights)
-        for name, value in draw.values.items():
-            if name not in left_out:
-                found.setdefault(name, array("d")).append(value)
-        for name, value in draw.figures.bounds.items():
-            if name in found and name not in UNBOUNDED:
-                bound[name] = max(bound.get(name, 0.0), value)
-    draws = {name: np.array(each) for name, each in found.items()}
-    return Intervals(ends(table, counts, thresholds, values, draws, weights, score), bound, used)
+    mean: Floats
+    square: Floats
+    centre: float
+
+    def weighed(self, counts: Floats) -> tuple[float, float]:
+        """The mean and the standard deviation of a resample that has so many scores in each bin."""
+        total = counts.sum()
+        mean = float(self.mean @ counts / total)
+        variance = float(self.square @ counts / total) - (mean - self.centre) ** 2
+        return mean, math.sqrt(max(variance, 0))
 
 
-def ends(
-    table: Table,
-    counts: Counts,
-    thresholds: Sequence[FixedThreshold],
-    values: Mapping[str, float],
-    draws: Mapping[str, Floats],
-    weights: Sequence[npt.NDArray[np.int64]],
-    score: str = COSINE,
-) -> dict[str, tuple[float, float]]:
-    """The intervals of figures by name, from their values in the resamples and the weights of the first resamples.
+def moments(table: Table, counts: Counts) -> tuple[Moments, Moments]:
+    """Those of the genuine and of the impostor scores in the bins of the table."""
+    scores = middles(counts)
+    place, size = bin_of(table, scores), len(table.edges) - 1
 
-    An infinite figure has none: between infinities there is no interval.
-    """
-    if not weights:
-        return {}
-    drawn = np.array(weights, np.float64)
-    pairs = pair_variances(table, counts, thresholds)
-    return {
-        name: t_interval.ends(name, values[name], each, drawn, pairs.get(name, 0.0), score)
-        for name, each in draws.items()
-        if math.isfinite(values[name]) and np.isfinite(each).all()
-    }
+    def of(weights: Floats) -> Moments:
+        total = np.bincount(place, weights, minlength=size)
+        total[total == 0] = 1
+        centre = float(scores @ weights / weights.sum())
+        squares = np.bincount(place, weights * (scores - centre) ** 2, minlength=size)
+        return Moments(np.bincount(place, weights * scores, minlength=size) / total, squares / total, centre)
+
+    return of(counts.genuine), of(counts.impostor)
 
 
 def replicates(
     table: Table,
-    counts: Counts,
+    moments: tuple[Moments, Moments],
     count: int,
     seed: int,
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
     watch: Watch | None = None,
 ) -> Iterator[Replicate]:
-    """The figures of each resample.
+    """The figures of each resample; `moments` are those of the genuine and of the impostor scores in the table.
 
     Tables of the same pairs and seed have the same resamples in the same order, so that two systems can be compared
     draw by draw. A resample without genuine or without impostor scores is left out.
@@ -217,24 +185,17 @@ def replicates(
         for weights in resample(len(table.genuine), count, seed)
         for drawn in zip(weights, *_weighted(weights, table), strict=True)
     )
-    placed = middles(counts)
-    moments = [_Moments.of(table, placed, side) for side in (counts.genuine, counts.impostor)]
     tops = None if table.exact else table.edges[1:]
     with step("resampling people", count) as bar:
         for weights, g, i in drawings:
             bar.update()
-            drawn = Counts(table.edges[:-1], g, i, tops)
-            try:
-                figures = metrics.figures_of(drawn, fmr)
-            except MaskgenError:
+            if not g.any() or not i.any():
                 continue  # with few subjects a resample can hold one of them only
+            drawn = Counts(table.edges[:-1], g, i, tops)
+            figures = metrics.figures_of(drawn, fmr, (moments[0].weighed(g), moments[1].weighed(i)))
             if watch:
                 watch(drawn)
-            values = plain(figures)
-            (gmean, gstd), (imean, istd) = (found.weighed(side) for found, side in zip(moments, (g, i), strict=True))
-            values |= {"gmean": gmean, "imean": imean, "gstd": gstd, "istd": istd}
-            values["d_prime"] = metrics.decidability(gmean, imean, gstd, istd)
-            yield Replicate(figures, values | at_thresholds(drawn, thresholds), weights)
+            yield Replicate(plain(figures) | at_thresholds(drawn, thresholds), figures.bounds, weights)
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:
@@ -272,12 +233,14 @@ def at_thresholds(counts: Counts, thresholds: Sequence[FixedThreshold]) -> dict[
     return found
 
 
-def pair_variances(table: Table, counts: Counts, thresholds: Sequence[FixedThreshold]) -> dict[str, float]:
+def pair_variances(
+    table: Table, counts: Counts, found: Moments, thresholds: Sequence[FixedThreshold]
+) -> dict[str, float]:
     """The part of the variance of figures of impostor scores only that single pairs of units add: `t_interval` uses it.
 
     IMean, IStd and the FMR at fixed thresholds are means over the impostor scores, so each pair's effect is known.
+    `found` are the moments of the impostor scores.
     """
-    found = _Moments.of(table, middles(counts), counts.impostor)
     total = counts.impostor.sum()
     effects: dict[str, Floats] = {"imean": found.mean - found.centre}
     variance = float(found.square @ table.impostor.sum(axis=0) / total)
@@ -334,29 +297,3 @@ def _quantiles(weights: Floats, shares: Floats) -> Indices:
     """The index at which each share of the weight is reached."""
     running = np.cumsum(weights)
     return np.minimum(np.searchsorted(running, shares * running[-1], side="right"), len(weights) - 1)
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """The scores of a class in each bin, float64 (K,): their mean, and their mean squared distance from `centre`."""
-
-    mean: Floats
-    square: Floats
-    centre: float
-
-    @classmethod
-    def of(cls, table: Table, scores: Floats, weights: Floats) -> _Moments:
-        place = bin_of(table, scores)
-        size = len(table.edges) - 1
-        total = np.bincount(place, weights, minlength=size)
-        total[total == 0] = 1
-        centre = float(scores @ weights / weights.sum())
-        squares = np.bincount(place, weights * (scores - centre) ** 2, minlength=size)
-        return cls(np.bincount(place, weights * scores, minlength=size) / total, squares / total, centre)
-
-    def weighed(self, counts: Floats) -> tuple[float, float]:
-        """The mean and the standard deviation of a resample that has so many scores in each bin."""
-        total = counts.sum()
-        mean = float(self.mean @ counts / total)
-        variance = float(self.square @ counts / total) - (mean - self.centre) ** 2
-        return mean, math.sqrt(max(variance, 0))

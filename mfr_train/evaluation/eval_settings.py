@@ -103,9 +103,8 @@ class EvalSettings:
     )
     breakdown: bool = setting(
         True,
-        help="Print all tables, where without it a short one is printed. Each mask variant, shape, coverage and "
-        "colour, and each value of the further columns of --protocol, is measured by itself and written in any case; "
-        "--no-breakdown leaves that out and takes less time.",
+        help="Measure each mask variant, shape, coverage and colour, and each value of the further columns of "
+        "--protocol, by itself. --no-breakdown takes less time. --all-tables prints the figures.",
     )
     exact_pairs: int = setting(
         EXACT_PAIRS,

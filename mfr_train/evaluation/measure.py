@@ -15,6 +15,7 @@ from ..defaults import EXACT_PAIRS
 from . import bands, bootstrap, curves, metrics, no_errors, scores
 from .bootstrap import Indices, Intervals, Table
 from .counts import Counts, from_histogram, from_scores
+from .drawn import Drawn, in_resamples
 from .metrics import FixedThreshold
 from .scores import Block, Comparison, Scores, Side
 
@@ -25,14 +26,20 @@ _SAMPLE = 2048
 class Measured:
     """Figures of one comparison. `scores` are the genuine and the impostor ones, None if they were binned.
 
-    `curve` is None if it was not asked for.
+    `drawn` is None without resamples, and `curve` if it was not asked for.
     """
 
     counts: Counts
     figures: metrics.Figures
-    intervals: Intervals | None
+    drawn: Drawn | None
     scores: tuple[Scores, Scores] | None
     curve: curves.Curve | None = None
+
+    @property
+    def intervals(self) -> Intervals | None:
+        """The intervals of the figures; None without resamples."""
+        found = self.drawn
+        return Intervals(found.intervals, found.bounds, found.resamples) if found else None
 
 
 def measure(
@@ -50,8 +57,7 @@ def measure(
     More than `limit` pairs are counted in `scores.BINS` bins and memory does not grow with their number; every score
     of listed pairs is kept. `resamples` of the bootstrap may be 0. `fmr` are the limits of the operating points. Both
     rates get an interval at each of the fixed `thresholds`, too. `with_curve` adds the error curve, with its band if
-    there are resamples. Raises `MaskgenError` if there is no genuine or no
-    impostor pair.
+    there are resamples. Raises `MaskgenError` if there is no genuine or no impostor pair.
     """
     units = bootstrap.units(subjects)
     fixed = [each.threshold for each in thresholds]
@@ -64,10 +70,8 @@ def measure(
     watch = collected.add if collected else None
     drawn = None
     if table:
-        values = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
-        drawn = bootstrap.intervals(table, counts, values, resamples, seed, thresholds, fmr, watch, comparison.score)
-        ends = no_errors.widened(drawn.intervals, values, no_errors.trials(comparison))
-        drawn = replace(drawn, intervals=ends)
+        trials = no_errors.trials(comparison)
+        drawn = in_resamples(table, counts, figures, resamples, seed, thresholds, fmr, watch, trials, comparison.score)
     if curve and collected and (ends_of_band := collected.ends()):
         curve = replace(curve, low=ends_of_band[0], high=ends_of_band[1])
     return Measured(counts, figures, drawn, found, curve)
@@ -93,16 +97,11 @@ def counted(
     counts = from_scores(found[0].values, found[1].values)
     table = bootstrap.empty_table(counts, unit_count, fixed) if with_table else None
     if table:
-        _fill(table, comparison, found, units)
+        left, right = units[comparison.reference.subjects], units[comparison.probe.subjects]
+        genuine, impostor = found
+        bootstrap.add_genuine(table, genuine.values, left[genuine.reference])
+        bootstrap.add_impostor(table, impostor.values, left[impostor.reference], right[impostor.probe])
     return found, counts, table
-
-
-def _fill(table: Table, comparison: Comparison, found: tuple[Scores, Scores], units: Indices) -> None:
-    genuine, impostor = found
-    left, right = units[comparison.reference.subjects], units[comparison.probe.subjects]
-    bootstrap.fill(table.genuine, left[genuine.reference], bootstrap.bin_of(table, genuine.values))
-    rows = bootstrap.pair_index(left[impostor.reference], right[impostor.probe], len(table.genuine))
-    bootstrap.fill(table.impostor, rows, bootstrap.bin_of(table, impostor.values))
 
 
 def _binned(comparison: Comparison, units: Indices, table: Table | None) -> Counts:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from maskgen.errors import UsageError
 
 from . import limits
-from .bounds import binning_bounds
-from .counts import Counts, Rates, check_totals, deviation, from_scores, middles, rates
+from .bounds import moment_bounds, rate_bounds
+from .counts import Counts, Floats, Rates, check_totals, deviation, from_scores, middles, rates
 
 FMR1000, FMR100, FMR10 = 0.001, 0.01, 0.1
 """The FMR limits, as shares, of the figures of those names."""
@@ -158,12 +158,12 @@ def fnmr_at_fmr(curve: Rates, limit: float) -> Point:
     return _point(curve, _below(curve, limit))
 
 
-def fnmr_nearest_fmr(curve: Rates, target: float) -> Point:
-    """The FNMR where |FMR - target| is smallest, the lower threshold of two: what many published scripts compute.
+def nearest_fmr(curve: Rates, target: float) -> int:
+    """The index at which |FMR - target| is smallest, the lower of two: where many published scripts read the FNMR.
 
-    Its FMR may lie above the target, so it is never larger than an FMR100 allowed to reach the target.
+    The FMR may lie above the target, so this FNMR is never larger than an FMR100 allowed to reach the target.
     """
-    return _point(curve, _nearest(curve, target))
+    return int(np.argmin(np.abs(curve.fmr - target)))
 
 
 def fnmr_at_threshold(counts: Counts, threshold: float) -> float:
@@ -234,38 +234,56 @@ def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike, fmr: Sequence[float
     return figures_of(from_scores(genuine, impostor), limits.parsed(",".join(map(repr, map(float, fmr))), "fmr"))
 
 
-def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
+Moments = tuple[tuple[float, float], tuple[float, float]]
+"""The mean and the standard deviation of the genuine scores, and those of the impostor scores."""
+
+
+def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS, moments: Moments | None = None) -> Figures:
     """All figures of one set of comparisons, with operating points at the limits `fmr`.
 
-    Raises `MaskgenError` if a class has no scores.
+    `moments` are those of the exact scores, if they are known of binned ones; then they have no bounds. Raises
+    `MaskgenError` if a class has no scores.
     """
     genuine, impostor = float(counts.genuine.sum()), float(counts.impostor.sum())
     check_totals(genuine, impostor)
     curve = rates(counts)
-    values = middles(counts)
     places = {limits.name(limit): _below(curve, limit) for limit in (FMR1000, FMR100, FMR10, *fmr)}
-    places["zero_fmr"] = _without_false_match(curve)
-    gmean, imean = float(values @ counts.genuine / genuine), float(values @ counts.impostor / impostor)
-    gstd = deviation(values, counts.genuine, gmean)
-    istd = deviation(values, counts.impostor, imean)
+    places["zero_fmr"] = _below(curve, np.nextafter(0, 1))
+    points = {name: _point(curve, place) for name, place in places.items()}
+    nearest = nearest_fmr(curve, FMR100)
+    bounds = rate_bounds(counts, curve, places, nearest)
+    if moments is None:
+        moments = _moments(counts)
+        bounds |= moment_bounds(counts)
+    (gmean, gstd), (imean, istd) = moments
     return Figures(
         genuine,
         impostor,
-        fmr100=fnmr_at_fmr(curve, FMR100),
-        fmr10=fnmr_at_fmr(curve, FMR10),
-        nearest_fmr100=fnmr_nearest_fmr(curve, FMR100),
+        fmr100=points["fmr100"],
+        fmr10=points["fmr10"],
+        nearest_fmr100=_point(curve, nearest),
         eer=equal_error(curve),
         auc=auc(counts),
         gmean=gmean,
         imean=imean,
-        bounds=binning_bounds(counts, curve, places, _nearest(curve, FMR100)),
-        points={limit: fnmr_at_fmr(curve, limit) for limit in fmr},
-        fmr1000=fnmr_at_fmr(curve, FMR1000),
-        zero_fmr=_point(curve, _without_false_match(curve)),
+        bounds=bounds,
+        points={limit: points[limits.name(limit)] for limit in fmr},
+        fmr1000=points["fmr1000"],
+        zero_fmr=points["zero_fmr"],
         gstd=gstd,
         istd=istd,
         d_prime=decidability(gmean, imean, gstd, istd),
     )
+
+
+def _moments(counts: Counts) -> Moments:
+    values = middles(counts)
+
+    def of(weights: Floats) -> tuple[float, float]:
+        mean = float(values @ weights / weights.sum())
+        return mean, deviation(values, weights, mean)
+
+    return of(counts.genuine), of(counts.impostor)
 
 
 def decidability(gmean: float, imean: float, gstd: float, istd: float) -> float:
@@ -306,15 +324,8 @@ def operating_points(found: Figures) -> dict[float, Point]:
 
 
 def _below(curve: Rates, limit: float) -> int:
-    return int(np.argmax(curve.fmr < limit))
-
-
-def _nearest(curve: Rates, target: float) -> int:
-    return int(np.argmin(np.abs(curve.fmr - target)))
-
-
-def _without_false_match(curve: Rates) -> int:
-    return int(np.argmax(curve.fmr == 0))
+    """The lowest threshold whose FMR, which falls from 1 to 0, is below a limit above 0."""
+    return len(curve.fmr) - int(np.searchsorted(curve.fmr[::-1], limit))
 
 
 def _point(curve: Rates, index: int) -> Point:

@@ -40,40 +40,37 @@ def upper_limit(trials: int, level: float = LEVEL) -> float:
 
 
 def trials(comparison: Comparison) -> Trials:
-    """The independent trials of a comparison. Of listed impostor pairs, disjoint ones are taken in their order."""
+    """The independent trials of a comparison."""
     left, right = comparison.reference.subjects, comparison.probe.subjects
-    if comparison.listed is None:
-        genuine = {int(left[block.rows.start]) for block in scores.genuine_blocks(comparison)}
-        ours, theirs = np.unique(left), np.unique(right)
-        pairs = min(len(ours), len(theirs), len(np.union1d(ours, theirs)) // 2)
-        return Trials(len(genuine), pairs)
-    one, other = left[comparison.listed[0]], right[comparison.listed[1]]
-    used: set[int] = set()
-    pairs = 0
-    for pair in np.column_stack([one, other])[one != other].tolist():
-        if used.isdisjoint(pair):
-            used.update(pair)
-            pairs += 1
-    return Trials(len(np.unique(one[one == other])), pairs)
+    if comparison.listed is not None:
+        return trials_of_pairs(left[comparison.listed[0]], right[comparison.listed[1]])
+    genuine = {int(left[block.rows.start]) for block in scores.genuine_blocks(comparison)}
+    ours, theirs = np.unique(left), np.unique(right)
+    return Trials(len(genuine), min(len(ours), len(theirs), len(np.union1d(ours, theirs)) // 2))
 
 
 def trials_of_pairs(one: Indices, other: Indices) -> Trials:
-    """The independent trials of pairs by the subjects of their two sides, int (P,) each.
+    """The independent trials of pairs, in any order, by the subjects of their two sides, int (P,) each.
 
-    Impostor pairs are made disjoint one by one, so there may be fewer than the most that are possible.
+    Impostor pairs are made disjoint one by one, from the subject with the fewest partners on. If all references are
+    compared with all probes that gives the most that are possible, of listed pairs perhaps fewer.
     """
     size = int(max(one.max(initial=0), other.max(initial=0))) + 1
     low, high = np.minimum(one, other), np.maximum(one, other)
-    first, second = np.divmod(np.unique((low * size + high)[one != other]), size)
-    starts = np.searchsorted(first, np.arange(size + 1))
-    used, pairs = np.zeros(size, bool), 0
+    pairs = np.divmod(np.unique((low * size + high)[one != other]), size)
+    rank = np.empty(size, np.intp)
+    rank[np.argsort(np.bincount(np.concatenate(pairs), minlength=size), kind="stable")] = np.arange(size)
+    first, second = np.sort([rank[side] for side in pairs], axis=0)
+    order = np.lexsort((second, first))
+    starts, second = np.searchsorted(first[order], np.arange(size + 1)), second[order]
+    used, disjoint = np.zeros(size, bool), 0
     for subject in range(size):
         partners = second[starts[subject] : starts[subject + 1]]
         free = partners[~used[partners]]
         if not used[subject] and len(free):
             used[[subject, free[0]]] = True
-            pairs += 1
-    return Trials(len(np.unique(one[one == other])), pairs)
+            disjoint += 1
+    return Trials(len(np.unique(one[one == other])), disjoint)
 
 
 def widened(intervals: Mapping[str, Ends], values: Mapping[str, float], found: Trials) -> dict[str, Ends]:

@@ -21,10 +21,11 @@ from .listed_pairs import FailedPair
 from .plots import CMC, DET, HISTOGRAM, ROC
 from .report import REPORT, Report
 from .scenarios import MASKED
+from .table_files import LATEX
 from .table_formats import as_latex, csv_files, no_formula
 from .tables import Table, tables
 
-FAILED_PAIRS, LATEX, TABLES, PAGE = "failed_pairs.csv", "tables.tex", "tables", "report.html"
+FAILED_PAIRS, TABLES, PAGE = "failed_pairs.csv", "tables", "report.html"
 
 GENERATOR = "mfr report"
 """What a page of `mfr report` says that it was made by."""

@@ -16,7 +16,7 @@ from maskgen.storage import files
 from ..keywords import AnyPath, settings_from
 from ..networks.preprocessing import Preprocessing, described
 from ..notebook import data_frame, html_table
-from . import identification, metrics
+from . import identification
 from .eval_settings import EvalSettings
 from .identification import Identification
 from .measurement import Measurement
@@ -25,8 +25,9 @@ from .rows import COLUMNS as COLUMNS
 from .rows import RATES as RATES
 from .rows import Row as Row
 from .rows import row_facts, row_from_facts
-from .table_formats import as_latex, csv_files
-from .tables import tables
+from .table_files import write_csv
+from .table_formats import as_latex
+from .tables import FEW_NOTE, tables
 
 REPORT = "report.json"
 
@@ -150,14 +151,11 @@ class Report:
         Raises:
             MaskgenError: If a file cannot be written.
         """
-        made = [(Path(folder) / name, text) for name, text in csv_files(tables(self)).items()]
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            for path, text in made:
-                path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            return write_csv(tables(self), Path(folder))
         except OSError as error:
             raise MaskgenError(f"cannot write to {folder} ({error.strerror}); give another folder.") from None
-        return [path for path, _ in made]
 
     def to_latex(self) -> str:
         """All tables as LaTeX: `table` environments with booktabs, rates in percent, intervals in brackets."""
@@ -202,7 +200,7 @@ class Report:
         ]
         notes = list(self.notes)
         if any(row.few for row in self.rows):
-            notes.append(f"* fewer than {metrics.FEW_ERRORS} expected errors: too few for a precise figure.")
+            notes.append(FEW_NOTE)
         return "".join(
             (
                 f"<p><b>{html.escape(shown(title))}</b>: {html.escape(counts)}; 95 % intervals over subjects</p>",

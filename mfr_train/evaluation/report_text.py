@@ -11,7 +11,7 @@ from .metrics import LIMITS
 from .pair_list import PairCounts
 from .report import RATES, REPORT, Report
 from .table_formats import as_text
-from .tables import Table, main_figures, tables
+from .tables import FEW_NOTE, Table, main_figures, tables
 
 ALSO_SHORT = ("accuracy", "identification")
 """Tables of the whole report that the short one has, too: there are any only if they were asked for."""
@@ -57,7 +57,7 @@ def _title(table: Table) -> str:
 def _limits(report: Report, whole: bool = True) -> Iterator[str]:
     """Sentences about figures with few errors and about what was counted in bins."""
     if any(row.few for row in (report if whole else report.rows)):
-        yield "* fewer than 30 expected errors: too few for a precise figure."
+        yield FEW_NOTE
     printed = {limit for row in report.rows for limit in (row.limits if whole else LIMITS) if not row.resolved(limit)}
     for limit in sorted(printed, reverse=True):
         yield f"n/a: an FMR below {100 * limit:g} % needs more than {1 / limit:,.0f} impostor pairs."

@@ -44,30 +44,30 @@ FARTHEST = 10
 
 
 def ends(
-    name: str, value: float, draws: Floats, weights: Floats, pair_variance: float = 0.0, score: str = COSINE
+    name: str, value: float, draws: Floats, excess: Floats, pair_variance: float = 0.0, score: str = COSINE
 ) -> tuple[float, float]:
     """The interval of the figure `name` from its values in resamples, float64 (R,).
 
-    `weights` float64 (R', n) is how often each subject was drawn in the first R' resamples, and `pair_variance` that of
-    `without_pairs`. `score` is the kind of the scores. A rate of 0 or 1, a mean at the end of its range, and a standard
-    deviation of 0 have no place on the scale: theirs are the percentiles of the resamples.
+    `excess` float64 (R', n) is how often each subject was drawn in the first R' resamples, less one, and
+    `pair_variance` that of `without_pairs`. `score` is the kind of the scores. A rate of 0 or 1, a mean at the end of
+    its range, and a standard deviation of 0 have no place on the scale: theirs are the percentiles of the resamples.
     """
     if name in MEANS:
         least, greatest = RANGES[score]
         width = greatest - least
-        low, high = _ends("", (value - least) / width, (draws - least) / width, weights, pair_variance / width**2)
+        low, high = _ends("", (value - least) / width, (draws - least) / width, excess, pair_variance / width**2)
         return least + width * low, least + width * high
-    return _ends(name, value, draws, weights, pair_variance)
+    return _ends(name, value, draws, excess, pair_variance)
 
 
-def _ends(name: str, value: float, draws: Floats, weights: Floats, pair_variance: float) -> tuple[float, float]:
+def _ends(name: str, value: float, draws: Floats, excess: Floats, pair_variance: float) -> tuple[float, float]:
     if value <= 0 if name in DEVIATIONS else name not in PLAIN and not 0 < value < 1:
         low, high = percentiles(draws)
         return float(low), float(high)
     center, scaled = _scaled(name, value, draws)
-    count = weights.shape[1]
+    count = excess.shape[1]
     spread = float(np.std(scaled)) * math.sqrt(count / (count - 1)) * without_pairs(draws, pair_variance)
-    reach = quantile(degrees_of_freedom(scaled, weights)) * spread
+    reach = quantile(degrees_of_freedom(scaled, excess)) * spread
     return _back(name, center - reach), _back(name, center + reach)
 
 
@@ -77,7 +77,7 @@ def percentiles(draws: npt.ArrayLike) -> Floats:
     return found
 
 
-def degrees_of_freedom(draws: Floats, weights: Floats) -> float:
+def degrees_of_freedom(draws: Floats, excess: Floats) -> float:
     """2 n / (k - 1), where k is the kurtosis of the effects of the n subjects; between 2 and n - 1.
 
     The variance of a variance of n values is its square times (k - 1) / n, and with d degrees of freedom times 2 / d.
@@ -85,12 +85,12 @@ def degrees_of_freedom(draws: Floats, weights: Floats) -> float:
     is nearly normal and so adds nothing to a fourth cumulant. So the kurtosis is 3 + fourth cumulant / variance^2, with
     the variance of the figure, divided by n, as that of the effects.
     """
-    count = weights.shape[1]
-    first = draws[: len(weights)]
+    count = excess.shape[1]
+    first = draws[: len(excess)]
     variance = float(np.var(first)) / count
     if not variance:
         return count - 1
-    effects = (first - first.mean()) @ (weights - 1) / len(first)
+    effects = (first - first.mean()) @ excess / len(first)
     cumulant = float(np.mean(effects**4) - 3 * np.mean(effects**2) ** 2)
     excess = 2 + cumulant / variance**2
     return min(max(2 * count / excess, 2), count - 1) if excess > 0 else count - 1

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from maskgen.terminal import aligned
 
 from .measurement import Measurement
-from .tables import Cell, Column, Table
+from .tables import FEW_NOTE, Cell, Column, Table
 
 
 def as_text(table: Table) -> list[str]:
@@ -123,7 +123,7 @@ def _notes(table: Table) -> Iterator[str]:
     if table.intervals != "hidden" and any(_interval(cell) for _, cell in cells):
         yield table.bracket_note
     if any(_is_few(column, cell) for column, cell in cells):
-        yield "* fewer than 30 expected errors."
+        yield FEW_NOTE
 
 
 def _latex_cell(column: Column, cell: Cell) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .identification import FPIR_LIMITS, RANKS, Identification
 from .limits import resolved
-from .metrics import FMR1000
+from .metrics import FEW_ERRORS, FMR1000
 
 if TYPE_CHECKING:
     from .report import Report, Row
@@ -80,6 +80,9 @@ SPREAD = (
 )
 """The figures of the second table, likewise."""
 
+FEW_NOTE = f"* fewer than {FEW_ERRORS} expected errors: too few for a precise figure."
+"""What a star beside a figure means."""
+
 UNRESOLVED = "n/a"
 """The cell of an operating point for which there are too few impostor pairs."""
 
@@ -109,7 +112,7 @@ def tables(report: Report) -> list[Table]:
 
 def main_figures(report: Report) -> Table:
     """EER, FMR100 and FMR10 of each scenario, a line for each."""
-    chosen = [next(column for column in FIGURES if column.name == name) for name in ("eer", "fmr100", "fmr10")]
+    chosen = figure_columns("eer", "fmr100", "fmr10")
     cells = ((row.scenario, *(getattr(row, column.name) for column in chosen)) for row in report.rows)
     columns = (Column("scenario", "scenario", "text"), *chosen)
     return Table("main", "Figures of each scenario", columns, tuple(cells), "brackets")
@@ -131,12 +134,16 @@ def _figures(name: str, title: str, first: str, rows: Sequence[Row], intervals: 
 
 def _spread(rows: Sequence[Row]) -> Table:
     columns = (Column("scenario", "scenario", "text"), *SPREAD)
-    cells = []
-    for row in rows:
-        found: list[Cell] = [getattr(row, column.name) for column in SPREAD]
-        if not row.resolved(FMR1000):
-            found[SPREAD.index(next(column for column in SPREAD if column.name == "fmr1000"))] = UNRESOLVED
-        cells.append((row.scenario, *found))
+    cells = (
+        (
+            row.scenario,
+            *(
+                UNRESOLVED if each.name == "fmr1000" and not row.resolved(FMR1000) else getattr(row, each.name)
+                for each in SPREAD
+            ),
+        )
+        for row in rows
+    )
     return Table("spread", "Decidability, standard deviations and further rates", columns, tuple(cells), "lines")
 
 

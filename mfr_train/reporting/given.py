@@ -13,10 +13,14 @@ from maskgen.storage import files
 from ..ablation.ablation_files import RESULT as ABLATION
 from ..comparison.comparison_files import RESULT as COMPARISON
 from ..defaults import EVALUATIONS
+from ..evaluation.protocol_table import some_of
 from ..evaluation.report import REPORT, Report
 from ..explaining.explanation import SUMMARY as EXPLANATION
 from ..keywords import AnyPath
 from ..networks import run_files
+
+LONGEST = 200
+"""Characters of a folder's path in an error."""
 
 MAX_RESULT = 64 * 2**20
 """Bytes of a JSON file that is read: ours have less than one megabyte."""
@@ -91,9 +95,16 @@ def _add(found: Given, path: Path) -> list[Report]:
     if run:
         found.runs.append(folder)
     if not there and not reports and not run:
+        if inner := [str(each) for each in sorted(folder.glob("*/")) if _has_result(each, kinds)]:
+            named = some_of(inner, LONGEST)
+            raise UsageError(f"{path} only holds folders of results; give the folders in it: {named}.")
         what = "does not exist" if not folder.exists() else "holds no result of mfr"
         raise UsageError(f"{path} {what}; give a folder that mfr train, eval, compare, ablate or explain wrote.")
     return reports
+
+
+def _has_result(folder: Path, kinds: Iterable[str]) -> bool:
+    return _has_run(folder) or any((folder / name).is_file() for name in (REPORT, *kinds))
 
 
 def _has_run(folder: Path) -> bool:

@@ -113,7 +113,7 @@ def _named(report: Report) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for row in report.rows:
         found += [
-            (f"{row.scenario}, FMR below {100 * limit:g} %", row.at(limit).threshold or math.nan)
+            (f"{row.scenario}, FMR below {100 * limit:g} %", row.figures.at(limit).threshold)
             for limit in row.limits
             if row.resolved(limit)
         ]

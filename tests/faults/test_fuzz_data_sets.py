@@ -164,17 +164,22 @@ def test_figures_of_an_ablation(networks: None, tmp_path: Path, cases: Cases) ->
     """Whatever became of the file, its figures are those that were kept, or they are measured again."""
     from mfr_train.ablation.kinds import FIGURES
     from mfr_train.ablation.measured import Found, Measured, keep, kept
-    from mfr_train.comparison.paired import Drawn
     from mfr_train.evaluation.curves import Curve
+    from mfr_train.evaluation.drawn import Drawn
     from mfr_train.evaluation.no_errors import Trials
 
     values = dict.fromkeys(FIGURES, 0.25)
     ends = np.array([0.0, 1.0])
     each = Measured(
-        Drawn(values, {name: np.full(100, 0.25) for name in FIGURES}, np.ones((100, 9)), dict.fromkeys(FIGURES, 0.1)),
+        Drawn(
+            values,
+            {name: np.full(100, 0.25) for name in FIGURES},
+            np.ones((100, 9)),
+            dict.fromkeys(FIGURES, 0.1),
+            Trials(3, 5),
+        ),
         Curve(genuine=3.0, impostor=5.0, thresholds=ends, fmr=ends[::-1], fnmr=ends),
         ("eer",),
-        Trials(3, 5),
     )
     path = tmp_path / "tl-0.npz"
     keep(path, Found({"U-U": each, "U-M": each, "M-M": each}, 9, ("one",)), {"seed": 1})

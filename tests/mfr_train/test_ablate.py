@@ -20,10 +20,11 @@ from mfr_train.ablation.ablate_settings import AblateSettings, seeds_of, wanted_
 from mfr_train.cli.main import mfr
 from mfr_train.comparison import paired
 from mfr_train.comparison.conclusions import corrected
-from mfr_train.comparison.paired import Difference, Drawn
+from mfr_train.comparison.paired import Difference
 from mfr_train.data import feature_cache
 from mfr_train.defaults import SCENARIOS
 from mfr_train.evaluation import inputs
+from mfr_train.evaluation.drawn import Drawn
 from mfr_train.evaluation.no_errors import Trials
 from mfr_train.networks.model import load_model
 from mfr_train.training import embed
@@ -323,8 +324,9 @@ def test_a_mean_over_seeds_is_taken_in_each_resample():
 
 def test_a_rate_without_errors_has_an_exact_limit():
     """Of 20 subjects without an error: 1 - 0.05^(1/20) = 13.9 % (the rule of three), though each resample has none."""
-    drawn = Drawn(dict.fromkeys(FIGURES, 0.0), {figure: np.zeros(9) for figure in FIGURES})
-    found = measured.Found({"U-U": measured.Measured(drawn, None, (), Trials(20, 10))}, 20, ())
+    zeros = dict.fromkeys(FIGURES, np.zeros(9))
+    drawn = Drawn(dict.fromkeys(FIGURES, 0.0), zeros, np.ones((9, 20)), trials=Trials(20, 10))
+    found = measured.Found({"U-U": measured.Measured(drawn, None, ())}, 20, ())
     row = ablating.AblationRow("CE+TL", (), ("0", "1"), (found, found))
     assert row.interval("U-U", "fmr100") == (0, pytest.approx(0.1391, abs=1e-4))
     assert row.interval("U-U", "gmean") == (0, 0)
@@ -373,9 +375,7 @@ def test_a_config_file_runs_no_code(tmp_path):
 
 def test_two_people_give_no_intervals_and_no_conclusions():
     drawn = Drawn(dict.fromkeys(FIGURES, 0.5), {figure: np.empty(0) for figure in FIGURES})
-    found = measured.Found(
-        {name: measured.Measured(drawn, None, (), Trials(2, 1)) for name in ("U-U", "U-M", "M-M")}, 2, ()
-    )
+    found = measured.Found({name: measured.Measured(drawn, None, ()) for name in ("U-U", "U-M", "M-M")}, 2, ())
     rows = [ablating.AblationRow(name, (), ("0",), (found,)) for name in ("CE", "CE+TL")]
     assert list(ablating._differences(rows)) == []
     made = ablating.Ablation(AblateSettings(out=Path("x")), rows, [], [], 2, [])

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from mfr_train.evaluation import bootstrap, metrics, scores, t_interval
+from mfr_train.evaluation import drawn as drawn_figures
 from mfr_train.evaluation.bootstrap import MAX_BINS, pair_index, resample, units
 from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.measure import measure
+from mfr_train.evaluation.no_errors import Trials
 from mfr_train.evaluation.scores import Comparison, Side
 
 SUBJECTS = 9
@@ -105,7 +107,7 @@ def test_intervals_are_those_of_repeated_scores(
     value |= bootstrap.at_thresholds(from_scores(*(s.values for s in scores.exact(comparison))), (AT,))
     variances = pair_variances(comparison, groups)
     for name in found.intervals:
-        ends = t_interval.ends(name, value[name], np.array(expected[name]), weights, variances.get(name, 0.0))
+        ends = t_interval.ends(name, value[name], np.array(expected[name]), weights - 1, variances.get(name, 0.0))
         assert found.intervals[name] == pytest.approx(ends, abs=1e-9), name
 
 
@@ -179,6 +181,24 @@ def test_few_resamples_at_a_time_give_the_same_intervals(side: Side, monkeypatch
     np.testing.assert_array_equal(drawn(SUBJECTS, 100, 3), weights)
     assert measure(comparison, SUBJECTS, 100, 3, (AT,)).intervals == whole
     assert most == [16] * 6 + [4]
+
+
+def test_the_weights_of_the_first_resamples_are_kept(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawn_figures, "WEIGHTS_KEPT", 10)
+    comparison = Comparison(side, side, True)
+    found = measure(comparison, SUBJECTS, 60, 3).drawn
+    expected, weights = by_definition(comparison, 60, 3, 0.4, SUBJECTS)
+    assert found is not None
+    np.testing.assert_array_equal(found.weights, weights[:10])
+    np.testing.assert_allclose(found.draws["eer"], expected["eer"], rtol=0, atol=1e-12)
+
+
+def test_an_infinite_figure_has_no_interval_and_one_without_errors_its_limit() -> None:
+    """Six subjects and three disjoint pairs of impostors hold two triples: an AUC of 1 has 0.05^(1/2) as its limit."""
+    draws = {"d_prime": np.full(3, np.inf), "auc": np.ones(3)}
+    found = drawn_figures.Drawn({"d_prime": np.inf, "auc": 1.0}, draws, np.ones((3, 4)), trials=Trials(6, 3))
+    assert found.intervals == {"auc": (pytest.approx(0.05**0.5), 1)}
+    assert found.only(["auc"]).intervals == found.intervals
 
 
 def test_few_genuine_scores_have_bins_of_their_own() -> None:

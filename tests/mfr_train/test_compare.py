@@ -128,6 +128,35 @@ def test_the_first_system_is_the_one_that_others_are_compared_with(good: Report,
     ]
 
 
+def test_a_system_without_errors_has_the_limits_of_its_evaluation(tmp_path: Path) -> None:
+    """Six people without an error. Of the impostor pairs 0-1, 2-3 and 4-5 share nobody, though 1-2 is listed first.
+
+    All scores of a kind are equal, so d' is infinite, which JSON cannot hold.
+    """
+    rows = [f"{who}{number}.jpg" for who in range(6) for number in range(2)]
+    subjects = [row[0] for row in rows]
+    impostors = [f"{one}0.jpg,{one + 1}0.jpg,0" for one in (1, 3, 0, 2, 4)]
+    genuine = [f"{who}0.jpg,{who}1.jpg,1" for who in range(6)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["a,b,genuine", *impostors, *genuine]))
+    reports = []
+    for name in ("one", "other"):
+        embeddings = np.eye(6)[[int(subject) for subject in subjects]]
+        np.savez(tmp_path / f"{name}.npz", subject=subjects, masked=[0] * 12, image=rows, embedding=embeddings)
+        reports.append(
+            mfr_train.evaluate(
+                embeddings=tmp_path / f"{name}.npz", pairs=tmp_path / "pairs.csv", scenario="U-U", bootstrap=100,
+                out=tmp_path / name, figures="none",
+            )
+        )  # fmt: skip
+    found = mfr_train.compare(*reports, bootstrap=100, figure="eer", out=tmp_path / "compared", figures="none")
+    limits = {"eer": 1 - 0.025 ** (1 / 3), "fmr10": 1 - 0.05 ** (1 / 6)}
+    recorded = json.loads((found.out / "comparison.json").read_text())["scenarios"]["U-U"]["figures"]["one"]
+    for figure, limit in limits.items():
+        assert getattr(reports[0]["U-U"], figure).interval == (0, pytest.approx(limit))
+        assert recorded[figure] == [0, 0, pytest.approx(limit)]
+    assert recorded["d_prime"] == [None]
+
+
 def test_p_values_are_corrected_over_systems_and_scenarios(found) -> None:
     chosen = [each for each in found.differences if each.adjusted_p is not None]
     assert [(each.scenario, each.system, each.figure) for each in chosen] == [

@@ -193,7 +193,7 @@ def test_rates_and_figures_are_pyeers(genuine: list[float], impostor: list[float
     assert metrics.equal_error(curve)[:3] == pytest.approx((eer, *sorted((low, high))), abs=1e-12)
     for target in (0.1, 0.01, 0.001):
         _, value = eer_stats.get_fmr_op(curve.fmr, curve.fnmr, target)
-        assert metrics.fnmr_nearest_fmr(curve, target).fnmr == value
+        assert curve.fnmr[metrics.nearest_fmr(curve, target)] == value
     _, value = eer_stats.get_fmr_op(curve.fmr, curve.fnmr, 0)
     assert metrics.fnmr_at_fmr(curve, 1e-9).fnmr == value
     found = measured(genuine, impostor)

@@ -8,7 +8,7 @@ from scipy.stats import beta
 
 from mfr_train.evaluation import metrics, scores
 from mfr_train.evaluation.measure import measure
-from mfr_train.evaluation.no_errors import Trials, trials, upper_limit, widened
+from mfr_train.evaluation.no_errors import Trials, trials, trials_of_pairs, upper_limit, widened
 from mfr_train.evaluation.scores import Comparison
 
 
@@ -46,10 +46,27 @@ def test_trials_count_subjects_and_disjoint_pairs() -> None:
     assert Trials(4, 2).ordered == 1
 
 
-def test_listed_pairs_are_disjoint_in_their_order() -> None:
-    # Positions are subjects: of 0-1, 1-2, 2-3 and 4-0 the first and the third share nobody; 5 and 6 are one subject.
-    listed = np.array([[0, 1], [1, 2], [2, 3], [4, 0], [5, 6]])
-    assert trials(comparison([0, 1, 2, 3, 4, 5, 5], None, listed)) == Trials(1, 2)
+def test_trials_of_pairs_are_subjects_and_disjoint_pairs() -> None:
+    one, other = np.array([0, 0, 1, 2, 3, 3, 4]), np.array([0, 1, 2, 2, 1, 4, 0])
+    assert trials_of_pairs(one, other) == Trials(2, 2)  # subjects 0 and 2; pairs 1-2 and 0-4
+    assert trials_of_pairs(one[:0], other[:0]) == Trials(0, 0)
+
+
+@pytest.mark.parametrize(("left", "right"), [(7, range(7)), (2, range(6)), (4, range(2, 9)), (6, range(6, 8))])
+def test_pairs_one_by_one_are_as_many_as_the_sides_allow(left: int, right: range) -> None:
+    """All references with all probes: by the formula for whole sides, and from the list of their pairs."""
+    ours, theirs = list(range(left)), list(right)
+    every = np.array([(a, b) for a in ours for b in theirs])
+    whole = trials(comparison(ours * 2, theirs * 2))
+    assert whole == trials_of_pairs(every[:, 0], every[:, 1])
+    assert whole.impostor == min(left, len(right), len({*ours, *theirs}) // 2)
+
+
+def test_the_order_of_a_list_is_no_matter() -> None:
+    """Positions are subjects, 5 and 6 the same one: 0-1 and 2-3 share nobody, though 1-2 is listed first."""
+    listed = np.array([[1, 2], [0, 1], [3, 2], [4, 0], [5, 6]])
+    for order in (listed, listed[::-1], listed[:, ::-1]):
+        assert trials(comparison([0, 1, 2, 3, 4, 5, 5], listed=order)) == Trials(1, 2)
 
 
 def test_only_rates_of_zero_and_one_are_widened() -> None:

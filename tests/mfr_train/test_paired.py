@@ -10,7 +10,7 @@ import pytest
 from maskgen.errors import MaskgenError
 from mfr_train.comparison import paired
 from mfr_train.comparison.scored_pairs import Picture, ScoredPairs, common
-from mfr_train.evaluation import metrics, no_errors
+from mfr_train.evaluation import metrics
 
 
 def laboratory(seed: int, people: int, noise: tuple[float, ...], each: int = 3) -> list[ScoredPairs]:
@@ -44,7 +44,7 @@ def test_figures_and_intervals_are_those_of_each_system_alone():
     found = paired.drawn([one, other], 300, 5, [(), ()])
     alone = paired.drawn([other], 300, 5, [()])[0]
     assert found[1].values == alone.values
-    assert found[1].interval("eer") == alone.interval("eer")
+    assert found[1].intervals["eer"] == alone.intervals["eer"]
     expected = metrics.figures(other.scores[other.genuine], other.scores[~other.genuine])
     assert found[1].values["auc"] == expected.auc
     assert found[1].values["fmr100"] == expected.fmr100.fnmr
@@ -56,8 +56,8 @@ def test_means_have_the_scale_of_their_kind_of_score():
     other = replace(one, scores=(1 + one.scores) / 2, kind="half")
     cosine, half = paired.drawn([one, other], 200, 5, [(), ()])
     for name in ("gmean", "imean"):
-        assert half.interval(name) == pytest.approx([(1 + end) / 2 for end in cosine.interval(name)], abs=1e-9)
-    assert replace(half, score="cosine").interval("gmean") != pytest.approx(half.interval("gmean"), abs=1e-6)
+        assert half.intervals[name] == pytest.approx([(1 + end) / 2 for end in cosine.intervals[name]], abs=1e-9)
+    assert replace(half, score="cosine").intervals["gmean"] != pytest.approx(half.intervals["gmean"], abs=1e-6)
 
 
 def test_a_worse_system_is_found_though_its_intervals_overlap():
@@ -65,7 +65,7 @@ def test_a_worse_system_is_found_though_its_intervals_overlap():
     one, other = laboratory(2, 40, (0.0, 0.55))
     found = paired.drawn([one, other], 500, 0, [(), ()])
     auc = {each.figure: each for each in paired.differences("U-U", ["a", "b"], found)}["auc"]
-    assert found[0].interval("auc")[0] < found[1].interval("auc")[1]
+    assert found[0].intervals["auc"][0] < found[1].intervals["auc"][1]
     assert auc.low <= auc.value <= auc.high < 0
     assert auc.p < 0.01
 
@@ -87,18 +87,9 @@ def test_a_rate_without_errors_has_its_exact_limit():
     perfect = replace(one, scores=np.where(one.genuine, 1.0, 0.0))
     found = paired.drawn([perfect, other], 200, 0, [(), ()])
     assert found[0].values["fmr10"] == 0
-    assert found[0].interval("fmr10") == (0, pytest.approx(1 - 0.05 ** (1 / 12)))
-    assert found[0].interval("auc")[0] < 1
-    assert found[0].interval("gmean") == (1, 1)
-
-
-def test_trials_of_pairs_are_subjects_and_disjoint_pairs():
-    one, other = np.array([0, 0, 1, 2, 3, 3, 4]), np.array([0, 1, 2, 2, 1, 4, 0])
-    found = no_errors.trials_of_pairs(one, other)
-    assert (found.genuine, found.impostor) == (2, 2)  # subjects 0 and 2; pairs 0-1 and 3-4
-    every = np.array([(a, b) for a in range(7) for b in range(7)])
-    found = no_errors.trials_of_pairs(every[:, 0], every[:, 1])
-    assert (found.genuine, found.impostor) == (7, 3)
+    assert found[0].intervals["fmr10"] == (0, pytest.approx(1 - 0.05 ** (1 / 12)))
+    assert found[0].intervals["auc"][0] < 1
+    assert found[0].intervals["gmean"] == (1, 1)
 
 
 def test_p_values_by_hand():

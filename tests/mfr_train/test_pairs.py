@@ -473,7 +473,7 @@ def test_intervals_weigh_listed_pairs_by_their_subjects(settings: EvalSettings, 
         ("gmean", scores[:4].mean(), means[0], 0.0),
         ("imean", scores[4:].mean(), means[1], pair_variance),
     ):
-        expected = t_interval.ends(name, value, np.array(values), np.array(used), variance)
+        expected = t_interval.ends(name, value, np.array(values), np.array(used) - 1, variance)
         assert intervals.intervals[name] == pytest.approx(expected, abs=1e-12)
 
 

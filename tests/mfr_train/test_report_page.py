@@ -32,7 +32,8 @@ from maskgen.inspecting.sample import sample
 from mfr_train.cli.main import mfr
 from mfr_train.evaluation import metrics
 from mfr_train.evaluation.counts import from_scores
-from mfr_train.evaluation.report import Report
+from mfr_train.evaluation.eval_settings import EvalSettings
+from mfr_train.evaluation.report import Report, Row
 from mfr_train.reporting import (
     attention,
     caveats,
@@ -43,6 +44,7 @@ from mfr_train.reporting import (
     provenance,
     score_arrays,
     summary,
+    thresholds,
 )
 from mfr_train.reporting import report as report_module
 from mfr_train.reporting.given import Evaluation, Given, Result, recognised
@@ -493,12 +495,27 @@ def test_ten_thousand_people_fit(folder: Path, tmp_path: Path) -> None:
     assert mfr_train.report(tmp_path / "many", out=tmp_path / "page.html").stat().st_size < 1_500_000
 
 
+def test_a_threshold_of_zero_is_one_that_the_slider_stops_at() -> None:
+    """The lowest threshold with FMR below 10 % is 0: eleven impostor scores lie below, none above."""
+    counted = from_scores([0.0, 0.5], [-0.5] * 11)
+    row = Row("U-U", "", metrics.figures_of(counted, (0.1,)), None, {}, {}, False)
+    found = thresholds._named(Report(EvalSettings(), "m", "", "d", Path(), 11, 13, {}, [row]))
+    assert ("U-U, FMR below 10 %", 0.0) in found
+
+
 def test_what_is_no_result_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(UsageError, match="other holds no result of mfr; give a folder that mfr train, eval"):
         mfr_train.report(folder / "good", tmp_path / "other", out=tmp_path / "page.html")
     with pytest.raises(UsageError, match="nowhere does not exist"):
         mfr_train.report(tmp_path / "nowhere")
+    for name in ("a", "b", "c"):
+        (tmp_path / "eval" / name).mkdir(parents=True)
+    for name in ("a", "c"):
+        shutil.copy(folder / "good" / "report.json", tmp_path / "eval" / name)
+    named = f"give the folders in it: {tmp_path}/eval/a, {tmp_path}/eval/c."
+    with pytest.raises(UsageError, match=re.escape(f"eval only holds folders of results; {named}")):
+        mfr_train.report(tmp_path / "eval")
     with pytest.raises(UsageError, match="nothing to show"):
         mfr_train.report()
     (tmp_path / "other" / "ablation.json").write_text("{}")

@@ -66,7 +66,8 @@ def test_latex_is_a_booktabs_table() -> None:
         r"\bottomrule",
         r"\end{tabular}",
         "",
-        r"{\footnotesize In brackets: 95 \% intervals over subjects. * fewer than 30 expected errors.}",
+        r"{\footnotesize In brackets: 95 \% intervals over subjects. "
+        "* fewer than 30 expected errors: too few for a precise figure.}",
         r"\end{table}",
     ]
 

@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from . import columns
+
 
 def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
     """(split, shard, first row, rows) of every shard of a plan, in key order."""
     split = table["split"].combine_chunks().dictionary_encode()
-    code, shard = split.indices.to_numpy(), table["shard"].to_numpy()
+    code, shard = columns.to_numpy(split.indices), columns.to_numpy(table["shard"])
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(code) != 0) | (np.diff(shard) != 0)]))
     ends = np.append(starts[1:], len(code))
     names = split.dictionary.to_pylist()

@@ -36,7 +36,12 @@ MAX_DEFAULT_WORKERS = 8
 
 
 class Decoder(IterableDataset[Any]):
-    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`."""
+    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`.
+
+    `modules` are loaded before the processes are forked, beside `PRELOADED`.
+    """
+
+    modules: tuple[str, ...] = ()
 
     def pieces(self) -> Iterator[Any]:
         raise NotImplementedError
@@ -59,7 +64,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         num_workers=workers,
         prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
-        multiprocessing_context=_context(),
+        multiprocessing_context=_context(decoder.modules),
     )
     for piece in _started(loader):
         if isinstance(piece, MaskgenError):
@@ -67,10 +72,10 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         yield piece
 
 
-def _context() -> Any:
+def _context(modules: tuple[str, ...]) -> Any:
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
+        context.set_forkserver_preload([*PRELOADED, *modules])
     return context
 
 

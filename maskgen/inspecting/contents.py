@@ -10,14 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ..dataset import info, markers, schema
-from ..dataset.plan_file import shard_slices
+from ..dataset import markers, schema
+from ..dataset.plan_file import read_plan, shard_slices
 from ..dataset.reader import Dataset, Shard
-from ..errors import MaskgenError, UsageError, short
+from ..errors import MaskgenError, short
 from ..storage import files
-from ..storage.base import Storage
 from ..storage.opening import open_storage
 
 WHOLE, NOT_BUILT = "whole", "not built yet"
@@ -101,29 +99,15 @@ def contents(path: str) -> Contents:
 
     Raises `UsageError` if there is none, `MaskgenError` if its dataset.json or plan.parquet is damaged.
     """
-    storage = open_storage(path)
-    try:
-        said = info.read(storage)
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no data set in {storage} (dataset.json is missing); make one with `maskgen build`."
-        ) from None
-    finished = bool(said.get("complete"))
-    if not finished:  # what is known at the end only
-        said = {**said, "complete": True, "counts": {}, "content": said["fingerprint"]}
-    dataset = Dataset(storage, said)
-    plan = _plan(storage, said)
+    dataset = Dataset(open_storage(path), unfinished=True)
+    plan, finished = _plan(dataset), bool(dataset.info.get("complete"))
     return Contents(dataset, finished, plan, list(_parts(dataset, plan, finished)))
 
 
-def _plan(storage: Storage, said: dict[str, Any]) -> pa.Table:
+def _plan(dataset: Dataset) -> pa.Table:
     try:
-        if storage.sha256("plan.parquet") != said["plan_sha256"]:
-            raise ValueError("it is not the plan of this data set")
-        with storage.open("plan.parquet") as file:
-            # Its boxes are large, and nothing here needs them.
-            columns = [name for name in pq.read_schema(file).names if name not in ("face", "color")]
-            plan = pq.read_table(file, columns=columns).combine_chunks()
+        # Its boxes are large, and nothing here needs them.
+        plan = read_plan(dataset.storage, dataset.info["plan_sha256"], without=("face", "color")).combine_chunks()
         plan.validate(full=True)
         wrong = [name for name in (*_TEXTS, "shard") if name not in plan.column_names or plan[name].null_count]
         if wrong or not set(pc.unique(plan["split"]).to_pylist()) <= set(schema.SPLITS) or not plan.num_rows:
@@ -131,7 +115,7 @@ def _plan(storage: Storage, said: dict[str, Any]) -> pa.Table:
         return plan.cast(pa.schema([_typed(field) for field in plan.schema]))
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise MaskgenError(
-            f"{storage}/plan.parquet cannot be read ({short(error)}); run the same `maskgen build` command again."
+            f"{dataset}/plan.parquet cannot be read ({short(error)}); run the same `maskgen build` command again."
         ) from None
 
 

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
+from ..hardware import cores
+
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """How the processes start: a fork of this one would share its threads and its GPU.
 
@@ -33,6 +35,14 @@ PREFETCHED_PIECES = 2
 
 MAX_DEFAULT_WORKERS = 8
 """Largest default number of processes that decode for one GPU: they keep it busy."""
+
+
+def decoding_workers(given: int | None, sharing: int = 1) -> int:
+    """How many processes decode: so many as are given, or by default one for each core, as far as they are of use.
+
+    `sharing` is the number of processes that share the cores and each have their own decoding processes.
+    """
+    return min(cores() // sharing, MAX_DEFAULT_WORKERS) if given is None else given
 
 
 class Decoder(IterableDataset[Any]):

@@ -42,7 +42,7 @@ def test_train_and_eval_need_no_other_argument_after_a_build(
     monkeypatch.chdir(work)
     trained = run(*TRAIN)
     assert trained.exit_code == 0, trained.output
-    assert trained.output.startswith("runs/001 holds curve.png, backbone.safetensors, embedding.safetensors")
+    assert trained.output.startswith("runs/001 holds curve.png, curve.svg, backbone.safetensors, embedding.safetensors")
     lines = [line.split()[:2] for line in trained.output.splitlines()]
     assert [line for line in lines if line and line[0] in ("classify", "embed")] == [["classify", "4"], ["embed", "40"]]
     assert (work / "runs/001/curve.png").read_bytes().startswith(b"\x89PNG")

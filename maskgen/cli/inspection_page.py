@@ -1,17 +1,13 @@
-"""`maskgen inspect --html`: writes the page of a data set, with progress bars."""
+"""`maskgen inspect --html`: writes the page of a data set."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..errors import UsageError, shown
 from ..inspecting.inspect import GENERATOR, inspect
 from ..inspecting.sample import SAMPLE
 from ..page.page import is_made_by
-from ..progress import step as progress_step
 from ..storage import files
 from ..storage.opening import located
 from ..storage.uri import is_uri, plain
@@ -23,15 +19,7 @@ def write_page(
     """Writes the page of a data set, and returns a sentence. Replaces no file but a page of maskgen."""
     path = out or Path(f"{_name(dataset)}.html")
     _check(path)
-    with contextlib.ExitStack() as bars:
-
-        def step(what: str, photographs: int) -> Callable[[int], object]:
-            bars.close()
-            bar: Any = bars.enter_context(progress_step(what, photographs))
-            return bar.update
-
-        page = inspect(dataset, src=src, with_pictures=not no_pictures, most=sample or SAMPLE, step=step)
-    data = page.encode("utf-8")
+    data = inspect(dataset, src=src, with_pictures=not no_pictures, most=sample or SAMPLE).encode("utf-8")
     files.write(path, data)
     return shown(f"{path} shows {plain(dataset)}, {len(data) / 1e6:.1f} MB; open it in a browser.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +25,15 @@ def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def read_plan(storage: Storage, sha256: str, without: Container[str] = ()) -> pa.Table:
-    """The plan of the data set whose dataset.json gives this hash, but for the columns `without`.
+def read_plan(storage: Storage, sha256: str) -> pa.Table:
+    """The plan of the data set whose dataset.json gives this hash.
 
     Raises `OSError`, `ValueError` or `pa.ArrowException` if it cannot be read or is another one.
     """
     if storage.sha256("plan.parquet") != sha256:
         raise ValueError("it is not the plan of this data set")
     with storage.open("plan.parquet") as file:
-        plan = pq.ParquetFile(file)
-        return plan.read([name for name in plan.schema_arrow.names if name not in without])
+        return pq.read_table(file)
 
 
 def write_plan(table: pa.Table, path: Path) -> None:

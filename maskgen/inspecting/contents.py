@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..dataset import markers, schema
-from ..dataset.plan_file import read_plan, shard_slices
+from ..dataset.plan_file import shard_slices
 from ..dataset.reader import Dataset, Shard
 from ..errors import MaskgenError, short
 from ..storage import files
+from ..storage.base import Storage
 from ..storage.opening import open_storage
+from .spacing import spaced
 
 WHOLE, NOT_BUILT = "whole", "not built yet"
 """States of a shard; any other one says what is wrong with it."""
+
+PLAN = "plan.parquet"
 
 _TEXTS = ("key", "source", "identity", "split", "problem")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A shard as it was planned, and what is there of it. `shard` is None if nothing can be read."""
+    """A shard as it was planned, and what is there of it.
+
+    `first` is the row of the plan at which it begins; `shard` is None if nothing can be read.
+    """
 
     split: str
     index: int
+    first: int
     photographs: int
     state: str
     shard: Shard | None = None
@@ -59,7 +68,8 @@ class Contents:
     Attributes:
         dataset: Of an unfinished build it has no counts; only the shards of `parts` may be read.
         finished: Whether its build has ended.
-        plan: Every photograph of the source, rejects too.
+        plan: Split, identity and shard of every photograph of the source, rejects too. A plan may have hundreds of
+            millions of rows, so the texts are dictionaries and the other columns stay in the file.
         parts: Its shards, in key order.
     """
 
@@ -68,30 +78,65 @@ class Contents:
     plan: pa.Table
     parts: list[Part]
 
-    @cached_property
-    def rejects(self) -> list[dict[str, Any]]:
-        """Rows of the plan of the rejected photographs of all whole shards, with `reason` and `detail`."""
-        found = [reject for part in self.parts for reject in part.rejects]
-        numbers = [int(reject["key"]) if _is_number(reject["key"], self.plan.num_rows) else -1 for reject in found]
-        rows = self.plan.take(pa.array([number for number in numbers if number >= 0], pa.int64())).to_pylist()
-        by_key = {row["key"]: row for row in rows}
-        return [{**by_key[one["key"]], **_why(one)} for one in found if one["key"] in by_key]
-
     @property
     def reasons(self) -> Counter[str]:
         """How many photographs were rejected for each reason."""
         return Counter(reject["reason"] for part in self.parts for reject in part.rejects)
 
+    def examples(self, reasons: int, each: int) -> list[dict[str, Any]]:
+        """Evenly spaced rejects of each of the most frequent reasons: rows of the plan with `reason` and `detail`.
+
+        Raises `MaskgenError` if the plan cannot be read.
+        """
+        by_reason = defaultdict(list)
+        for part in self.parts:
+            for reject in part.rejects:
+                by_reason[reject["reason"]].append(reject)
+        ordered = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))[:reasons]
+        chosen = [found[place] for _, found in ordered for place in spaced(len(found), each)]
+        rows = self._rows({_number(one["key"], self.plan.num_rows) for one in chosen} - {-1})
+        return [{**rows[one["key"]], **_why(one)} for one in chosen if one["key"] in rows]
+
+    def _rows(self, numbers: set[int]) -> dict[str, dict[str, Any]]:
+        """Rows of the plan by their keys. A plan has a row group for each shard, and no other one is read."""
+        found: dict[str, dict[str, Any]] = {}
+        with _plan_errors(self.dataset.storage), self.dataset.storage.open(PLAN) as file:
+            source = pq.ParquetFile(file)
+            columns = [name for name in source.schema_arrow.names if name not in ("face", "color")]
+            first = 0
+            for group in range(source.num_row_groups):
+                rows = source.metadata.row_group(group).num_rows
+                inside = [number - first for number in sorted(numbers) if first <= number < first + rows]
+                if inside:
+                    table = source.read_row_group(group, columns).take(inside)
+                    if any(table[name].null_count for name in (*_TEXTS, "bytes")):
+                        raise ValueError("it has other columns or values than a plan")
+                    found |= {str(row["key"]): row for row in table.to_pylist()}
+                first += rows
+        return found
+
     def identities(self) -> Counter[tuple[str, str]]:
         """How many usable photographs each (split, identity) has in the shards that are there."""
-        there = pa.array([part.name for part in self.parts if part.shard], pa.string())
-        shard = pc.binary_join_element_wise(
-            self.plan["split"], pc.utf8_lpad(self.plan["shard"].cast(pa.string()), 5, "0"), "/"
-        )
-        rejected = pa.array([reject["key"] for part in self.parts for reject in part.rejects], pa.string())
-        usable = pc.and_(pc.is_in(shard, there), pc.invert(pc.is_in(self.plan["key"], rejected)))
-        counted = self.plan.filter(usable).group_by(["split", "identity"]).aggregate([([], "count_all")])
-        return Counter({(row["split"], row["identity"]): row["count_all"] for row in counted.to_pylist()})
+        usable = np.zeros(self.plan.num_rows, bool)
+        for part in self.parts:
+            usable[part.first : part.first + part.photographs] = part.shard is not None
+            rejected = [_number(reject["key"], len(usable)) for reject in part.rejects]
+            usable[[number for number in rejected if number >= 0]] = False
+        splits, people = (self.plan[name].chunk(0) for name in ("split", "identity"))
+        codes = splits.indices.to_numpy().astype(np.int64) * len(people.dictionary) + people.indices.to_numpy()
+        counts = np.bincount(codes[usable])
+        names, wheres = people.dictionary.to_pylist(), splits.dictionary.to_pylist()
+        there = ((divmod(int(code), len(names)), int(counts[code])) for code in np.flatnonzero(counts))
+        return Counter({(wheres[split], names[person]): count for (split, person), count in there})
+
+    def people(self) -> dict[str, set[str]]:
+        """The identities that each split was planned with."""
+        splits, people = (self.plan[name].chunk(0) for name in ("split", "identity"))
+        codes, persons = splits.indices.to_numpy(), people.indices.to_numpy()
+        return {
+            split: set(people.dictionary.take(pa.array(np.unique(persons[codes == code]))).to_pylist())
+            for code, split in enumerate(splits.dictionary.to_pylist())
+        }
 
 
 def contents(path: str) -> Contents:
@@ -99,29 +144,40 @@ def contents(path: str) -> Contents:
 
     Raises `UsageError` if there is none, `MaskgenError` if its dataset.json or plan.parquet is damaged.
     """
-    dataset = Dataset(open_storage(path), unfinished=True)
-    plan, finished = _plan(dataset), bool(dataset.info.get("complete"))
+    return contents_of(Dataset(open_storage(path), unfinished=True))
+
+
+def contents_of(dataset: Dataset) -> Contents:
+    """What lies in a data set. Raises `MaskgenError` if its plan.parquet is damaged."""
+    plan, finished = _plan(dataset.storage, dataset.info["plan_sha256"]), bool(dataset.info.get("complete"))
     return Contents(dataset, finished, plan, list(_parts(dataset, plan, finished)))
 
 
-def _plan(dataset: Dataset) -> pa.Table:
+@contextmanager
+def _plan_errors(storage: Storage) -> Iterator[None]:
     try:
-        # Its boxes are large, and nothing here needs them.
-        plan = read_plan(dataset.storage, dataset.info["plan_sha256"], without=("face", "color")).combine_chunks()
-        plan.validate(full=True)
-        wrong = [name for name in (*_TEXTS, "shard") if name not in plan.column_names or plan[name].null_count]
-        if wrong or not set(pc.unique(plan["split"]).to_pylist()) <= set(schema.SPLITS) or not plan.num_rows:
-            raise ValueError("it has other columns or values than a plan")
-        return plan.cast(pa.schema([_typed(field) for field in plan.schema]))
+        yield
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise MaskgenError(
-            f"{dataset}/plan.parquet cannot be read ({short(error)}); run the same `maskgen build` command again."
+            f"{storage}/{PLAN} cannot be read ({short(error)}); run the same `maskgen build` command again."
         ) from None
 
 
-def _typed(field: pa.Field) -> pa.Field:
-    kind = pa.string() if field.name in _TEXTS else pa.int32() if field.name == "shard" else field.type
-    return pa.field(field.name, kind)
+def _plan(storage: Storage, sha256: str) -> pa.Table:
+    names = ("split", "identity", "shard")
+    with _plan_errors(storage):
+        if storage.sha256(PLAN) != sha256:
+            raise ValueError("it is not the plan of this data set")
+        with storage.open(PLAN) as file:
+            plan = pq.ParquetFile(file, read_dictionary=names[:2]).read(names)
+        plan.validate(full=True)
+        if plan.column_names != [*names] or not plan.num_rows or any(column.null_count for column in plan.columns):
+            raise ValueError("it has other columns or values than a plan")
+        kinds = (*[pa.dictionary(pa.int32(), pa.string())] * 2, pa.int32())
+        plan = plan.cast(pa.schema(zip(names, kinds, strict=True))).unify_dictionaries().combine_chunks()
+        if not set(plan["split"].chunk(0).dictionary.to_pylist()) <= set(schema.SPLITS):
+            raise ValueError("it has other columns or values than a plan")
+        return plan
 
 
 def _parts(dataset: Dataset, plan: pa.Table, finished: bool) -> Iterator[Part]:
@@ -130,10 +186,10 @@ def _parts(dataset: Dataset, plan: pa.Table, finished: bool) -> Iterator[Part]:
     ending = "tar" if dataset.info["settings"]["format"] == "webdataset" else "parquet"
     sizes = {split: storage.entries(split) for split in {split for split, *_ in slices}}
     found = storage.read_many(markers.marker_name(split, shard, dataset.version) for split, shard, *_ in slices)
-    for (split, index, _, photographs), data in zip(slices, found, strict=True):
+    for (split, index, first, photographs), data in zip(slices, found, strict=True):
         state, marker = _state(data, dataset.fingerprint, photographs, sizes[split], finished)
         shard = Shard(dataset, split, index, marker["rows"], ending, marker) if state == WHOLE else None
-        yield Part(split, index, photographs, state, shard)
+        yield Part(split, index, first, photographs, state, shard)
 
 
 def _state(
@@ -161,8 +217,9 @@ def _state(
     return WHOLE, marker
 
 
-def _is_number(key: str, photographs: int) -> bool:
-    return key.isascii() and key.isdigit() and len(key) < 19 and int(key) < photographs
+def _number(key: str, photographs: int) -> int:
+    """The row of the plan that a key names; -1 if it names none."""
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 19 and int(key) < photographs else -1
 
 
 def _why(reject: dict[str, str]) -> dict[str, str]:

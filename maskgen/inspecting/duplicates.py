@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from ..dataset.record import Row
-from .sample import Sample, Step
+from ..progress import step
+from .sample import Sample
 
 COMPARED = 2_000
 """Photographs that are read and compared; the page of a data set with more candidates says so."""
@@ -26,7 +27,7 @@ class Group(NamedTuple):
         return "across identities" if len({row.identity for row in rows}) > 1 else "within an identity"
 
 
-def duplicates(sample: Sample, step: Step) -> tuple[list[Group], int]:
+def duplicates(sample: Sample) -> tuple[list[Group], int]:
     """The groups of rows whose stored photograph has the same bytes, in key order, and how many were not compared.
 
     A build gives the same bytes and the same landmarks to files of the same bytes. So only photographs with the same
@@ -37,11 +38,11 @@ def duplicates(sample: Sample, step: Step) -> tuple[list[Group], int]:
         alike[_facts(row)].append(number)
     candidates = [(facts, number) for facts, numbers in alike.items() if len(numbers) > 1 for number in numbers]
     facts_of = {number: facts for facts, number in candidates[:COMPARED]}
-    done = step("comparing photographs", len(facts_of))
     same = defaultdict(list)
-    for number, row in sample.read(sorted(facts_of), ("unmasked",)):
-        same[facts_of[number], hashlib.sha256(row.jpeg("unmasked")).digest()].append(number)
-        done(1)
+    with step("comparing photographs", len(facts_of)) as bar:
+        for number, row in sample.read(sorted(facts_of), ("unmasked",)):
+            same[facts_of[number], hashlib.sha256(row.jpeg("unmasked")).digest()].append(number)
+            bar.update()
     return [Group(tuple(group)) for group in same.values() if len(group) > 1], len(candidates) - len(facts_of)
 
 

@@ -12,13 +12,16 @@ import numpy as np
 from ..dataset.card import LICENCE
 from ..imaging.variants import VARIANTS
 from ..page.page import page
+from ..page.text import clip, plural
+from ..progress import step
 from ..storage.uri import plain
 from ..version import __version__
 from . import figures, pictures, shapes, tables
 from .contents import WHOLE, Contents, contents
 from .duplicates import Group, duplicates
 from .rebuild import command
-from .sample import SAMPLE, Sample, Step, covered, sample, spaced
+from .sample import SAMPLE, Sample, covered, sample
+from .spacing import spaced
 
 HERE = Path(__file__).parent
 
@@ -35,13 +38,7 @@ EXAMPLES = 4
 """Rejected photographs of each reason that are named."""
 
 
-def _no_step(what: str, photographs: int) -> Any:
-    return lambda done: None
-
-
-def inspect(
-    dataset: str, *, src: str | None = None, with_pictures: bool = True, most: int = SAMPLE, step: Step = _no_step
-) -> str:
+def inspect(dataset: str, *, src: str | None = None, with_pictures: bool = True, most: int = SAMPLE) -> str:
     """The page of a data set, finished or not; equal data sets at the same place give equal pages.
 
     Args:
@@ -49,23 +46,24 @@ def inspect(
         src: Its source, from which rejected photographs are shown.
         with_pictures: Whether any faces are shown.
         most: Photographs that are measured at most.
-        step: Told what is done now and with how many photographs; gives what is told of each one done.
 
     Raises:
-        UsageError: There is no data set.
+        UsageError: There is no data set, or nothing at `src`.
         MaskgenError: Its dataset.json or its plan is damaged. Damaged shards are named on the page.
     """
+    if src is not None:
+        pictures.check_source(src)
     there = contents(dataset)
-    measured = sample(there, most, step)
-    groups, uncompared = duplicates(measured, step)
+    measured = sample(there, most)
+    groups, uncompared = duplicates(measured)
     pose = shapes.pose(measured.landmarks)
     unusual, directions = shapes.unusual(measured.landmarks)
     identities = there.identities()
-    shares = covered(measured.rows, step)
+    shares = covered(measured.rows)
     worst = _worst(unusual)
-    gallery = _gallery(there, measured, step) if with_pictures else []
-    faces = _faces(measured, worst, groups, step) if with_pictures else {}
-    examples = _examples(there.rejects)
+    gallery = _gallery(there, measured) if with_pictures else []
+    faces = _faces(measured, worst, groups) if with_pictures else {}
+    examples = there.examples(tables.LARGEST, EXAMPLES)
     rejected, problem = pictures.rejected(examples, src) if src and with_pictures else ({}, "")
     colors, distinct, shared = figures.swatches(color for row in measured.rows for color in row.colors.values())
     per_identity = list(identities.values())
@@ -90,9 +88,7 @@ def inspect(
         splits=tables.splits(there, identities),
         facts=_facts(there),
         settings=[(name, _value(value)) for name, value in sorted(there.dataset.info["settings"].items())],
-        versions=[
-            (tables.clip(name), tables.clip(value)) for name, value in sorted(there.dataset.info["versions"].items())
-        ],
+        versions=[(clip(name), clip(value)) for name, value in sorted(there.dataset.info["versions"].items())],
         command=command(there.dataset.info["settings"], plain(src) if src else "SRC", str(there.dataset)),
         licence=LICENCE,
         measured=_measured(there, measured),
@@ -130,11 +126,6 @@ def inspect(
     )
 
 
-def _plural(count: int, noun: str) -> str:
-    more = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else more}"
-
-
 def _summary(
     there: Contents, measured: Sample, identities: Counter[tuple[str, str]], groups: Sequence[Group]
 ) -> list[str]:
@@ -142,18 +133,18 @@ def _summary(
     planned = there.plan.num_rows
     rejects = sum(there.reasons.values())
     lines = [
-        f"{measured.total:,} of {_plural(planned, 'photograph')} of the source, of {_plural(people, 'identity')}; "
-        f"masks: {_masks(there)}."
+        f"{measured.total:,} of {plural(planned, 'photograph')} of the source, "
+        f"of {plural(people, 'identity', 'identities')}; masks: {_masks(there)}."
     ]
     not_whole = sum(part.state != WHOLE for part in there.parts) + len(measured.broken)
     if not there.finished:
         done = sum(part.state == WHOLE for part in there.parts)
-        lines.append(f"The build is not finished: {done:,} of {_plural(len(there.parts), 'shard')} are done.")
+        lines.append(f"The build is not finished: {done:,} of {plural(len(there.parts), 'shard')} are done.")
     elif not_whole:
-        lines.append(f"{not_whole:,} of {_plural(len(there.parts), 'shard')} cannot be used; see Shards.")
+        lines.append(f"{not_whole:,} of {plural(len(there.parts), 'shard')} cannot be used; see Shards.")
     across = sum(group.where(measured) != "within an identity" for group in groups)
-    twice = f"{_plural(len(groups), 'photograph')} found more than once, {across:,} across identities or splits"
-    lines.append(f"{_plural(rejects, 'photograph')} rejected; {twice if groups else 'none found twice'}.")
+    twice = f"{plural(len(groups), 'photograph')} found more than once, {across:,} across identities or splits"
+    lines.append(f"{plural(rejects, 'photograph')} rejected; {twice if groups else 'none found twice'}.")
     return lines
 
 
@@ -168,11 +159,11 @@ def _masks(there: Contents) -> str:
 def _measured(there: Contents, measured: Sample) -> str:
     count = len(measured.rows)
     if count == measured.total:
-        return f"Measured on all {_plural(count, 'photograph')}."
+        return f"Measured on all {plural(count, 'photograph')}."
     shards = len({shard.name for shard, _ in measured.places})
     return (
         f"Measured on {count:,} of {measured.total:,} photographs, evenly spaced in {shards:,} of "
-        f"{_plural(len(there.parts), 'shard')}, the same ones each time; --sample N measures more."
+        f"{plural(len(there.parts), 'shard')}, the same ones each time; --sample N measures more."
     )
 
 
@@ -194,12 +185,12 @@ def _facts(there: Contents) -> list[tuple[str, str]]:
 def _value(setting: Any) -> str:
     """A setting as people write it."""
     if isinstance(setting, list):
-        return tables.clip(", ".join(map(str, setting)))
+        return clip(", ".join(map(str, setting)))
     named = {None: "-", True: "yes", False: "no"}
-    return named[setting] if setting is None or isinstance(setting, bool) else tables.clip(setting)
+    return named[setting] if setting is None or isinstance(setting, bool) else clip(setting)
 
 
-def _gallery(there: Contents, measured: Sample, step: Step) -> list[dict[str, Any]]:
+def _gallery(there: Contents, measured: Sample) -> list[dict[str, Any]]:
     """For each mask, pictures of evenly spaced photographs; for all masks the same ones, so that they compare."""
     variants = there.dataset.variants
     if variants == ("masked",):
@@ -213,35 +204,36 @@ def _gallery(there: Contents, measured: Sample, step: Step) -> list[dict[str, An
         chosen = dict.fromkeys(("unmasked", *variants), numbers)
         shown_as = {name: name for name in chosen}
     wanted = sorted({number for numbers in chosen.values() for number in numbers})
-    done = step("drawing pictures", len(wanted))
     found: dict[str, list[dict[str, str]]] = {name: [] for name in chosen}
-    for number, row in measured.read(wanted, tuple(dict.fromkeys(shown_as.values()))):
-        for name, numbers in chosen.items():
-            if number in numbers and (url := pictures.photograph(row, shown_as[name])):
-                color = row.colors.get(shown_as[name])
-                found[name].append(
-                    {
-                        "url": url,
-                        "alt": tables.clip(f"{name}: {row.source}"),
-                        "caption": tables.clip(row.identity),
-                        "color": "" if color is None else "#{:02x}{:02x}{:02x}".format(*color),
-                    }
-                )
-        done(1)
+    with step("drawing pictures", len(wanted)) as bar:
+        for number, row in measured.read(wanted, tuple(dict.fromkeys(shown_as.values()))):
+            for name, numbers in chosen.items():
+                if number in numbers and (url := pictures.photograph(row, shown_as[name])):
+                    color = row.colors.get(shown_as[name])
+                    found[name].append(
+                        {
+                            "url": url,
+                            "alt": clip(f"{name}: {row.source}"),
+                            "caption": clip(row.identity),
+                            "color": "" if color is None else "#{:02x}{:02x}{:02x}".format(*color),
+                        }
+                    )
+            bar.update()
     return [{"name": name, "entries": entries} for name, entries in found.items() if entries]
 
 
-def _faces(measured: Sample, worst: Sequence[int], groups: Sequence[Group], step: Step) -> dict[str, str]:
+def _faces(measured: Sample, worst: Sequence[int], groups: Sequence[Group]) -> dict[str, str]:
     """Pictures with landmarks of the unusual faces, `w0` and so on, and one of each group of duplicates, `d0`."""
     named = {f"w{place}": number for place, number in enumerate(worst)}
     named |= {f"d{place}": group.numbers[0] for place, group in enumerate(groups[:EACH])}
-    done = step("drawing landmarks", len(named))
+    numbers = sorted(set(named.values()))
     found: dict[str, str] = {}
-    for number, row in measured.read(sorted(set(named.values())), ("unmasked",)):
-        for name, wanted in named.items():
-            if wanted == number:
-                found[name] = pictures.photograph(row, points=name.startswith("w"))
-                done(1)
+    with step("drawing landmarks", len(numbers)) as bar:
+        for number, row in measured.read(numbers, ("unmasked",)):
+            for name, wanted in named.items():
+                if wanted == number:
+                    found[name] = pictures.photograph(row, points=name.startswith("w"))
+            bar.update()
     return found
 
 
@@ -253,25 +245,16 @@ def _worst(unusual: shapes.Values) -> list[int]:
 def _landmarks_entry(measured: Sample, number: int, unusual: shapes.Values, pose: shapes.Pose) -> dict[str, str]:
     row = measured.rows[number]
     return {
-        "alt": tables.clip(f"landmarks on {row.source}"),
+        "alt": clip(f"landmarks on {row.source}"),
         "caption": f"{100 * unusual[number]:.1f} %, yaw {figures.plain(pose.yaw[number], 0)}°",
     }
 
 
 def _group_text(measured: Sample, group: Group) -> dict[str, str]:
     row = measured.rows[group.numbers[0]]
-    return {"alt": tables.clip(row.source), "caption": f"{len(group.numbers):,} times, {group.where(measured)}"}
-
-
-def _examples(rejects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Evenly spaced rejects of each reason, the most frequent reasons first."""
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for reject in rejects:
-        by_reason.setdefault(reject["reason"], []).append(reject)
-    ordered = sorted(by_reason.values(), key=lambda found: (-len(found), found[0]["reason"]))[: tables.LARGEST]
-    return [found[place] for found in ordered for place in spaced(len(found), EXAMPLES)]
+    return {"alt": clip(row.source), "caption": f"{len(group.numbers):,} times, {group.where(measured)}"}
 
 
 def _reject_entry(row: dict[str, Any], url: str) -> dict[str, str]:
     names = ("reason", "source", "identity", "detail")
-    return {"url": url, **{name: tables.clip(row[name]) for name in names}}
+    return {"url": url, **{name: clip(row[name]) for name in names}}

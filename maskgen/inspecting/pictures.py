@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from ..dataset.record import Row
-from ..errors import MaskgenError
+from ..errors import MaskgenError, UsageError
 from ..imaging.decode import decode
 from ..imaging.render import Image
 from ..page.page import picture
+from ..sources.detect import locate
+from ..sources.place import Container
 from ..sources.reader import Reader
 
 SIDE = 160
@@ -57,6 +59,15 @@ def photograph(row: Row, name: str = "unmasked", *, points: bool = False) -> str
         return small(row.image(name), row.landmarks if points else None)
     except MaskgenError:
         return ""
+
+
+def check_source(src: str) -> None:
+    """Raises `UsageError` if nothing lies at `src`."""
+    place, names = locate(src)
+    if names is not None:
+        Container(place, names[0]).close()
+    elif not place.is_folder():
+        raise UsageError(f"there is no folder --src {place}; give the source of the data set, or leave --src out.")
 
 
 def rejected(rows: Sequence[dict[str, Any]], src: str) -> tuple[dict[str, str], str]:

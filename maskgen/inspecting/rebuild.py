@@ -6,9 +6,9 @@ import dataclasses
 import shlex
 from typing import Any
 
+from ..page.text import clip
 from ..pipeline.build_settings import BuildSettings
 from ..settings import option_name
-from .tables import clip
 
 FILES = {"boxes": "CSV", "draws": "FILE", "predictor": "FILE", "detector-model": "FILE", "textures": "DIR"}
 """Settings that are files: a data set knows their hash, and not where they lay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -13,7 +13,9 @@ from ..dataset.reader import Shard
 from ..dataset.record import Row, covers_and_face
 from ..errors import MaskgenError
 from ..imaging import labels
+from ..progress import step
 from .contents import Contents
+from .spacing import runs_of, spaced
 
 SAMPLE = 20_000
 """Photographs that are measured by default: quantiles of shares are then right to a percent, in seconds."""
@@ -22,14 +24,8 @@ SHARDS = 100
 """Shards that they are read from at most: each is opened, which takes several requests in an object store, and a tar is
 gone through header by header."""
 
-RUN = 8
-"""Photographs that follow each other in a sample: Parquet reads 64 at once anyway."""
-
 COVERED = 400
 """Photographs on which the share of the face is measured, pixel by pixel."""
-
-Step = Callable[[str, int], Callable[[int], object]]
-"""Told what is done now and with how many photographs; gives what is told of each one that is done."""
 
 
 @dataclass
@@ -68,60 +64,43 @@ class Sample:
                     self.broken[shard.name] = str(error)
 
 
-def sample(contents: Contents, most: int, step: Step) -> Sample:
+def sample(contents: Contents, most: int) -> Sample:
     """Reads at most so many photographs, evenly spaced; the same ones each time."""
     shards = [part.shard for part in contents.parts if part.shard and part.rows]
     total = sum(shard.rows for shard in shards)
     if total > most:
         shards = [shards[place] for place in spaced(len(shards), SHARDS)]
     found, there = Sample(total), sum(shard.rows for shard in shards)
-    done = step("reading landmarks", there)
     read = 0
-    for shard in shards:
-        # Of the first `read` rows, as many are taken as their share of `most` is, to the nearest.
-        wanted = shard.rows
-        if there > most:
-            wanted = round((read + shard.rows) * most / there) - round(read * most / there)
-        numbers = runs_of(shard.rows, wanted)
-        try:
-            for number, row in zip(numbers, shard.read((), numbers) if numbers else (), strict=False):
-                found.rows.append(row)
-                found.places.append((shard, number))
-        except MaskgenError as error:
-            found.broken[shard.name] = str(error)
-        read += shard.rows
-        done(shard.rows)
+    with step("reading landmarks", there) as bar:
+        for shard in shards:
+            # Of the first `read` rows, as many are taken as their share of `most` is, to the nearest.
+            wanted = shard.rows
+            if there > most:
+                wanted = round((read + shard.rows) * most / there) - round(read * most / there)
+            numbers = runs_of(shard.rows, wanted)
+            try:
+                for number, row in zip(numbers, shard.read((), numbers) if numbers else (), strict=False):
+                    found.rows.append(row)
+                    found.places.append((shard, number))
+            except MaskgenError as error:
+                found.broken[shard.name] = str(error)
+            read += shard.rows
+            bar.update(shard.rows)
     return found
 
 
-def runs_of(rows: int, wanted: int) -> list[int]:
-    """Numbers from 0 to `rows`, at most as many as wanted: evenly spaced runs of neighbours, ascending."""
-    if wanted >= rows or not wanted:
-        return list(range(min(rows, wanted)))
-    length = min(RUN, wanted)
-    starts = spaced(rows - length + 1, wanted // length)
-    return sorted({start + place for start in starts for place in range(length)})
-
-
-def spaced(count: int, most: int) -> list[int]:
-    """At most so many of the numbers from 0 to `count`, evenly spaced from the first to the last."""
-    if count <= most:
-        return list(range(count))
-    return sorted({place * (count - 1) // max(1, most - 1) for place in range(most)})
-
-
-def covered(rows: Sequence[Row], step: Step) -> dict[str, list[float]]:
+def covered(rows: Sequence[Row]) -> dict[str, list[float]]:
     """The share of the face that each mask covers, by its kind, on evenly spaced rows."""
     chosen = [rows[number] for number in spaced(len(rows), COVERED)]
     found: dict[str, list[float]] = {}
-    done = step("measuring masks", len(chosen))
-    for row in chosen:
-        try:
-            covers, face = covers_and_face(row, tuple(row.colors))
-        except MaskgenError:
-            continue  # its landmarks are no face; it is among the unusual ones
-        finally:
-            done(1)
-        for name, cover in covers.items():
-            found.setdefault(row.variant or name, []).append(labels.covered(cover, face))
+    with step("measuring masks", len(chosen)) as bar:
+        for row in chosen:
+            bar.update()
+            try:
+                covers, face = covers_and_face(row, tuple(row.colors))
+            except MaskgenError:
+                continue  # its landmarks are no face; it is among the unusual ones
+            for name, cover in covers.items():
+                found.setdefault(row.variant or name, []).append(labels.covered(cover, face))
     return dict(sorted(found.items()))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import shown
 from ..page.page import Cell, Table
+from ..page.text import clip
 from . import figures
 from .contents import WHOLE, Contents
 from .duplicates import Group
@@ -21,16 +21,7 @@ LISTED = 300
 LARGEST = 10
 """Identities in the table."""
 
-TEXT = 120
-"""Characters of a name: a data set may come from anyone, and a page has less than five megabytes."""
-
 Rows = list[list[str | int | Cell]]
-
-
-def clip(text: object) -> str:
-    """The text as it is shown, cut where it is long."""
-    line = shown(text)
-    return line if len(line) <= TEXT else f"{line[: TEXT - 1]}…"
 
 
 def splits(there: Contents, identities: Counter[tuple[str, str]]) -> Table:

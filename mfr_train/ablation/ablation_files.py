@@ -119,7 +119,7 @@ def by_row(found: Ablation) -> Any:
     figure = found.settings.figure
     column = next(each for each in _FIGURES if each.name == figure)
     scale = 1.0 if figure in paired.HIGHER_IS_BETTER else 100.0
-    height = 0.5 + len(SCENARIOS) * (0.35 + 0.16 * len(found.rows))
+    height = 0.65 + len(SCENARIOS) * (0.35 + 0.16 * len(found.rows))
     shown, panels = new_figure(height=height, rows=len(SCENARIOS), share_x=True)
     places = range(len(found.rows))
     for axes, scenario in zip(panels, SCENARIOS, strict=True):
@@ -136,6 +136,6 @@ def by_row(found: Ablation) -> Any:
         axes.set_ylim(len(found.rows) - 0.5, -0.5)
         axes.set_title(scenario, loc="left")
     note = "\u25cf mean of the runs, 95 % interval over subjects   | each run"
-    panels[0].set_title(note, loc="right", fontsize=NOTE_SIZE, color=NOTE_COLOR)
+    shown.suptitle(note, fontsize=NOTE_SIZE, color=NOTE_COLOR)
     panels[-1].set_xlabel(column.label)
     return shown

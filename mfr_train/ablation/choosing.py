@@ -25,7 +25,7 @@ from ..evaluation.counts import Counts
 from ..evaluation.material import Embedded, Material
 from ..evaluation.scenarios import UNMASKED, Indices, Pairing, Photographs
 from ..networks.backbone import Floats
-from ..networks.run_files import CHECKPOINTS
+from ..networks.run_files import CHECKPOINTS, disk_errors
 from ..training import checkpoint, embed
 from ..training.embed import Pictures
 from ..training.train import Frozen, checked, frozen
@@ -94,7 +94,7 @@ def choose(given: TrainSettings, weights: Sequence[float], folder: Path, figure:
     Raises `UsageError` if the training identities are too few to be cut into halves.
     """
     full, dataset = checked(given)
-    with checkpoint.disk_errors(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return chosen_on(frozen(full, dataset, folder), dataset.content, full, weights, folder, figure, seed)
 
@@ -158,7 +158,7 @@ def _rows_of(names: npt.NDArray[np.str_], identities: dict[str, npt.NDArray[np.s
 
 def _trained(full: TrainSettings, run: Path, half: Half, content: str, there: Frozen) -> nn.Module:
     """The layer that was trained on half of the people; if it was trained before, it is read from its checkpoint."""
-    with checkpoint.disk_errors(run):
+    with disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
     pictures = {split: _restricted(there, split, rows) for split, rows in half.rows.items()}
     people = "\n".join(sorted(set(there.rows["train"].identities[half.rows["train"]].tolist())))

@@ -24,7 +24,8 @@ from ..evaluation.report_text import report_text, short_text
 from ..explaining.explain import explain
 from ..explaining.explain_settings import ExplainSettings
 from ..explaining.explanation import faithfulness_table, share_table, versus_table
-from ..networks.run_files import BACKBONE, CHECKPOINTS, EMBEDDING, ONNX_BACKBONE, record_of
+from ..figure import FORMATS
+from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE_PLOT, EMBEDDING, ONNX_BACKBONE, record_of
 from ..reporting.report import report as write_page
 from ..training import curve
 from ..training.train import train
@@ -48,7 +49,8 @@ def _training(folder: Path, data: str) -> str:
         lines.append(
             [stage, int(found[-1]["iteration"]), *(f"{float(row['loss']):.3g}" for row in (found[0], found[-1])), best]
         )
-    made = [name for name in ("curve.png", BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
+    plots = [f"{CURVE_PLOT}.{ending}" for ending in FORMATS]
+    made = [name for name in (*plots, BACKBONE, ONNX_BACKBONE, EMBEDDING) if (folder / name).is_file()]
     head = ["stage", "iterations", "first loss", "last loss", "best validation accuracy"]
     return shown_lines(
         [
@@ -91,12 +93,6 @@ def eval_with_progress(settings: EvalSettings, whole: bool = False, html: bool =
             *([] if whole else ["", f"{HINT}{hint}"]),
         ]
     )
-
-
-def reported(folders: tuple[str, ...], out: str, pictures: bool) -> str:
-    """Writes the page of these folders, and says where it is and how large."""
-    file = write_page(*folders, out=out, pictures=pictures)
-    return shown(f"{file} shows {', '.join(folders)} in {file.stat().st_size / 1e6:.1f} MB; open it in a browser.")
 
 
 def side_by_side(reports: tuple[str, ...], out: str | None) -> str:

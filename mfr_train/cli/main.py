@@ -46,7 +46,7 @@ def train(settings: TrainSettings) -> None:
 
     Stage 1 trains a network to classify the training identities with cross-entropy, on half masked pictures. Stage 2
     freezes that network and trains a new embedding with the triplet loss, with or without weighted MSE. The run folder
-    receives the settings, the checkpoints, the curve as CSV and picture, and the weights.
+    receives the settings, the checkpoints, the curve as CSV and plots, and the weights.
 
     \b
     Both stages in minutes on a laptop, on ./smfd:
@@ -222,8 +222,7 @@ def report(folders: tuple[str, ...], out: str, pictures: bool) -> None:
       mfr report runs/paper runs/explain/paper -o paper.html
       mfr report runs/eval/dlib-smfd-1a2b3c4d --no-pictures
     """
-    _check_installed()
-    from .console import reported
+    from .report_page import reported
 
     say(reported(folders, out, pictures))
 

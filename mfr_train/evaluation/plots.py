@@ -32,6 +32,9 @@ _TICKS = tuple(
 _WIDEST = 0.2
 """No axis begins at a higher rate than this, however few pairs there are."""
 
+_LETTER, _GAP, _LINE = 0.0185, 0.01, 0.042
+"""Shares of an axis: the width of a letter of a tick's label, the least room between two labels, the height of one."""
+
 _FMR, _GUIDE = "false match rate, FMR (%)", {"color": "0.6", "linewidth": 0.8, "linestyle": (0, (1, 2))}
 
 Curves = Mapping[str, Curve]
@@ -239,9 +242,20 @@ def _deviates(axes: Any, axis: str, low: float, high: float) -> None:
     set_scale, set_limits, its = getattr(axes, f"set_{axis}scale"), getattr(axes, f"set_{axis}lim"), f"{axis}axis"
     set_scale("function", functions=(_deviate, _share))
     set_limits(low, high)
-    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    ticks = _apart([tick for tick in _TICKS if low <= tick <= high], low, high, wide=axis == "x")
     getattr(axes, its).set_ticks(ticks, [_percent(tick) for tick in ticks])
     getattr(axes, its).set_ticks([], minor=True)
+
+
+def _apart(ticks: Sequence[float], low: float, high: float, *, wide: bool) -> list[float]:
+    """The ticks whose labels do not touch, beside each other (`wide`) or above; of two, the lower is left out."""
+    kept = list(ticks[-1:])
+    for tick in reversed(ticks[:-1]):
+        room = np.ptp(_deviate([tick, kept[-1]])) / np.ptp(_deviate([low, high]))
+        letters = (len(_percent(tick)) + len(_percent(kept[-1]))) / 2
+        if room > (_GAP + _LETTER * letters if wide else _LINE):
+            kept.append(tick)
+    return kept[::-1]
 
 
 def _percent(share: float, _: object = None) -> str:

@@ -1,18 +1,23 @@
-"""The files of a run folder by name, and what they record about the run."""
+"""The files of a run folder by name, what they record about the run, and the error if they cannot be written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from maskgen.errors import UsageError
+from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
 from ..defaults import RUNS
 
 EMBEDDING, SETTINGS = "embedding.safetensors", "settings.json"
 BACKBONE, ONNX_BACKBONE = "backbone.safetensors", "backbone.onnx"
-CURVE, CURVE_PICTURE, TENSORBOARD = "curve.csv", "curve.png", "tensorboard"
+CURVE, TENSORBOARD = "curve.csv", "tensorboard"
+
+CURVE_PLOT = "curve"
+"""The name of the plot of the curve, without its ending."""
 
 CARD = "README.md"
 """The model card."""
@@ -56,6 +61,18 @@ def identities_of(path: Path) -> frozenset[str]:
     except (OSError, ValueError):
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk or a folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise MaskgenError(
+            f"cannot write {path} ({error.strerror or error}); make room and run the same command again: "
+            "it resumes from its last checkpoint."
+        ) from None
 
 
 def is_run(path: Path) -> bool:

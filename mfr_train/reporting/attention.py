@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from maskgen.errors import shown
 from maskgen.page.page import Cell, Table, Value
+from maskgen.page.text import NAME, clip, plural
 
-from ..explaining.explanation import DIFFERENCE, MEANS, PEOPLE, SUMMARY
+from ..explaining.explanation import CURVE_PLOT, DIFFERENCE, MEANS, PEOPLE, SUMMARY
 from ..explaining.shares import REGIONS
+from ..figure import DPI
 from . import cells
 from .given import Result, damaged
 from .pictures import resized
 
-WIDEST = 1100
-"""Pixels of the pictures of maps."""
+WIDEST, SCALE = 1100, 1.6 * 96 / DPI
+"""Pixels of a plot at most, and its size on the page: 1.6 times that in print."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that mfr wrote: its URL, what it shows, and its width on the page in pixels."""
+
+    url: str
+    text: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,9 @@ class Attention:
 
     title: str
     about: str
-    pictures: list[tuple[str, str]]
-    shares: Table
+    faces: list[Plot]
+    shares: list[Table]
+    curves: Plot | None
     faithfulness: Table | None
     notes: list[str]
 
@@ -45,54 +57,78 @@ def attention(explanations: Sequence[Result], with_pictures: bool) -> list[Atten
 
 def _attention(given: Result, with_pictures: bool) -> Attention:
     facts = given.facts
-    models = ", ".join(f"{cells.brief(each['name'])} ({each['method']})" for each in facts["models"])
-    files = {
+    models = ", ".join(f"{clip(each['name'], NAME)} ({clip(each['method'], NAME)})" for each in facts["models"])
+    texts = {
         PEOPLE: f"Attention of {models} in the pictures of some people, unmasked and masked.",
         MEANS: f"Mean attention of {models} over all photographs, on the mean face.",
+        CURVE_PLOT: f"Deletion and insertion curves of {models}, and those of random maps.",
     }
-    pictures = [
-        (url, shown(text))
-        for name, text in (files.items() if with_pictures else ())
-        if (url := resized(given.folder / f"{name}.png", WIDEST))
-    ]
-    rows: dict[tuple[str, str], dict[str, Cell]] = {}
-    for share in facts["shares"]:
-        rows.setdefault((share["model"], share["picture"]), {})[share["region"]] = _share(share)
-    heads = ("model", "picture", "in the mask %", "above the eyes %")
-    lines: list[list[Value]] = [
-        [model, picture.replace(DIFFERENCE, "masked − unmasked"), *(found.get(region, Cell("")) for region in REGIONS)]
-        for (model, picture), found in rows.items()
-    ]
-    areas: list[list[Value]] = [
-        [each["model"], each["curve"], *(_number(each[name]) for name in ("area", "random", "difference"))]
-        for each in facts["faithfulness"]
-    ]
+    plots = {name: _plot(given.folder / f"{name}.png", text) for name, text in texts.items()}
+    faces = [plot for name in (PEOPLE, MEANS) if with_pictures and (plot := plots[name])]
     return Attention(
-        cells.brief(given.folder.name),
-        f"{models}: {cells.plural(facts['photographs'], 'photograph')} of "
-        f"{cells.plural(facts['subjects'], 'person', 'people')} of {cells.brief(facts['data'])}.",
-        pictures,
-        Table("Shares of the attention, with 95 % intervals over people", heads, lines),
-        Table(
-            "Areas under deletion and insertion curves", ("model", "curve", "area", "random map", "difference"), areas
-        )
-        if areas
-        else None,
+        clip(given.folder.name, NAME),
+        f"{models}: {plural(facts['photographs'], 'photograph')} of "
+        f"{plural(facts['subjects'], 'person', 'people')} of {clip(facts['data'], NAME)}.",
+        faces,
+        [_shares(facts["shares"]), *_differences(facts["shares"], facts["models"][0]["name"])],
+        plots[CURVE_PLOT],
+        _areas(facts["faithfulness"]),
         [shown(note) for note in facts["notes"]],
     )
 
 
-def _share(facts: dict[str, Any]) -> Cell:
-    return _scaled(facts, 100.0, 1)
+def _plot(file: Path, text: str) -> Plot | None:
+    """A plot; None if it cannot be read."""
+    found = resized(file, WIDEST)
+    return Plot(found.url, text, min(WIDEST, round(found.width * SCALE))) if found else None
 
 
-def _number(facts: dict[str, Any]) -> Cell:
-    return _scaled(facts, 1.0, 3)
+Share = dict[str, Any]
+"""A share as explanation.json has it."""
 
 
-def _scaled(facts: dict[str, Any], scale: float, digits: int) -> Cell:
-    value, ends = facts["value"], facts["interval"]
-    if value is None or not math.isfinite(value):
-        return Cell("")
-    note = "" if ends is None else f"[{scale * ends[0]:.{digits}f}, {scale * ends[1]:.{digits}f}]"
-    return Cell(f"{scale * value:.{digits}f}", scale * value, note)
+def _shares(shares: Sequence[Share]) -> Table:
+    intervals = any(share["interval"] for share in shares)
+    caption = f"Shares of the attention{', with 95 % intervals over people' if intervals else ''}"
+    heads = ("model", "picture", "in the mask %", "above the eyes %")
+    return Table(caption, heads, _by_region((share, share) for share in shares))
+
+
+def _differences(shares: Sequence[Share], first: str) -> list[Table]:
+    """What each model differs by from the first one; no table of one model."""
+    others = [(share, share["versus_first"]) for share in shares if share["versus_first"]]
+    heads = ("model", "picture", "in the mask, points", "above the eyes, points")
+    caption = f"Shares minus those of {clip(first, NAME)}, photograph by photograph"
+    return [Table(caption, heads, _by_region(others, signed=True))] if others else []
+
+
+def _by_region(shares: Iterable[tuple[Share, Any]], signed: bool = False) -> list[list[Value]]:
+    """Rows of models and pictures, from shares and the numbers to show of them; differences have a sign."""
+    rows: dict[tuple[str, str], dict[str, Cell]] = {}
+    for share, number in shares:
+        sign = "+" if signed or share["picture"] == DIFFERENCE else ""
+        cell = cells.with_interval(number["value"], number["interval"], 100.0, 1, sign=sign)
+        rows.setdefault((share["model"], share["picture"]), {})[share["region"]] = cell
+    return [
+        [model, picture.replace(DIFFERENCE, "masked − unmasked"), *(found.get(region, Cell("")) for region in REGIONS)]
+        for (model, picture), found in rows.items()
+    ]
+
+
+def _areas(found: Sequence[dict[str, Any]]) -> Table | None:
+    rows: list[list[Value]] = []
+    for each in found:
+        values = [
+            cells.with_interval(each[name]["value"], each[name]["interval"], 1.0, 3) for name in ("area", "random")
+        ]
+        difference = each["difference"]
+        rows.append(
+            [
+                each["model"],
+                each["curve"],
+                *values,
+                cells.with_interval(difference["value"], difference["interval"], 1.0, 3, sign="+"),
+            ]
+        )
+    heads = ("model", "curve", "area", "random map", "difference")
+    return Table("Areas under deletion and insertion curves", heads, rows) if rows else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from maskgen.errors import shown
+from maskgen.page.text import plural
 
 from ..evaluation.metrics import FEW_ERRORS
 from ..evaluation.report import Report, is_leak
@@ -59,7 +60,7 @@ def _few_people(given: Given) -> Iterator[Caveat]:
     for data, people in counts:
         if people < FEW_PEOPLE:
             of = f" of {data}" if len(counts) > 1 else ""
-            told = f"Only {cells.plural(people, 'person', 'people')}{of} were compared"
+            told = f"Only {plural(people, 'person', 'people')}{of} were compared"
             yield Caveat(80 if people < 30 else 60, f"{told}: other people can give quite different figures.")
 
 
@@ -87,10 +88,10 @@ def _of_report(report: Report) -> Iterator[Caveat]:
     failed = sum(report.failures.values())
     if failed:
         share = failed / (failed + report.photographs)
-        more = f", and {cells.plural(lost, 'genuine pair')} with them" if lost else ""
+        more = f", and {plural(lost, 'genuine pair')} with them" if lost else ""
         yield Caveat(
             45 if share < 0.02 else 58,
-            f"{cells.plural(failed, 'photograph')} ({100 * share:.1f} %) could not be used{more}: people who "
+            f"{plural(failed, 'photograph')} ({100 * share:.1f} %) could not be used{more}: people who "
             "cannot be enrolled are not among the errors.",
         )
     elif not report.date:

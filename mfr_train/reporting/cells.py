@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from maskgen.errors import shown
 from maskgen.page.page import Cell
+from maskgen.page.text import NAME, clip
 
 from ..evaluation.measurement import Measurement
 from ..evaluation.report import Report
 from ..evaluation.tables import UNRESOLVED
 
-LONGEST = 60
-"""Characters of a name in a caption or a label; tables show names whole."""
-
 
 def percent(measured: Measurement, digits: int = 2, heat: float | None = None) -> Cell:
     """A rate in percent, with a star for few errors and its interval below."""
-    return _cell(measured, 100.0, digits, heat)
+    return with_interval(measured, measured.interval, 100.0, digits, few=measured.few_errors, heat=heat)
 
 
 def number(measured: Measurement, digits: int = 4, heat: float | None = None) -> Cell:
     """A number that is no rate, with its interval below."""
-    return _cell(measured, 1.0, digits, heat)
+    return with_interval(measured, measured.interval, 1.0, digits, few=measured.few_errors, heat=heat)
 
 
 def share(value: float, digits: int = 2) -> Cell:
@@ -57,26 +55,29 @@ def in_words(measured: Measurement, digits: int = 2) -> str:
     )
 
 
-def brief(text: object, longest: int = LONGEST) -> str:
-    """A name for a caption: escaped, and cut off if it is long."""
-    escaped = shown(text)
-    return escaped if len(escaped) <= longest else escaped[: longest - 1] + "…"
-
-
-def plural(value: float, one: str, many: str = "") -> str:
-    """A count with its noun: `1 person`, `1,200 people`."""
-    return f"{value:,.0f} {one if value == 1 else many or one + 's'}"
-
-
 def data_name(report: Report) -> str:
     """What a report was measured on, short: the name of its folder or file."""
     if report.settings.embeddings is not None:
         return "given embeddings"
-    return brief(Path(report.data).name or report.data)
+    return clip(Path(report.data).name or report.data, NAME)
 
 
-def _cell(measured: Measurement, scale: float, digits: int, heat: float | None) -> Cell:
-    value = scale * measured
-    ends = measured.interval
-    note = "" if ends is None else f"[{scale * ends[0]:.{digits}f}, {scale * ends[1]:.{digits}f}]"
-    return Cell(f"{value:.{digits}f}{'*' if measured.few_errors else ''}", value, note, heat)
+def with_interval(
+    value: float | None,
+    ends: Sequence[float] | None,
+    scale: float,
+    digits: int,
+    *,
+    sign: str = "",
+    few: bool = False,
+    heat: float | None = None,
+) -> Cell:
+    """A number times `scale`, with the ends of its interval below; an empty cell if it is not known.
+
+    `sign` is that of the format, such as `+` for a difference; `few` adds the star for few errors.
+    """
+    if value is None or not math.isfinite(value):
+        return Cell("")
+    told = [f"{scale * end:{sign}.{digits}f}" for end in ends or ()]
+    note = f"[{', '.join(told)}]" if told else ""
+    return Cell(f"{scale * value:{sign}.{digits}f}{'*' if few else ''}", scale * value, note, heat)

@@ -28,17 +28,15 @@ Found = Mapping[tuple[str, str], Curve]
 """Curves by the names of the evaluation and the scenario."""
 
 
-def found_curves(evaluations: Sequence[Evaluation], scores: Mapping[tuple[str, str], ScoreArrays]) -> Found:
-    """The curves that evaluations wrote; where there are none, those of the scores, which have no band."""
+def curves_of(each: Evaluation, scores: Mapping[str, ScoreArrays]) -> Found:
+    """The curves that an evaluation wrote; where there are none, those of the scores, which have no band."""
     found = {}
-    for each in evaluations:
-        written = curve_files.read_curves(each.report.out) or {}
-        for row in each.report.rows:
-            key = each.name, row.scenario
-            if row.scenario in written:
-                found[key] = written[row.scenario]
-            elif key in scores:
-                found[key] = curves.curve(scores[key].counts)
+    written = curve_files.read_curves(each.report.out) or {}
+    for row in each.report.rows:
+        if row.scenario in written:
+            found[each.name, row.scenario] = written[row.scenario]
+        elif row.scenario in scores:
+            found[each.name, row.scenario] = curves.curve(scores[row.scenario].counts)
     return found
 
 
@@ -52,7 +50,7 @@ def panels(evaluations: Sequence[Evaluation], found: Found) -> list[dict[str, An
             _line(scenario, number, found[evaluation.name, scenario], evaluation.report[scenario])
             for number, scenario in enumerate(names)
         ]
-        return [{"id": "all", "title": "", "lines": lines, **_ends(lines)}]
+        return [{"id": "all", "title": "", "lines": lines, **_ends(lines, list(found.values()))}]
     made = []
     for scenario in names:
         lines = [
@@ -60,7 +58,8 @@ def panels(evaluations: Sequence[Evaluation], found: Found) -> list[dict[str, An
             for each in evaluations
             if (each.name, scenario) in found
         ]
-        made.append({"id": scenario, "title": scenario, "lines": lines, **_ends(lines)})
+        its = [curve for (_, name), curve in found.items() if name == scenario]
+        made.append({"id": scenario, "title": scenario, "lines": lines, **_ends(lines, its)})
     return made
 
 
@@ -74,8 +73,10 @@ def deviate(rate: float) -> float:
     return round(NormalDist().inv_cdf(min(max(rate, 1e-9), 1 - 1e-9)), 4)
 
 
-def _ends(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    left, bottom = (min(_WIDEST, *(line[side] for line in lines)) for side in ("lowest_fmr", "lowest_fnmr"))
+def _ends(lines: Sequence[dict[str, Any]], found: Sequence[Curve]) -> dict[str, Any]:
+    """Where the axes begin and end: at one error of the curve with the most pairs."""
+    left = min(_WIDEST, *(1 / curve.impostor for curve in found))
+    bottom = min(_WIDEST, *(1 / curve.genuine for curve in found))
     top = max(0.4, *(line["fnmr"][0] for line in lines))
     return {
         "left": left,
@@ -104,8 +105,6 @@ def _line(name: str, color: int, curve: Curve, row: Row) -> dict[str, Any]:
     return {
         "name": name,
         "color": color,
-        "lowest_fmr": 1 / curve.impostor,
-        "lowest_fnmr": bottom,
         "ends": bool(fmr[zero] <= 0.5),
         "fmr": _rounded(fmr[chosen]),
         "fnmr": _rounded(fnmr[chosen]),

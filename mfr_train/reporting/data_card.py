@@ -5,26 +5,25 @@ What can be opened is looked at; of the rest it is said that it could not.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from maskgen import Dataset
 from maskgen.dataset.schema import SPLITS
 from maskgen.errors import MaskgenError, shown
+from maskgen.inspecting.contents import WHOLE, Contents, contents_of
+from maskgen.inspecting.duplicates import duplicates
+from maskgen.inspecting.sample import Sample, sample
 from maskgen.page.page import Table, Value
+from maskgen.page.text import clip, plural
 
 from ..evaluation.report import Report, is_leak
 from ..networks.run_files import identities_of
-from . import cells
 from .given import Given
 
 MAX_ROWS = 20_000
-"""Pictures of larger data sets are not compared: reading them would take minutes."""
+"""Photographs of which identical ones are looked for; of more, so many evenly spaced ones."""
 
 EXAMPLES = 3
 """Names that are given as examples."""
@@ -87,11 +86,15 @@ def _card(name: str, report: Report, dataset: Dataset | None, given: Given) -> D
         ("built with", ", ".join(f"{key} {shown(value)}" for key, value in dataset.info["versions"].items())),
     ]
     try:
-        checks = [*_people(dataset), *_pictures(dataset), *checks]
-        rejects = _rejects(dataset)
+        there = contents_of(dataset)
+        looked_at = sample(there, MAX_ROWS)
+        checks = [_people(there), *_pictures(looked_at), *checks]
+        rejects = _rejects(there)
     except (MaskgenError, OSError) as error:
         return DataCard(shown(name), facts, _splits(dataset), None, checks, f"It is damaged: {error}")
-    return DataCard(shown(name), facts, _splits(dataset), rejects, checks, "")
+    broken = {part.name: part.state for part in there.parts if part.state != WHOLE} | looked_at.broken
+    damage = "".join(f"It is damaged: {shard}: {state}." for shard, state in [*broken.items()][:1])
+    return DataCard(shown(name), facts, _splits(dataset), rejects, checks, damage)
 
 
 def _splits(dataset: Dataset) -> Table:
@@ -102,65 +105,51 @@ def _splits(dataset: Dataset) -> Table:
     return Table("Photographs of each split", ("split", "usable", "rejected"), rows)
 
 
-def _rejects(dataset: Dataset) -> Table | None:
-    found = _columns(dataset, "rejects.parquet", ("reason", "source", "detail"))
-    by_reason: dict[str, list[dict[str, str | None]]] = {}
-    for row in found:
-        by_reason.setdefault(row["reason"] or "", []).append(row)
+def _rejects(there: Contents) -> Table | None:
+    counts = there.reasons
+    examples: dict[str, list[str]] = {}
+    for row in there.examples(len(counts), EXAMPLES):
+        examples.setdefault(row["reason"], []).append(f"{clip(row['source'], 48)}: {clip(row['detail'], 80)}")
     rows: list[list[Value]] = [
-        [
-            reason,
-            len(each),
-            "; ".join(f"{cells.brief(row['source'], 48)}: {cells.brief(row['detail'], 80)}" for row in each[:EXAMPLES]),
-        ]
-        for reason, each in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+        [reason, count, "; ".join(examples.get(reason, []))]
+        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     return Table("Rejected photographs by reason", ("reason", "photographs", "examples"), rows) if rows else None
 
 
-def _people(dataset: Dataset) -> list[tuple[bool, str]]:
+def _people(there: Contents) -> tuple[bool, str]:
     """Whether an identity is in the test split and in another one, by its name in the plan."""
-    people: dict[str, set[str]] = {}
-    for row in _columns(dataset, "plan.parquet", ("identity", "split")):
-        people.setdefault(row["split"] or "", set()).add(row["identity"] or "")
+    people = there.people()
     trained = (people.get("train", set()) | people.get("val", set())) - {""}
     both = sorted(trained & people.get("test", set()))
     if not trained:
-        return [(False, "All identities are in the test split; nothing was kept for training.")]
+        return False, "All identities are in the test split; nothing was kept for training."
     if both:
-        return [(True, f"{cells.plural(len(both), 'identity', 'identities')} in training and in test: {_some(both)}.")]
-    return [(False, "No identity is both in training and in test, by their names.")]
+        return True, f"{plural(len(both), 'identity', 'identities')} in training and in test: {_some(both)}."
+    return False, "No identity is both in training and in test, by their names."
 
 
-def _pictures(dataset: Dataset) -> list[tuple[bool, str]]:
+def _pictures(measured: Sample) -> list[tuple[bool, str]]:
     """Whether two photographs have the same stored pixels, in two splits or of two people."""
-    if len(dataset) > MAX_ROWS:
-        return [(False, f"Identical pictures were not looked for: more than {MAX_ROWS:,} photographs.")]
-    places: dict[bytes, list[tuple[str, str]]] = {}
-    for split in dataset.splits:
-        for row in dataset.rows(split, ("unmasked",)):
-            digest = hashlib.blake2b(row.jpeg("unmasked"), digest_size=16).digest()
-            places.setdefault(digest, []).append((split, row.identity))
-    groups = [found for found in places.values() if len(found) > 1]
-    crossing = [found for found in groups if len({split for split, _ in found}) > 1]
-    people = [found for found in groups if len({identity for _, identity in found}) > 1]
-    pairs = sum(math.comb(len(found), 2) for found in groups)
+    groups, uncompared = duplicates(measured)
+    compared = len(measured.rows) - uncompared
+    of = f"{compared:,}" if compared == measured.total else f"{compared:,} of {measured.total:,}"
+    found = [[measured.rows[number] for number in group.numbers] for group in groups]
+    crossing = sum(len({row.split for row in rows}) > 1 for rows in found)
+    names = sorted({row.identity for rows in found if len({row.identity for row in rows}) > 1 for row in rows})
+    pairs = sum(math.comb(len(rows), 2) for rows in found)
     told = [
-        (
-            bool(crossing),
-            f"{cells.plural(len(crossing), 'picture is', 'pictures are')} in two splits with identical bytes."
-            if crossing
-            else f"No picture is in two splits with identical bytes ({len(dataset):,} compared).",
-        )
+        (True, f"{plural(crossing, 'picture is', 'pictures are')} in two splits with identical bytes.")
+        if crossing
+        else (False, f"No picture is in two splits with identical bytes ({of} compared).")
     ]
-    if people:
-        names = sorted({identity for found in people for _, identity in found})
+    if names:
         told.append((True, f"Identical pictures carry two names, so one may be a duplicate person: {_some(names)}."))
     else:
         told.append((False, "No picture carries the names of two people."))
     if pairs:
         told.append(
-            (True, f"{cells.plural(pairs, 'pair of photographs has', 'pairs of photographs have')} identical pictures.")
+            (True, f"{plural(pairs, 'pair of photographs has', 'pairs of photographs have')} identical pictures.")
         )
     return told
 
@@ -177,20 +166,11 @@ def _trained_people(name: str, given: Given) -> list[tuple[bool, str]]:
         if seen:
             told.append((True, f"{each.name}: {shown(seen)}"))
         elif trained:
-            count = cells.plural(len(trained), "identity", "identities")
+            count = plural(len(trained), "identity", "identities")
             told.append((False, f"{each.name} was trained on {count}; none has the name of a person compared here."))
     return told
 
 
 def _some(names: Sequence[str]) -> str:
-    shortened = ", ".join(cells.brief(each, 40) for each in names[:EXAMPLES])
+    shortened = ", ".join(clip(each, 40) for each in names[:EXAMPLES])
     return shortened + (f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else "")
-
-
-def _columns(dataset: Dataset, file: str, columns: Sequence[str]) -> list[dict[str, str | None]]:
-    try:
-        with dataset.storage.open(file) as opened:
-            found: list[dict[str, str | None]] = pq.read_table(opened, columns=list(columns)).to_pylist()
-    except (OSError, pa.ArrowException, LookupError) as error:
-        raise MaskgenError(f"{dataset}/{file} cannot be read ({cells.brief(error)}).") from None
-    return found

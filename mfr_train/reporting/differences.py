@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from maskgen.errors import shown
 from maskgen.page.page import Cell, Table, Value
+from maskgen.page.text import NAME, clip, plural
 
 from ..ablation.ablation_files import RESULT as ABLATION
 from ..comparison.comparison_files import RESULT as COMPARISON
@@ -63,8 +64,8 @@ def _ablation(given: Result, identifier: str) -> Comparison:
     ]  # fmt: skip
     return Comparison(
         identifier,
-        cells.brief(given.folder.name),
-        f"Rows share one frozen network and {cells.plural(facts['subjects'], 'test subject')}; means over runs, 95 % "
+        clip(given.folder.name, NAME),
+        f"Rows share one frozen network and {plural(facts['subjects'], 'test subject')}; means over runs, 95 % "
         "intervals over subjects.",
         [shown(text) for text in facts["conclusions"]],
         [_figures("row", figures), _steps("row", "minus the row above", facts["differences"])],
@@ -93,12 +94,12 @@ def _comparison(given: Result, identifier: str) -> Comparison:
     first = facts["systems"][0]["name"]
     return Comparison(
         identifier,
-        cells.brief(given.folder.name),
+        clip(given.folder.name, NAME),
         f"All systems on the same pairs ({counts}).",
         [shown(text) for text in facts["conclusions"]],
         [
             _figures("system", figures, hidden),
-            _steps("system", f"minus {cells.brief(first)}", facts["differences"], hidden),
+            _steps("system", f"minus {clip(first, NAME)}", facts["differences"], hidden),
         ],
         _chart(facts["settings"]["figure"], figures, hidden),
         [shown(note) for note in facts["notes"]],
@@ -146,10 +147,9 @@ def _steps(kind: str, what: str, differences: Sequence[dict[str, Any]], hidden: 
     return Table(f"Differences: each {kind} {what}, over the same draws of subjects", heads, rows)
 
 
-def _cell(figure: str, value: float, ends: Iterable[float] | None, sign: str = "") -> Cell:
+def _cell(figure: str, value: float, ends: Sequence[float] | None, sign: str = "") -> Cell:
     scale, digits = (100.0, 2) if figure not in (*HIGHER_IS_BETTER, "gmean", "imean") else (1.0, 4)
-    told = [f"{scale * end:{sign}.{digits}f}" for end in ends or ()]
-    return Cell(f"{scale * value:{sign}.{digits}f}", scale * value, f"[{', '.join(told)}]" if told else "")
+    return cells.with_interval(value, ends, scale, digits, sign=sign)
 
 
 def _chart(figure: str, figures: Figures, hidden: Hidden = ()) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _chart(figure: str, figures: Figures, hidden: Hidden = ()) -> dict[str, Any]
         points.append(
             {
                 "scenario": scenario,
-                "name": cells.brief(name, 32),
+                "name": clip(name, 32),
                 "value": scale * value,
                 "low": scale * low,
                 "high": scale * high,

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from maskgen.page.page import Table, Value
+from maskgen.page.text import clip
 
 from ..evaluation.failures import COLUMNS, FAILURES
-from . import cells
 from .given import Evaluation
 
 EXAMPLES = 3
@@ -29,7 +29,7 @@ def failure_table(evaluations: Sequence[Evaluation]) -> Table | None:
                 for variant, reasons in each.report.failures_by_variant.items()
                 if reason in reasons
             ]
-            examples = ", ".join(cells.brief(name, 48) for name in list(names)[:EXAMPLES])
+            examples = ", ".join(clip(name, 48) for name in list(names)[:EXAMPLES])
             rows.append([each.name, reason, number, ", ".join(masks), examples])
     heads = ("model", "reason", "photographs", "by the mask they would have worn", "examples")
     return Table("Photographs that could not be used", heads, rows) if rows else None

@@ -27,8 +27,10 @@ def scenarios(evaluations: Sequence[Evaluation]) -> Table:
             [
                 row.scenario,
                 each.name,
-                at(row, FMR100),
-                at(row, FMR10),
+                *(
+                    cells.percent(row.at(limit)) if row.resolved(limit) else cells.unresolved()
+                    for limit in (FMR100, FMR10)
+                ),
                 cells.percent(row.eer),
                 *(cells.number(measured) for measured in (row.auc, row.gmean, row.imean)),
                 *spread,
@@ -119,11 +121,6 @@ def fixed_thresholds(evaluations: Sequence[Evaluation]) -> Table | None:
             threshold = cells.threshold(fixed.threshold)
             rows.append([row.scenario, each.name, limit, threshold, cells.percent(fnmr), cells.percent(fmr, 3), times])
     return Table("At thresholds fixed on unmasked faces", heads, rows) if rows else None
-
-
-def at(row: Row, limit: float, heat: float | None = None) -> Cell:
-    """The FNMR at a limit on the FMR; `n/a` if the impostor pairs do not suffice."""
-    return cells.percent(row.at(limit), heat=heat) if row.resolved(limit) else cells.unresolved()
 
 
 def main_figure(reports: Sequence[Report], scenario: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from maskgen.page.page import Cell, Table, Value
+from maskgen.page.text import clip
 
-from . import cells
 from .given import Evaluation
 from .pictures import Opened
 from .score_arrays import Pair, Pictured, ScoreArrays
@@ -59,22 +59,19 @@ class HardPairs:
         return any(side.url for pair in self.pairs for side in (pair.reference, pair.probe))
 
 
+def each_list(scenarios: int) -> int:
+    """Pairs of a list on a page of so many scenarios with scores, of all evaluations: each has two lists."""
+    return min(PAIRS, max(2, MAX_PICTURES // max(1, 4 * scenarios)))
+
+
 def hardest(
-    evaluations: Sequence[Evaluation], scores: Mapping[tuple[str, str], ScoreArrays], sources: Mapping[str, Opened]
-) -> list[HardPairs]:
-    """The lists of each evaluation and scenario whose scores were kept; with pictures where `sources` has them."""
-    each_list = min(PAIRS, max(2, MAX_PICTURES // max(1, 4 * len(scores))))
-    found = []
-    for each in evaluations:
-        for row in each.report.rows:
-            arrays = scores.get((each.name, row.scenario))
-            if arrays is None:
-                continue
-            for genuine in (True, False):
-                pairs = _extreme(arrays, genuine, each_list)
-                shown = [_shown(pair, sources.get(each.name)) for pair in pairs]
-                found.append(HardPairs(row.scenario, each.name, genuine, shown))
-    return found
+    each: Evaluation, scores: Mapping[str, ScoreArrays], source: Opened | None, count: int
+) -> Iterator[HardPairs]:
+    """The lists of so many pairs of each scenario with scores; with pictures if there is a `source` of them."""
+    for scenario, arrays in scores.items():
+        for genuine in (True, False):
+            shown = [_shown(pair, source) for pair in _extreme(arrays, genuine, count)]
+            yield HardPairs(scenario, each.name, genuine, shown)
 
 
 def table(lists: Sequence[HardPairs]) -> Table | None:
@@ -120,6 +117,6 @@ def _shown(pair: Pair, source: Opened | None) -> HardPair:
 
 
 def _side(pictured: Pictured, source: Opened | None, role: str) -> Shown:
-    subject = cells.brief(pictured.subject or f"photograph {pictured.photograph}", 28)
+    subject = clip(pictured.subject or f"photograph {pictured.photograph}", 28)
     alt = f"{role}: {subject}, {pictured.picture.replace('_', ' ')}"
     return Shown(source(pictured) if source else None, alt, subject)

@@ -9,9 +9,10 @@ from typing import Any
 
 from maskgen.errors import MaskgenError, shown
 from maskgen.page.page import Cell, Table, Value
+from maskgen.page.text import clip
 
 from ..networks import run_files
-from . import cells
+from ..training.curve import learning_curve
 
 MAX_POINTS = 400
 """Points of a line; of longer curves every second, third ... row is drawn."""
@@ -46,8 +47,6 @@ def learning(runs: Sequence[Path]) -> tuple[list[dict[str, Any]], Table | None]:
 
 
 def _stages(run: Path) -> dict[str, list[Any]]:
-    from ..training.curve import learning_curve  # it loads PyTorch
-
     if not (run / run_files.CURVE).is_file():
         return {}
     try:
@@ -59,7 +58,7 @@ def _stages(run: Path) -> dict[str, list[Any]]:
 
 def _names(runs: Sequence[Path]) -> list[str]:
     names = [run.name for run in runs]
-    return [cells.brief(run.name if names.count(run.name) == 1 else run, 40) for run in runs]
+    return [clip(run.name if names.count(run.name) == 1 else run, 40) for run in runs]
 
 
 def _thinned(points: Sequence[list[float]]) -> list[list[float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -84,9 +85,9 @@ def _of_table(known: Mapping[str, tuple[Path, str]], wanted: Pictured) -> str | 
     return _of_file(path)
 
 
-def _of_file(path: Path, size: tuple[int, int] = (SIDE, SIDE), quality: int = QUALITY) -> str | None:
+def _of_file(path: Path) -> str | None:
     try:
-        return _url(decode(path.read_bytes()), size, quality)
+        return _url(decode(path.read_bytes()))
     except (OSError, Rejected):
         return None
 
@@ -112,6 +113,17 @@ def _url(image: Pixels, size: tuple[int, int] = (SIDE, SIDE), quality: int = QUA
     return url(file.getvalue())
 
 
-def resized(path: Path, widest: int) -> str | None:
-    """The URL of a picture file of ours, no wider than `widest`; None if it cannot be read."""
-    return _of_file(path, (widest, 4 * widest), 80)
+class Resized(NamedTuple):
+    """A picture in the page, and the width of its file in pixels."""
+
+    url: str
+    width: int
+
+
+def resized(path: Path, widest: int) -> Resized | None:
+    """A picture file of ours, no wider than `widest`; None if it cannot be read."""
+    try:
+        image = decode(path.read_bytes())
+    except (OSError, Rejected):
+        return None
+    return Resized(_url(image, (widest, 4 * widest), 80), image.shape[1])

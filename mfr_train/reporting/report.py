@@ -9,9 +9,11 @@ from typing import Any
 from maskgen import Dataset
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.page.page import is_made_by, page
+from maskgen.page.text import clip
 from maskgen.storage import files
 from maskgen.version import __version__
 
+from ..evaluation.curves import Curve
 from ..evaluation.outputs import GENERATOR, PAGE
 from ..evaluation.report import Report
 from ..keywords import AnyPath
@@ -35,7 +37,7 @@ from . import (
     thresholds,
 )
 from .given import Given, recognised
-from .score_arrays import ScoreArrays, score_arrays
+from .score_arrays import score_files, scores_of
 
 _HERE = Path(__file__).parent
 
@@ -82,17 +84,14 @@ def _check(target: Path) -> None:
 def html(given: Given, with_pictures: bool = True) -> str:
     """The page as text: equal folders give equal text."""
     datasets = _datasets(given)
-    scores = _scores(given)
-    curves = curve_data.found_curves(given.evaluations, scores)
     cards = data_card.cards(given, datasets)
     synthetic = any(each.settings.protocol is None and each.settings.embeddings is None for each in given.reports)
     limits = caveats.caveats(given, cards, synthetic)
     maps, groups_left_out = breakdown.heat_maps(given.evaluations)
     training, stages = learning.learning(given.runs)
-    sliders = thresholds.sliders(given.evaluations, scores)
+    curves, sliders, hard = _from_scores(given, _sources(given, datasets) if with_pictures else {})
     ablations, comparisons = differences.ablations(given.ablations), differences.comparisons(given.comparisons)
     panels, drifts = curve_data.panels(given.evaluations, curves), drift.panels(given.evaluations)
-    hard = hardest.hardest(given.evaluations, scores, _sources(given, datasets) if with_pictures else {})
     cmc = identification.panels(given.evaluations)
     data = {
         "ticks": curve_data.ticks(),
@@ -143,9 +142,7 @@ def html(given: Given, with_pictures: bool = True) -> str:
 
 
 def _title(given: Given) -> str:
-    names = [cells.brief(each.report.model, 30) for each in given.evaluations] or [
-        cells.brief(each.name, 30) for each in given.runs
-    ]
+    names = [clip(each.report.model, 30) for each in given.evaluations] or [clip(each.name, 30) for each in given.runs]
     names = list(dict.fromkeys(names)) or ["Results"]
     told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     data = list(dict.fromkeys(cells.data_name(each) for each in given.reports))
@@ -157,15 +154,24 @@ def _datasets(given: Given) -> dict[str, Dataset | None]:
     return {data: pictures.opened_data(each) for data, each in first.items()}
 
 
-def _scores(given: Given) -> dict[tuple[str, str], ScoreArrays]:
-    return {
-        (each.name, row.scenario): found
-        for each in given.evaluations
-        for row in each.report.rows
-        if (found := score_arrays(each.report, row.scenario))
-    }
+def _from_scores(
+    given: Given, sources: Mapping[str, pictures.Opened]
+) -> tuple[curve_data.Found, list[dict[str, Any]], list[hardest.HardPairs]]:
+    """Curves, sliders and the hardest pairs. Scores may be large: those of one evaluation are held at a time."""
+    curves: dict[tuple[str, str], Curve] = {}
+    sliders: list[dict[str, Any]] = []
+    hard: list[hardest.HardPairs] = []
+    kept = sum(bool(score_files(report, row.scenario)) for report in given.reports for row in report.rows)
+    for number, each in enumerate(given.evaluations):
+        scores = scores_of(each.report)
+        curves |= curve_data.curves_of(each, scores)
+        its = thresholds.sliders([each], {(each.name, name): found for name, found in scores.items()})
+        sliders += [slider | {"id": f"scores-{number}"} for slider in its]
+        hard += hardest.hardest(each, scores, sources.get(each.name), hardest.each_list(kept))
+        del scores
+    return curves, sliders, hard
 
 
-def _sources(given: Given, datasets: Mapping[str, Dataset | None]) -> dict[str, Any]:
+def _sources(given: Given, datasets: Mapping[str, Dataset | None]) -> dict[str, pictures.Opened]:
     found = {each.name: pictures.source_of(each.report, datasets[each.report.data]) for each in given.evaluations}
     return {name: source for name, source in found.items() if source}

@@ -77,18 +77,24 @@ def _pictured(row: dict[str, Any], side: str) -> Pictured:
     return Pictured(*(str(row.get(f"{side}{part}", "")) for part in ("", "_picture", "_subject")))
 
 
-def score_arrays(report: Report, scenario: str) -> ScoreArrays | None:
-    """The scores of a scenario; None if the evaluation kept none, or too many to read.
-
-    Raises `MaskgenError` if they are not those of the report.
-    """
+def score_files(report: Report, scenario: str) -> list[str]:
+    """The files with the scores of a scenario; none if the evaluation kept none, or too many to read."""
     figures = report[scenario].figures
     if figures.genuine + figures.impostor > MAX_PAIRS:
-        return None
+        return []
     places = [report.out / f"{scenario}.parquet", *sorted((report.out / scenario).glob("*.parquet"))]
-    found = [str(path) for path in places if path.is_file()]
-    if not found:
-        return None
+    return [str(path) for path in places if path.is_file()]
+
+
+def scores_of(report: Report) -> dict[str, ScoreArrays]:
+    """The scores of each scenario that has files of them."""
+    names = [row.scenario for row in report.rows]
+    return {name: score_arrays(report, name, found) for name in names if (found := score_files(report, name))}
+
+
+def score_arrays(report: Report, scenario: str, found: list[str]) -> ScoreArrays:
+    """The scores of a scenario from its files. Raises `MaskgenError` if they are not those of the report."""
+    figures = report[scenario].figures
     try:
         table = pads.dataset(found, format="parquet").to_table(["score", "genuine"], use_threads=False)
         scores, genuine = table["score"].to_numpy().astype(np.float64), table["genuine"].to_numpy()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maskgen.page.text import NAME, clip, plural
+
 from ..evaluation.report import Report
 from . import cells
 from .figure_tables import main_figure, value
@@ -35,7 +37,7 @@ def summary(given: Given, caveats: Sequence[str], synthetic: bool) -> list[str]:
 
 def _without(given: Given) -> str:
     parts = [
-        cells.plural(len(found), name)
+        plural(len(found), name)
         for found, name in (
             (given.runs, "run"),
             (given.ablations, "ablation"),
@@ -48,13 +50,13 @@ def _without(given: Given) -> str:
 
 
 def _what(evaluations: Sequence[Evaluation], synthetic: bool) -> str:
-    names = _listed([cells.brief(each.name) for each in evaluations])
+    names = _listed([clip(each.name, NAME) for each in evaluations])
     groups: dict[tuple[str, int, int], None] = {}
     for report in (each.report for each in evaluations):
         groups[cells.data_name(report), report.subjects, report.photographs] = None
     data = _listed(
         [
-            f"{cells.plural(people, 'person', 'people')} in {cells.plural(photographs, 'photograph')} of {name}"
+            f"{plural(people, 'person', 'people')} in {plural(photographs, 'photograph')} of {name}"
             for name, people, photographs in groups
         ]
     )
@@ -73,11 +75,11 @@ def _result(evaluations: Sequence[Evaluation]) -> str:
     few = f" (the best {MOST} of {len(rates)} models)" if len(rates) > MOST else ""
     start = f"{WORDS[scenario]} ({scenario}), "
     if figure == "eer":
-        of = [cells.in_words(rates[name]) + (f" for {cells.brief(name)}" if len(rates) > 1 else "") for name in best]
+        of = [cells.in_words(rates[name]) + (f" for {clip(name, NAME)}" if len(rates) > 1 else "") for name in best]
         told = f"the equal error rate is {_listed(of)}{few}"
     else:
         of = [
-            f"{cells.brief(name)} {'rejects ' if not number else ''}{cells.in_words(rates[name])}"
+            f"{clip(name, NAME)} {'rejects ' if not number else ''}{cells.in_words(rates[name])}"
             for number, name in enumerate(best)
         ]
         told = f"{_listed(of)} of genuine pairs at a false match rate below 1 %{few}"
@@ -117,7 +119,7 @@ def headlines(evaluations: Sequence[Evaluation]) -> list[Headline]:
             rate = value(each.report[scenario], figure)
             ends = rate.interval
             of = "FNMR at FMR below 1 %" if figure == "fmr100" else "equal error rate"
-            model = f", {cells.brief(each.name, 30)}" if len(evaluations) > 1 else ""
+            model = f", {clip(each.name, 30)}" if len(evaluations) > 1 else ""
             interval = f"95 % interval {100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else "no interval"
             star = "*" if rate.few_errors else ""
             found.append(Headline(f"{100 * rate:.2f} %{star}", f"{scenario}{model}: {of}", interval, color % COLORS))

@@ -7,8 +7,7 @@ commits them. Data order and triplets are functions of (seed, iteration), so the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.storage import files
 
+from ..networks.run_files import disk_errors
 from .train_settings import recorded
 
 State = dict[str, Any]
@@ -124,18 +124,6 @@ def refuse_other(path: Path, state: State, expected: State) -> None:
                 f"checkpoint {path} has {fact} {_short(there)} where this run has {_short(value)}; "
                 "give --out another folder, or repeat what it was trained with."
             )
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk or a folder that cannot be written into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise MaskgenError(
-            f"cannot write {path} ({error.strerror or error}); make room and run the same command again: "
-            "it resumes from its last checkpoint."
-        ) from None
 
 
 def not_finite(folder: Path, what: str, option: str = "--lr") -> MaskgenError:

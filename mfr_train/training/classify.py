@@ -32,7 +32,7 @@ from ..data.decoders import decoding_workers, worker_errors
 from ..data.one_pass import sweep
 from ..defaults import CLASSIFIERS
 from ..networks.resnet import Network, load_trunk, read_weights
-from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE
+from ..networks.run_files import BACKBONE, CHECKPOINTS, CURVE, disk_errors
 from . import checkpoint
 from .batchnorm import AveragedStatistics, statistics
 from .classifiers import SOFTMAX, CosineClassifier, classification_loss
@@ -288,7 +288,7 @@ def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], settings: 
         "input_size": str(settings.input_size),
         "dataset": facts["dataset"],
     }
-    with checkpoint.disk_errors(folder / BACKBONE):
+    with disk_errors(folder / BACKBONE):
         checkpoint.write_tensors(folder / BACKBONE, trunk, about)
 
 

@@ -12,7 +12,6 @@ from maskgen.storage import files
 
 from ..networks import run_files
 from ..notebook import data_frame
-from . import checkpoint
 
 _NUMBER = r"(?:-?[0-9.]+(?:e[-+]?[0-9]+)?|nan|-?inf)"
 _ROW = re.compile(rf"[a-z]+,[0-9]+,{_NUMBER},{_NUMBER},(?:{_NUMBER})?")
@@ -77,7 +76,7 @@ class Curve:
             row for row in read(path) if _is_ours(row) and (row["stage"] != stage or int(row["iteration"]) <= start)
         ]
         lines = [",".join(COLUMNS), *(",".join(row[name] for name in COLUMNS) for row in kept)]
-        with checkpoint.disk_errors(path):
+        with run_files.disk_errors(path):
             files.write(path, ("\n".join(lines) + "\n").encode())
         if tensorboard:
             self._board = _board(path.parent / run_files.TENSORBOARD / stage, start)
@@ -87,7 +86,7 @@ class Curve:
         if self.path is None:
             return
         shown = "" if accuracy is None else f"{accuracy:.6f}"
-        with checkpoint.disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+        with run_files.disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{self.stage},{iteration},{loss:.9g},{lr:.9g},{shown}\n")
         if self._board:
             self._board.add_scalar("loss", loss, iteration)

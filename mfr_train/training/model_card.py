@@ -15,9 +15,10 @@ from maskgen.storage import files
 from maskgen.storage.uri import redacted
 
 from ..defaults import CLASSIFY, EMBED, EUM
+from ..figure import FORMATS
 from ..networks import run_files
 from ..version import __version__
-from . import checkpoint, curve
+from . import curve
 from .train_settings import TrainSettings, filled
 
 MARK = "<!-- Written by mfr train, which replaces this file. Remove this line to keep your changes. -->"
@@ -29,7 +30,7 @@ CONTENTS = {
     run_files.SETTINGS: "all settings, the hash of the data, and whether the run is finished",
     run_files.IDENTITIES: "the names of the people that it was trained on",
     run_files.CURVE: "loss, learning rate and validation accuracy",
-    run_files.CURVE_PICTURE: "the same as a picture",
+    **{f"{run_files.CURVE_PLOT}.{ending}": "the same as a plot" for ending in FORMATS},
     run_files.CHECKPOINTS: "states to resume from; not needed to use the model",
 }
 
@@ -37,7 +38,7 @@ CONTENTS = {
 def write(folder: Path, full: TrainSettings, dataset: Dataset) -> None:
     """Writes the card of a run. A README.md that is not ours stays."""
     path = folder / run_files.CARD
-    with checkpoint.disk_errors(path):
+    with run_files.disk_errors(path):
         if path.is_symlink() or (path.exists() and not _is_ours(path)):
             return
         files.write(path, text(folder, full, dataset).encode("utf-8", "backslashreplace"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,23 @@ import numpy.typing as npt
 
 from maskgen.errors import MaskgenError
 
-from ..figure import COLORS, STYLE, new_figure, save, styled
+from ..figure import COLORS, FORMATS, STYLE, new_figure, save, styled
 
 Floats = npt.NDArray[np.float64]
 
 
 @styled
-def plot_curves(table: Path, picture: Path) -> None:
+def plot_curves(table: Path, plot: Path, formats: Sequence[str]) -> None:
     """Draws a training: one panel for each stage with its loss and, on the right, its validation accuracy.
 
-    `table` is a CSV with the columns stage, iteration, loss, lr, val_accuracy; blank cells are left out. Raises
-    `MaskgenError` if it cannot be read or holds no number.
+    `table` is a CSV with the columns stage, iteration, loss, lr, val_accuracy; blank cells are left out. Files of
+    earlier steps in other formats are deleted. Raises `MaskgenError` if it cannot be read or holds no number.
     """
+    for ending in FORMATS:
+        if ending not in formats:
+            plot.with_suffix(f".{ending}").unlink(missing_ok=True)
+    if not formats:
+        return
     series = _read_curves(table)
     panels = max(len(series), 1)
     figure, found = new_figure(height=0.2 + 1.9 * panels, rows=panels)
@@ -38,7 +44,7 @@ def plot_curves(table: Path, picture: Path) -> None:
             right.set_ylim(0, 1.02)
             right.tick_params(labelsize=STYLE["ytick.labelsize"], width=0.6, length=2.5)
             right.spines["right"].set_visible(True)
-    save(figure, picture)
+    save(figure, plot, formats)
 
 
 def _read_curves(table: Path) -> dict[str, dict[str, tuple[Floats, Floats]]]:

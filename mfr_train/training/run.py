@@ -67,6 +67,7 @@ class TrainOptions(InputOptions, total=False):
     device: str
     compile: bool
     tensorboard: bool
+    figures: str
     cache: AnyPath
 
 
@@ -126,10 +127,12 @@ class Run:
             rows.append([stage, f"{part[-1].iteration:,}", f"{part[0].loss:.4g}", f"{part[-1].loss:.4g}", best])
         head = ["stage", "steps", "first loss", "last loss", "best validation accuracy"]
         text = f"<p><b>{html.escape(shown(self.folder))}</b></p>{html_table(head, rows)}"
-        picture = self.folder / run_files.CURVE_PICTURE
-        if picture.is_file():
-            data = base64.b64encode(picture.read_bytes()).decode()
-            text += f'<img alt="learning curve" style="max-width: 100%" src="data:image/png;base64,{data}">'
+        for ending, kind in (("png", "png"), ("svg", "svg+xml")):
+            picture = self.folder / f"{run_files.CURVE_PLOT}.{ending}"
+            if picture.is_file():
+                data = base64.b64encode(picture.read_bytes()).decode()
+                text += f'<img alt="learning curve" style="max-width: 100%" src="data:image/{kind};base64,{data}">'
+                break
         return text
 
 

@@ -35,7 +35,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
     with ExitStack() as stack:
         folder = full.out or _own_number(RUNS, full, dataset)
         made = not folder.exists()
-        with checkpoint.disk_errors(folder):
+        with run_files.disk_errors(folder):
             _check(folder, full, dataset)
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(folder))
@@ -65,7 +65,7 @@ def claimed(full: TrainSettings, dataset: Dataset) -> Iterator[Path]:
             else:  # a finished run stays finished
                 files.write_json(folder / run_files.SETTINGS, before or record)
             raise
-        with checkpoint.disk_errors(folder):
+        with run_files.disk_errors(folder):
             files.write_json(folder / run_files.SETTINGS, {**record, "finished": True})
 
 

@@ -1,7 +1,7 @@
 """One call from a built data set to a run folder: stage 1, stage 2, their curve and their files.
 
 RUN/settings.json           what ran, on which data
-RUN/curve.csv, curve.png    loss, learning rate and validation accuracy of both stages
+RUN/curve.csv, curve.png .. loss, learning rate and validation accuracy of both stages
 RUN/checkpoints/            the last and the best state of each stage
 RUN/backbone.safetensors    the network without its classifier; backbone.onnx for an ONNX network; none for dlib
 RUN/embedding.safetensors   what stage 2 trained: W and b, or those of each layer of EUM
@@ -27,6 +27,7 @@ from maskgen.storage import files
 from .. import hardware
 from ..data.feature_cache import RowIndex, embed_rows, row_index
 from ..defaults import CLASSIFY, DLIB, ONNX, RESNETS, SKIP, TRAINED
+from ..figure import chosen_formats
 from ..networks import onnx_file, onnx_metadata, preprocessing, run_files
 from ..networks.backbone import Backbone, Floats
 from ..networks.backbones import load_backbone
@@ -61,7 +62,8 @@ def train(given: TrainSettings) -> Path:
         if group.first:
             if full.stage != "classify":
                 _embed(full, dataset, folder)
-            plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PICTURE)
+            with run_files.disk_errors(folder):
+                plot_curves(folder / run_files.CURVE, folder / run_files.CURVE_PLOT, chosen_formats(full.figures))
             model_card.write(folder, full, dataset)
     return folder
 
@@ -74,6 +76,7 @@ def checked(given: TrainSettings) -> tuple[TrainSettings, Dataset]:
     settings.check(given)
     full = _with_input_size(filled(_with_backbone(given)), given.input_size)
     full = dataclasses.replace(full, device=hardware.device(full.device))
+    chosen_formats(full.figures)
     if full.tensorboard:
         curve.check_tensorboard()
     if full.stage != CLASSIFY and own_loss.is_function(full.loss):
@@ -123,7 +126,7 @@ def _embed(full: TrainSettings, dataset: Dataset, folder: Path) -> None:
         facts["loss_sha256"] = own_loss.source_hash(full.loss)
     head = embed.train_embedding(full, pictures["train"], pictures["val"], backbone.dim, folder, facts)
     about = {"backbone": backbone.name, "fingerprint": fingerprint, "dataset": dataset.content, "head": full.head}
-    with checkpoint.disk_errors(folder / run_files.EMBEDDING):
+    with run_files.disk_errors(folder / run_files.EMBEDDING):
         checkpoint.write_tensors(folder / run_files.EMBEDDING, tensors_of(head), about)
 
 
@@ -148,7 +151,7 @@ def _backbone(full: TrainSettings, folder: Path) -> Backbone:
         network, size = Network(full.backbone), not_none(full.input_size)
         load_trunk(network, tensors, full.weights)
         about = {"architecture": full.backbone, "input_size": str(size)}
-        with checkpoint.disk_errors(own):
+        with run_files.disk_errors(own):
             checkpoint.write_tensors(own, network.trunk.state_dict(), about)
         return resnet_backbone(network, full.backbone, size, full.device)
     return load_backbone(str(own), full.device)
@@ -165,7 +168,7 @@ def _onnx_backbone(full: TrainSettings, own: Path) -> Backbone:
     data = onnx_file.read(weights)
     if given.given():
         data = onnx_metadata.with_preprocessing(data, backbone.preprocessing)
-    with checkpoint.disk_errors(own):
+    with run_files.disk_errors(own):
         files.write(own, data)
     return load_backbone(ONNX, full.device, own) if given.given() else backbone
 

@@ -203,6 +203,12 @@ class TrainSettings:
         False, help="Compile the network: takes minutes at the start, then trains faster.", run_only=True
     )
     tensorboard: bool = setting(False, help="Also write TensorBoard files.", run_only=True)
+    figures: str = setting(
+        "png,svg",
+        help="Formats of the plot of the learning curve.",
+        metavar="png|svg|pdf|LIST|none",
+        run_only=True,
+    )
     cache: Path = setting(
         CACHE, help="Folder for cached features, which stage 2 trains on.", metavar="DIR", run_only=True
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,19 @@ from click.testing import CliRunner
 
 import maskgen
 from maskgen.cli.main import maskgen as maskgen_command
+from maskgen.imaging.variants import VARIANTS
 from maskgen.inspecting import duplicates as duplicates_module
-from maskgen.inspecting import figures, shapes
+from maskgen.inspecting import figures, shapes, spacing
 from maskgen.inspecting import sample as sample_module
 from maskgen.inspecting.contents import contents
 from maskgen.inspecting.inspect import inspect
 from maskgen.inspecting.rebuild import command
-from maskgen.inspecting.sample import runs_of, sample, spaced
+from maskgen.inspecting.sample import sample
+from maskgen.inspecting.spacing import runs_of, spaced
 from tests.support.browser import WIDTHS, Browser, check_look, column, overhang, tab_to, violations
 
 NAMES = ("<script>window.foreign = 1</script>", "a\"b'c & d", "\u202eabc\u05d0\u05d1", "two\nlines")
 """Identities that try all a folder's name can."""
-
-
-def quiet(what: str, photographs: int) -> Any:
-    return lambda done: None
 
 
 def head_of(yaw: float, roll: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -156,8 +155,8 @@ def doubled(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.Temp
 
 def test_equal_photographs_are_found_wherever_they_are(doubled: Path) -> None:
     there = contents(str(doubled / "smfd"))
-    measured = sample(there, 1000, quiet)
-    groups, uncompared = duplicates_module.duplicates(measured, quiet)
+    measured = sample(there, 1000)
+    groups, uncompared = duplicates_module.duplicates(measured)
     found = [
         (sorted(measured.rows[number].source.rpartition("/")[2] for number in group.numbers), group.where(measured))
         for group in groups
@@ -167,9 +166,9 @@ def test_equal_photographs_are_found_wherever_they_are(doubled: Path) -> None:
 
 
 def test_equal_landmarks_alone_are_no_duplicate(doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = sample(contents(str(doubled / "smfd")), 1000, quiet)
+    measured = sample(contents(str(doubled / "smfd")), 1000)
     monkeypatch.setattr(duplicates_module, "_facts", lambda row: b"")
-    groups, _ = duplicates_module.duplicates(measured, quiet)
+    groups, _ = duplicates_module.duplicates(measured)
     assert sorted(len(group.numbers) for group in groups) == [2, 4]
 
 
@@ -251,10 +250,15 @@ def test_every_kind_of_data_set_has_a_page(
     for name in ("ann", "bob"):
         shutil.copytree(tree / name, tmp_path / "src" / name)
     out = make(tmp_path / "src", tmp_path / "smfd", **settings)
-    text = inspect(str(out))
-    pictures = len(maskgen.open(out)) * (1 if "variants" in settings else 0)
-    assert f"{len(maskgen.open(out))} of 12 photographs" in text
-    assert text.count("data:image/jpeg") >= max(pictures, 10)
+    text, rows = inspect(str(out)), list(maskgen.open(out).rows(images=()))
+    assert f"{len(rows)} of 12 photographs" in text
+    gallery = re.findall(r'<ul class="gallery" aria-label="([^"]+)">(.*?)</ul>', text, re.S)
+    shown_of = {name: found.count('src="data:image/jpeg') for name, found in gallery}
+    if "variants" in settings:
+        worn = Counter(str(row.variant) for row in rows)
+        assert shown_of == {name: min(count, 8) for name, count in worn.items()}
+    else:
+        assert shown_of == dict.fromkeys(("unmasked", *VARIANTS), min(len(rows), 8))
 
 
 def test_one_photograph_is_enough_for_a_page(tree: Path, make: Callable[..., Path], tmp_path: Path) -> None:
@@ -276,6 +280,30 @@ def test_a_data_set_of_rejects_alone_has_a_page(browser: Browser, make: Callable
         assert "0 of 1 photograph of the source, of 0 identities;" in shown.locator("body").inner_text()
 
 
+def test_people_and_their_photographs_are_counted_as_in_the_rows(built: Path) -> None:
+    there, rows = contents(str(built)), list(maskgen.open(built).rows(images=()))
+    assert there.identities() == Counter((row.split, row.identity) for row in rows)
+    plan = pq.read_table(built / "plan.parquet").to_pylist()
+    assert there.people() == {
+        split: {row["identity"] for row in plan if row["split"] == split} for split in ("train", "val", "test")
+    }
+
+
+def test_examples_are_rejects_of_each_reason_with_their_rows_of_the_plan(built: Path) -> None:
+    there = contents(str(built))
+    plan = {row["key"]: row for row in pq.read_table(built / "plan.parquet").to_pylist()}
+    rejects = {reject["key"]: reject for part in there.parts for reject in part.rejects}
+    every = {row["key"]: row for row in there.examples(99, 99)}
+    assert every.keys() == rejects.keys()
+    for key, row in every.items():
+        assert (row["source"], row["bytes"]) == (plan[key]["source"], plan[key]["bytes"])
+        assert (row["reason"], row["detail"]) == (rejects[key]["reason"], rejects[key]["detail"])
+    few = there.examples(2, 1)
+    assert [row["reason"] for row in few] == [
+        reason for reason, _ in sorted(there.reasons.items(), key=lambda item: (-item[1], item[0]))[:2]
+    ]
+
+
 @pytest.fixture
 def copied(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "smfd"))
@@ -283,7 +311,7 @@ def copied(built: Path, tmp_path: Path) -> Path:
 
 def states(out: Path) -> dict[str, str]:
     found = contents(str(out))
-    measured = sample(found, 1000, quiet)
+    measured = sample(found, 1000)
     return {part.name: measured.broken.get(part.name, part.state) for part in found.parts}
 
 
@@ -357,10 +385,10 @@ def test_a_source_is_not_left_by_the_names_of_a_plan(doubled: Path, tmp_path: Pa
 
 
 def test_a_large_data_set_is_measured_on_a_part_and_says_so(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_module, "RUN", 2)
+    monkeypatch.setattr(spacing, "RUN", 2)
     monkeypatch.setattr(sample_module, "SHARDS", 3)
     there = contents(str(built))
-    measured = sample(there, 6, quiet)
+    measured = sample(there, 6)
     assert measured.total == 27
     assert len(measured.rows) == 5  # of shards of 5, 3 and 2 rows: one run of 2, one of 2, one of 1
     read = {shard.name for shard, _ in measured.places}
@@ -383,6 +411,8 @@ def test_the_command_replaces_its_own_pages_and_no_other_file(
         ("--html", "-o", "mine.html"): "mine.html is there and is no page of maskgen; give -o another file.",
         ("--html", "-o", "none/x.html"): "there is no folder none for the page",
         ("--html", "-o", "."): "-o . is a folder",
+        ("--html", "--src", "nowhere"): "there is no folder --src nowhere; give the source of the data set",
+        ("--html", "--src", "none.tar"): "there is no file ./none.tar; check --src.",
         ("--no-pictures",): "add --html, or leave them out",
         ("--html", "--sample", "0"): "0 is not in the range",
     }.items():

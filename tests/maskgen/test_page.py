@@ -175,6 +175,8 @@ def test_a_printed_page_is_dark_on_white_without_its_controls(browser: Browser, 
         assert not shown.locator(".contents").is_visible()
         assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        colors = "['--c0', '--genuine', '--heat'].map(name => getComputedStyle(document.body).getPropertyValue(name))"
+        assert shown.evaluate(colors) == ["#0072b2", "#0072b2", "#d55e00"]  # of the light style
         assert overhang(shown) == []
         assert shown.pdf().startswith(b"%PDF-")
 

@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from maskgen.errors import MaskgenError, UsageError
@@ -66,6 +67,20 @@ def test_axes_begin_where_the_pairs_end() -> None:
     ticks = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert min(shares(ticks)) > 1 / 115
     assert {"1", "2", "5", "10", "20", "40"} <= set(ticks)
+
+
+def test_labels_of_ticks_do_not_touch() -> None:
+    """Ten million impostor pairs: the axis reaches from 0.00001 % to 50 %, more than its labels have room for."""
+    few = curve([0.9, 0.4, 0.2, 0.1], [0.5, 0.1, 0.0])
+    found = plots.det({"U-M": replace(few, genuine=20_000, impostor=1e7)})
+    canvas = FigureCanvasAgg(found)
+    canvas.draw()
+    [axes] = found.axes
+    for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+        ends = sorted((getattr(box, f"{side}0"), getattr(box, f"{side}1")) for box in boxes)
+        assert len(ends) > 5
+        assert all(high < low for (_, high), (low, _) in pairwise(ends))
 
 
 def test_a_perfect_system_is_marked_at_the_lowest_rates() -> None:
@@ -243,8 +258,18 @@ def test_a_training_table_with_blanks_is_drawn(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["classify"]["val_accuracy"], [[2, 3], [0.25, 0.5]])
     np.testing.assert_array_equal(training_plots._drops(found["classify"]["lr"]), [3])
     assert found["embed"]["val_accuracy"][0].size == 0
-    training_plots.plot_curves(table, tmp_path / "curves.png")
+    training_plots.plot_curves(table, tmp_path / "curves", ("png",))
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 1
+
+
+def test_a_training_is_drawn_in_the_formats_that_are_asked_for(tmp_path: Path) -> None:
+    table, plot = tmp_path / "curve.csv", tmp_path / "curve"
+    table.write_text("stage,iteration,loss,lr,val_accuracy\nembed,1,0.2,0.05,\nembed,2,0.1,0.05,\n")
+    for formats, starts in ((("png", "svg"), (b"\x89PNG", b"<?xml")), (("pdf",), (b"%PDF",)), ((), ())):
+        training_plots.plot_curves(table, plot, formats)
+        assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(f"curve.{each}" for each in formats)}
+        for each, start in zip(formats, starts, strict=True):
+            assert plot.with_suffix(f".{each}").read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -259,5 +284,5 @@ def test_an_unusable_training_table_is_one_sentence(tmp_path: Path, text: str, s
     table = tmp_path / "curves.csv"
     table.write_text(text)
     with pytest.raises(MaskgenError, match=said):
-        training_plots.plot_curves(table, tmp_path / "curves.png")
+        training_plots.plot_curves(table, tmp_path / "curves", ("png",))
     assert not (tmp_path / "curves.png").exists()

@@ -47,8 +47,8 @@ def test_a_run_holds_both_stages_and_can_be_measured(short: Tiny, demo: Path) ->
     run = train.train(settings)
     assert run == settings.out
     assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == [
-        "README.md", "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "embedding.safetensors",
-        "identities.json", "settings.json",
+        "README.md", "backbone.safetensors", "checkpoints", "curve.csv", "curve.png", "curve.svg",
+        "embedding.safetensors", "identities.json", "settings.json",
     ]  # fmt: skip
     record = json.loads((run / "settings.json").read_bytes())
     assert record["dataset"] == maskgen.open(demo).content
@@ -127,6 +127,14 @@ def test_the_network_of_the_weights_is_known_from_their_file(short: Tiny, tmp_pa
     third = train.train(short(stage="embed", recipe="paper", weights=tmp_path / "plain.pth", out=tmp_path / "third"))
     settings = json.loads((third / "settings.json").read_bytes())["settings"]
     assert (settings["backbone"], settings["input-size"]) == ("resnet18", 32), "its shapes tell, and the size is given"
+
+
+def test_an_unknown_format_of_the_plot_leaves_no_run_folder(short: Tiny) -> None:
+    settings = short(figures="jpg")
+    with pytest.raises(UsageError, match="--figures is 'jpg'; give a list of png, svg, pdf, or none"):
+        train.train(settings)
+    assert settings.out is not None
+    assert not settings.out.exists()
 
 
 def test_a_missing_tensorboard_leaves_no_run_folder(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

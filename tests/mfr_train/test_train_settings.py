@@ -95,5 +95,5 @@ def test_what_a_run_must_keep_and_what_is_free() -> None:
     full = filled(TrainSettings())
     kept = compared(full)
     assert {"lr", "batch", "seed", "margin", "mse-weight", "backbone", "weights", "buffer"} <= set(kept)
-    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", *MAY_CHANGE} & set(kept)
+    assert not {"workers", "device", "out", "cache", "compile", "tensorboard", "figures", *MAY_CHANGE} & set(kept)
     assert set(goal(full)) - set(kept) == {"stage", "iterations", "embed-iterations"}

@@ -14,7 +14,7 @@ for (const [id, { x, y, bars }] of Object.entries(page.data.histograms)) {
 
 const shares = Object.entries(page.data.covered).flatMap(([mask, values]) => values.map((share) => ({ mask, share })));
 page.chart("covered", (width) => Plot.plot({
-  width, height: 70 + 34 * Object.keys(page.data.covered).length, marginLeft: 96,
+  width, height: 70 + 34 * Object.keys(page.data.covered).length, marginLeft: 104, marginBottom: 38,
   x: { label: "% of the face", grid: true, zero: true, ticks: Math.max(3, Math.floor(width / 90)) },
   y: { label: null },
   marks: [Plot.boxX(shares, { x: "share", y: "mask", fill: page.color(0), fillOpacity: 0.35, r: 1.5 })],

@@ -15,8 +15,8 @@ const page = {
     const place = document.querySelector(`#${CSS.escape(id)} .plot`);
     if (!place) return;
     const label = place.closest("figure").getAttribute("aria-label");
-    const redraw = () => {
-      const drawn = draw(Math.max(260, Math.floor(place.clientWidth)));
+    const redraw = (width = place.clientWidth) => {
+      const drawn = draw(Math.max(260, Math.floor(width)));
       // A chart is one picture with a name; Plot names its parts, such as "bar", which is of no use to who cannot see it.
       for (const svg of drawn.matches("svg") ? [drawn] : drawn.querySelectorAll("svg")) {
         svg.setAttribute("role", "img");
@@ -28,15 +28,20 @@ const page = {
     page.charts.set(id, redraw);
     let width = 0;
     new ResizeObserver(() => {
-      if (place.clientWidth !== width) { width = place.clientWidth; requestAnimationFrame(redraw); }
+      if (place.clientWidth !== width) { width = place.clientWidth; requestAnimationFrame(() => redraw()); }
     }).observe(place);
   },
 
   redraw: (id) => page.charts.get(id)?.(),
 };
 
-// On paper nothing can be unfolded.
-addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+// On paper nothing can be unfolded, and a chart has the width of a sheet of A4 or Letter, or half of it.
+const SHEET = 680;
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  for (const [id, redraw] of page.charts) redraw(document.getElementById(id).closest(".charts") ? SHEET / 2 - 10 : SHEET);
+});
+addEventListener("afterprint", () => { for (const redraw of page.charts.values()) redraw(); });
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];

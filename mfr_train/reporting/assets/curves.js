@@ -2,6 +2,7 @@
 // ROC and DET curves, and the drift at a fixed threshold.
 {
   const FMR = { label: "false match rate, FMR (%)", labelAnchor: "center", labelArrow: "none" };
+  const CUT = 0.3;
   const percent = (rate) => `${+(100 * rate).toPrecision(3)}`;
   const zip = (line, ...names) => line[names[0]].map((_, i) => names.map((name) => line[name][i]));
 
@@ -32,14 +33,21 @@
     }
     return kept;
   };
-  const deviateAxes = (x, y, width, height) => {
+  // The rate 0 has no normal deviate: `zero` is where it stands on each axis, or null. A dashed line cuts it off.
+  const deviateAxes = (x, y, width, height, zero = [null, null]) => {
     const names = new Map(page.data.ticks);
-    const across = ticksIn(x, width).map(([at]) => at), up = ticksIn(y, height).map(([at]) => at);
-    const tickFormat = (at) => names.get(at);
+    const places = (domain, size, at) => {
+      const found = ticksIn(domain, size).map(([tick]) => tick);
+      return at === null ? found : [at, ...found.filter((tick) => tick > at + CUT)];
+    };
+    const across = places(x, width, zero[0]), up = places(y, height, zero[1]);
+    const tickFormat = (at) => names.get(at) ?? "0";
+    const cuts = zero.map((at) => (at === null ? [] : [at + CUT / 2]));
+    const dashed = { stroke: "var(--quiet)", strokeDasharray: "3 4" };
     return {
       scales: { x: { domain: x }, y: { domain: y } },
       marks: [
-        Plot.gridX(across), Plot.gridY(up),
+        Plot.gridX(across), Plot.gridY(up), Plot.ruleX(cuts[0], dashed), Plot.ruleY(cuts[1], dashed),
         Plot.axisX(across, { tickFormat, ...FMR }),
         Plot.axisY(up, { tickFormat, label: "false non-match rate, FNMR (%)", labelArrow: "none" }),
       ],
@@ -113,7 +121,7 @@
   for (const panel of page.data.drift) {
     page.chart(panel.id, (width) => {
       const size = sizes(width), [x0, x1, y0, y1] = panel.domain;
-      const axes = deviateAxes([x0, x1], [y0, y1], width - 62, size.height - 68);
+      const axes = deviateAxes([x0, x1], [y0, y1], width - 62, size.height - 68, panel.zero);
       const links = panel.paths.flatMap((path) => path.points.slice(1).map((point, i) => ({ from: path.points[i], to: point })));
       const points = panel.paths.flatMap((path) => path.points.map((point) => ({ ...point, limit: path.limit })));
       const ends = panel.paths.map((path) => ({ ...path.points[0], limit: path.limit }));
@@ -125,7 +133,7 @@
           Plot.arrow(links, { x1: (link) => link.from.x, y1: (link) => link.from.y, x2: (link) => link.to.x, y2: (link) => link.to.y, stroke: "var(--quiet)", inset: 7, headLength: 7 }),
           Plot.dot(points, { x: "x", y: "y", symbol: "scenario", r: 5, fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), stroke: "var(--paper)" }),
           Plot.text(points.filter((point) => point.scenario !== "U-U"), { x: "x", y: "y", text: "scenario", dx: 10, textAnchor: "start", fill: (point) => page.color(["U-U", "U-M", "M-M"].indexOf(point.scenario)), fontWeight: 600, stroke: "var(--paper)", strokeWidth: 4 }),
-          Plot.text(ends, { x: "x", y: "y", text: (point) => (width < 420 ? `${point.scenario}, ${point.limit}` : `${point.scenario}, fixed at FMR ${point.limit}`), dy: 15, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
+          Plot.text(ends, { x: "x", y: "y", text: (point) => (width < 420 ? `${point.scenario}, ${point.limit}` : `${point.scenario}, fixed at FMR ${point.limit}`), dy: 15, dx: -5, textAnchor: "start", fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
           Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (point) => `${point.scenario} at the threshold of U-U FMR ${point.limit}\nFMR ${percent(point.fmr)} %\nFNMR ${percent(point.fnmr)} %` })),
         ],
       });

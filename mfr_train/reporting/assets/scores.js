@@ -5,6 +5,7 @@
   for (const slider of page.data.scores) {
     const block = document.getElementById(slider.id);
     const input = block.querySelector("input"), output = block.querySelector("output"), select = block.querySelector("select");
+    const caption = block.querySelector("caption .threshold");
     const rows = [...block.querySelectorAll("tbody tr")];
     const first = slider.named.length ? slider.named[0][1] : Math.floor(slider.stops.length / 2);
     const text = (stop) => stop.toFixed(4);
@@ -57,6 +58,8 @@
       input.value = place;
       input.setAttribute("aria-valuetext", text(stop));
       output.textContent = text(stop);
+      const named = slider.named.find(([, at]) => at === place);
+      caption.textContent = named ? `${text(stop)} (${named[0]})` : text(stop);
       slider.scenarios.forEach((scenario, i) => {
         const [, fmr, matches, fnmr, misses] = rows[i].cells, accepted = scenario.accepted[place], rejected = scenario.rejected[place];
         fmr.textContent = rate(accepted, scenario.impostor);

@@ -92,6 +92,25 @@ def models_loaded_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def faces_searched_once() -> Iterator[None]:
+    """The same photographs are searched in build after build: the second time dlib's detector is not asked again."""
+    detect = dlib.get_frontal_face_detector()
+
+    @functools.lru_cache(maxsize=500)
+    def remembered(pixels: bytes, shape: tuple[int, ...]) -> Any:
+        return detect(np.frombuffer(pixels, np.uint8).reshape(shape), 0)
+
+    def found(image: npt.NDArray[np.uint8], upsampled: int = 0) -> Any:
+        if upsampled or image.size > 1 << 18:  # rare, and much memory
+            return detect(image, upsampled)
+        return remembered(image.tobytes(), image.shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dlib, "get_frontal_face_detector", lambda: found)
+        yield
+
+
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> random.Random:
     """Random draws of a test: the same each time in `make test`, other ones each time in `make soak`.

@@ -59,12 +59,14 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: py
     """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
 
     What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. An evaluation draws
-    a tenth of its resamples. The features of dlib's network lie in the default cache, as after an evaluation.
+    a tenth of its resamples. A build runs in this process. The features of dlib's network lie in the default cache, as
+    after an evaluation.
     """
     for name in ("photographs", "smfd"):
         (tmp_path / name).symlink_to(prepared / name, target_is_directory=True)
     shutil.copytree(prepared / "features", tmp_path / CACHE)
     use_narrow_networks(monkeypatch)
+    monkeypatch.setattr("maskgen.engines.engine._is_here", lambda _: True)
     measured = evaluate._evaluate
     monkeypatch.setattr(
         evaluate,

@@ -17,6 +17,7 @@ import pytest
 import maskgen
 from maskgen.cli.console import inspection, verify_with_progress
 from maskgen.dataset.verify import verify
+from tests.support.fuzz import examples
 
 Hashes = Callable[[Path], dict[str, str]]
 UNCHECKED = ("run.json", "README.md", ".maskgen-lock")
@@ -36,7 +37,7 @@ def test_an_undamaged_data_set_is_whole(copy: Path) -> None:
 def test_verify_sees_every_flipped_bit(copy: Path, times: int, chance: random.Random) -> None:
     files = sorted(path for path in copy.rglob("*") if path.is_file() and path.name not in UNCHECKED)
     small = [path for path in files if path.suffix == ".json"]
-    for number in range(100 if times == 1 else 300 * times):
+    for number in range(examples(100) if times == 1 else 300 * times):
         path = chance.choice(small if number % 2 else files)
         whole = path.read_bytes()
         damaged = bytearray(whole)

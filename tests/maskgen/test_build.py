@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from maskgen.pipeline import existing
 from maskgen.pipeline.build_options import BuildOptions
 from maskgen.pipeline.shard import Made
 from maskgen.storage.local import LocalStorage
+from tests.support.preloaded import ended
 
 Build = Callable[..., Path]
 Hashes = Callable[[Path], dict[str, str]]
@@ -403,9 +403,9 @@ def test_a_photograph_that_changes_during_the_build_stops_it(
 def test_two_builds_do_not_work_on_one_output(tree: Path, built: Path, tmp_path: Path, hashes: Hashes) -> None:
     out = tmp_path / "smfd"
     program = """
-import sys, maskgen
+import maskgen
 try:
-    maskgen.build(maskgen.BuildSettings(src=sys.argv[1], out=sys.argv[2], overwrite=True))
+    maskgen.build(maskgen.BuildSettings(src=src, out=out, overwrite=True))
 except maskgen.MaskgenError as error:
     print(error)
 """
@@ -413,8 +413,7 @@ except maskgen.MaskgenError as error:
 
     def another(_: Made) -> None:
         if not said:
-            command = [sys.executable, "-c", program, tree, out]
-            said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            said.append(ended(program, src=str(tree), out=str(out)).stdout)
 
     run(tree, out, progress=another)
     assert said == [f"another build is at work in {out}; wait for it or stop it first.\n"]
@@ -482,16 +481,17 @@ def test_files_that_cannot_grow_are_told_and_the_same_call_goes_on(
     tree: Path, built: Path, tmp_path: Path, hashes: Hashes
 ) -> None:
     program = """
-import resource, sys, maskgen
+import resource, maskgen
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    maskgen.build(maskgen.BuildSettings(src=sys.argv[1], out=sys.argv[2], engine="serial", size=96, shard_size=5,
+    maskgen.build(maskgen.BuildSettings(src=src, out=out, engine="serial", size=96, shard_size=5,
                                         test_identities=0.4, format="both"))
 except maskgen.MaskgenError as error:
     print(error)
 """
     out = tmp_path / "smfd"
-    done = subprocess.run([sys.executable, "-c", program, tree, out], capture_output=True, text=True, check=True)
+    done = ended(program, src=str(tree), out=str(out))
+    assert done.returncode == 0, done.stderr
     assert "cannot write shard train/0000" in done.stdout
     assert "File too large" in done.stdout
     assert done.stdout.count("\n") == 1

@@ -8,7 +8,6 @@ import http.client
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +22,8 @@ from maskgen.engines import dask_cluster, dask_engine, engine
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.pipeline.shard import ShardTask
 from maskgen.storage.files import leftovers
+from tests.support.preloaded import Program
 from tests.support.processes import (
-    ROOT,
     SHAPE,
     finish,
     needs_proc,
@@ -41,18 +40,25 @@ Hashes = Callable[[Path], dict[str, str]]
 
 
 @contextlib.contextmanager
-def dask(part: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def dask(part: str, *arguments: str) -> Iterator[Program]:
     """`dask scheduler` or `dask worker`, in a process group of its own."""
-    command = [sys.executable, "-m", f"distributed.cli.dask_{part}", "--no-dashboard", *arguments]
-    process = subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = Program(DASK.format(part=part, arguments=["--no-dashboard", *arguments]), group=True)
     try:
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.end()
+
+
+DASK = """
+import os
+from distributed.cli.dask_{part} import main
+quiet = os.open(os.devnull, os.O_WRONLY)
+os.dup2(quiet, 1)
+os.dup2(quiet, 2)
+main({arguments!r})
+"""
 
 
 @pytest.fixture
@@ -63,12 +69,12 @@ def address() -> str:
         return f"tcp://127.0.0.1:{free.getsockname()[1]}"
 
 
-def scheduler(address: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+def scheduler(address: str) -> contextlib.AbstractContextManager[Program]:
     host, port = address.removeprefix("tcp://").split(":")
     return dask("scheduler", "--host", host, "--port", port)
 
 
-def worker(address: str, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+def worker(address: str, *options: str) -> contextlib.AbstractContextManager[Program]:
     return dask("worker", address, "--nthreads", "1", "--memory-limit", "0", "--local-directory", "/tmp", *options)
 
 

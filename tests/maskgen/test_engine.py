@@ -164,7 +164,9 @@ def test_an_error_in_a_worker_is_the_same_sentence(crowd: Path, tmp_path: Path) 
     (src / "ann").mkdir(parents=True)
     for number, path in enumerate(sorted(crowd.rglob("0000_01.jpg"))[:8]):
         (src / f"ann/{number}.jpg").write_bytes(path.read_bytes())
-    build = maskgen.BuildSettings(src=src, out=tmp_path / "smfd", workers=2, shard_size=2, test_identities=0)
+    build = maskgen.BuildSettings(
+        src=src, out=tmp_path / "smfd", workers=2, **SHAPE | {"shard_size": 2, "test_identities": 0}
+    )
     with pytest.raises(UsageError, match=r"ann/5\.jpg has 3 bytes but had \d+ when the build was planned"):
         maskgen.build(build, planned=lambda *_: (src / "ann/5.jpg").write_bytes(b"new"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
@@ -23,6 +24,7 @@ from maskgen.sources.reader import Reader
 from maskgen.storage import client
 from maskgen.storage.uri import plain, redacted
 from tests.support.fault_proxy import FaultProxy
+from tests.support.processes import SMALL_PREDICTOR
 
 NAMES = [
     "bob/b.webp",
@@ -112,6 +114,20 @@ def packed(
     return top
 
 
+SHAPE = {"size": 64, "variants": "wide_high", "predictor": SMALL_PREDICTOR}
+"""Of the builds here: what is drawn is no matter."""
+
+Local = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def local(
+    packed: Path, make: Callable[..., Path], hashes: Callable[[Path], dict[str, str]], tmp_path_factory: Any
+) -> Local:
+    """The hashes of the data set that a kind of source gives without a store."""
+    return functools.cache(lambda kind: hashes(make(packed / kind, tmp_path_factory.mktemp(kind) / "smfd", **SHAPE)))
+
+
 @pytest.fixture(scope="module")
 def uploaded(packed: Path, s3: Any) -> str:
     upload(s3, packed, "packed")
@@ -120,7 +136,7 @@ def uploaded(packed: Path, s3: Any) -> str:
 
 @pytest.mark.parametrize("kind", ["folders", "tar", "parquet", "recordio"])
 def test_a_remote_source_gives_the_data_set_of_the_local_one(
-    packed: Path,
+    local: Local,
     uploaded: str,
     s3: Any,
     kind: str,
@@ -128,14 +144,15 @@ def test_a_remote_source_gives_the_data_set_of_the_local_one(
     hashes: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
-    local, there = make(packed / kind, tmp_path / "local"), make(s3.uri(f"{uploaded}/{kind}"), tmp_path / "remote")
-    assert hashes(there) == hashes(local)
+    there = make(s3.uri(f"{uploaded}/{kind}"), tmp_path / "remote", **SHAPE)
+    assert hashes(there) == local(kind)
     assert pq.read_table(there / "plan.parquet").num_rows == 30
     assert json.loads((there / "run.json").read_bytes())["command"]["src"] == redacted(s3.uri(f"{uploaded}/{kind}"))
     assert not any(b"test-secret" in path.read_bytes() for path in there.rglob("*.json"))
     if kind == "tar":
         pattern = s3.uri(f"{uploaded}/tar/x-{{0..1}}.tar")
-        assert hashes(make(pattern, tmp_path / "workers", workers=2, engine="joblib")) == hashes(local)
+        workers = make(pattern, tmp_path / "workers", workers=2, engine="joblib", **SHAPE)
+        assert hashes(workers) == local(kind)
 
 
 def test_a_remote_file_that_changed_or_went_stops_the_build(tmp_path: Path, s3: Any) -> None:
@@ -231,7 +248,7 @@ def test_a_source_is_read_through_every_kind_of_fault(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_build_through_faults_has_the_bytes_of_the_local_one_or_resumes_to_them(
-    packed: Path,
+    local: Local,
     uploaded: str,
     s3: Any,
     proxy: Any,
@@ -245,16 +262,15 @@ def test_a_build_through_faults_has_the_bytes_of_the_local_one_or_resumes_to_the
     """So many faults that some builds end in a sentence; never is one of them a photograph's fault."""
     monkeypatch.setattr(client, "RETRIES", 1)
     kinds = ("drop", "lose", "cut", "behead", "busy")
-    expected = hashes(make(packed / kind, tmp_path / "local"))
     said: list[str] = []
     for _ in range(60):
         between = proxy(seed=chance.randrange(2**32), rate=0.3, kinds=kinds)
         try:
-            out = make(s3.uri(f"{uploaded}/{kind}", between.port), tmp_path / "out")
+            out = make(s3.uri(f"{uploaded}/{kind}", between.port), tmp_path / "out", **SHAPE)
             break
         except MaskgenError as error:
             said.append(str(error))
-    assert hashes(out) == expected
+    assert hashes(out) == local(kind)
     assert all(re.fullmatch(r"the store of .* does not answer .*: it resumes from here\.", one) for one in said), said
 
 
@@ -320,7 +336,7 @@ class Meeting(FaultProxy):
     "kind", ["folders", "tar", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("parquet", "recordio"))]
 )
 def test_an_outage_in_mid_build_ends_in_the_same_bytes(
-    packed: Path,
+    local: Local,
     uploaded: str,
     s3: Any,
     proxy: Any,
@@ -346,9 +362,9 @@ def test_an_outage_in_mid_build_ends_in_the_same_bytes(
     for more in (12, 3) if kind == "folders" else (3, 2):
         left[0] = planning + more
         with pytest.raises(MaskgenError, match=r"^the store of s3://.* does not answer \(503"):
-            make(uri, tmp_path / "out")
+            make(uri, tmp_path / "out", **SHAPE)
     assert list((tmp_path / "out").glob("*/*.parquet")), "what was made before the outage stays"
     left[0] = 10**6
-    out = make(uri, tmp_path / "out")
-    assert hashes(out) == hashes(make(packed / kind, tmp_path / "local"))
+    out = make(uri, tmp_path / "out", **SHAPE)
+    assert hashes(out) == local(kind)
     assert len(rejects(out)) == 3

@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from maskgen.inspecting.inspect import inspect
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
 from tests.support.once import once
-from tests.support.processes import SMALL_PREDICTOR, reaped, start
+from tests.support.processes import SMALL_PREDICTOR, Command, reaped, start
 
 SHAPE: dict[str, Any] = {
     "size": 64,
@@ -339,7 +338,7 @@ def test_a_build_killed_at_random_moments_ends_in_the_same_bytes(
     """The moments are requests: a build is killed in the midst of one, before or after the store has heard of it."""
     place = f"{s3.bucket()}/smfd"
     left = [0]
-    process: list[subprocess.Popen[str]] = []
+    process: list[Command] = []
 
     def choose(request: bytes) -> str:
         left[0] -= 1
@@ -370,7 +369,7 @@ def test_a_build_stopped_by_hand_gives_its_lease_back(
     s3: Any, tree: Path, built: Path, hashes: Any, proxy: Any, stop: signal.Signals
 ) -> None:
     place, left = f"{s3.bucket()}/smfd", [40]
-    process: list[subprocess.Popen[str]] = []
+    process: list[Command] = []
 
     def choose(request: bytes) -> str:
         left[0] -= 1

@@ -117,9 +117,15 @@ def of_data_set(data: Path, variants: Sequence[str] = maskgen.VARIANTS) -> Table
     return table
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("pairs", "ending"), [(False, "parquet"), (True, "npz")])
 def test_they_are_measured_as_the_data_set_is(
-    settings: EvalSettings, people: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: bool
+    settings: EvalSettings,
+    people: Path,
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: bool,
+    ending: str,
 ) -> None:
     """Every variant of each photograph is in the file: the same one is drawn, and the breakdown is the same."""
 
@@ -135,17 +141,16 @@ def test_they_are_measured_as_the_data_set_is(
     monkeypatch.setattr(models, "chosen_model", None)
     wanted = [row for row in direct if not row.group.startswith("color_")]  # a file of embeddings has no colours
     table = of_data_set(people)
-    for ending in ("parquet", "npz"):
-        given = evaluate(replace(settings, embeddings=write(table, ending), out=tmp_path / ending))
-        assert [(row.scenario, row.group) for row in given] == [(row.scenario, row.group) for row in wanted]
-        for one, other in zip(given, wanted, strict=True):
-            for name in ("fmr100", "fmr10", "eer", "auc", "gmean", "imean"):
-                a, b = getattr(one, name), getattr(other, name)
-                assert a.value == pytest.approx(b.value, abs=1e-6), (one.scenario, one.group, name)
-                assert a.interval == pytest.approx(b.interval, abs=1e-6)
-            assert one.accuracy == other.accuracy or one.accuracy.mean == pytest.approx(other.accuracy.mean)
-        assert (given.subjects, given.photographs) == (direct.subjects, direct.photographs)
-        assert (given.pairs is None) == (not pairs)
+    given = evaluate(replace(settings, embeddings=write(table, ending), out=tmp_path / ending))
+    assert [(row.scenario, row.group) for row in given] == [(row.scenario, row.group) for row in wanted]
+    for one, other in zip(given, wanted, strict=True):
+        for name in ("fmr100", "fmr10", "eer", "auc", "gmean", "imean"):
+            a, b = getattr(one, name), getattr(other, name)
+            assert a.value == pytest.approx(b.value, abs=1e-6), (one.scenario, one.group, name)
+            assert a.interval == pytest.approx(b.interval, abs=1e-6)
+        assert one.accuracy == other.accuracy or one.accuracy.mean == pytest.approx(other.accuracy.mean)
+    assert (given.subjects, given.photographs) == (direct.subjects, direct.photographs)
+    assert (given.pairs is None) == (not pairs)
 
 
 def test_roles_are_sides_and_one_photograph_is_not_compared_with_itself(settings: EvalSettings, write: Write) -> None:

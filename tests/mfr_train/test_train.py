@@ -174,7 +174,7 @@ def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo
     """Its own, and those of the run whose weights it began with."""
     first = train.train(short(out=tmp_path / "first", stage="classify"))
     assert models.load_run(first).identities == set(maskgen.open(demo).info["identities"])
-    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.2)
+    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.2, variants="wide_low")
     second = train.train(short(stage="embed", weights=first, data=str(other), out=tmp_path / "second"))
     both = {name for data in (demo, other) for name in maskgen.open(data).info["identities"]}
     assert models.load_run(second).identities == both > models.load_run(first).identities
@@ -212,11 +212,16 @@ def test_weights_that_do_not_fit_are_refused(short: Tiny, tmp_path: Path) -> Non
         train.train(short(stage="embed", out=tmp_path / "bare"))
 
 
-def test_dlib_is_a_backbone_without_stage_1(
-    short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
-) -> None:
-    two_people = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16)
-    run = train.train(short(data=str(two_people), backbone="dlib", mse_weight=0.0, embed_iterations=30, embed_lr=0.05))
+@pytest.fixture(scope="module")
+def two_people(demo_tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of trainings on dlib's network: a data set of two people, and where its features are kept."""
+    folder = tmp_path_factory.mktemp("two-people")
+    data = make(demo_tree, folder / "smfd", size=64, test_identities=0, limit=16, variants="wide_low")
+    return {"backbone": "dlib", "data": str(data), "cache": folder / "features"}
+
+
+def test_dlib_is_a_backbone_without_stage_1(short: Tiny, two_people: dict[str, Any]) -> None:
+    run = train.train(short(**two_people, mse_weight=0.0, embed_iterations=30, embed_lr=0.05))
     assert {row["stage"] for row in curve.read(run / "curve.csv")} == {"embed"}
     assert not (run / "backbone.safetensors").exists()
     model = models.load_run(run)
@@ -225,17 +230,14 @@ def test_dlib_is_a_backbone_without_stage_1(
     assert np.mean([float(row["loss"]) for row in found[-5:]]) < np.mean([float(row["loss"]) for row in found[:5]])
 
 
-def test_a_run_on_dlibs_own_run_of_its_network_resumes(
-    short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_run_on_dlibs_own_run_of_its_network_resumes(short: Tiny, two_people: dict[str, Any]) -> None:
     """Its checkpoints name another fingerprint, of the same features but for rounding."""
-    data = str(make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, limit=16))
-    run = train.train(short(data=data, backbone="dlib", embed_iterations=4))
+    run = train.train(short(**two_people, embed_iterations=4))
     first = rows(run, "embed")
     before = models.load_run(run).backbone.former_fingerprints[0]
     for path in (run / "checkpoints").glob("embed-*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"backbone": before}))
-    train.train(short(data=data, backbone="dlib", embed_iterations=6))
+    train.train(short(**two_people, embed_iterations=6))
     found = rows(run, "embed")
     assert found[: len(first)] == first
     assert len(found) == len(first) + 2
@@ -272,7 +274,7 @@ def test_what_may_not_change_is_refused_by_name(short: Tiny, demo_tree: Path, ma
     ):
         with pytest.raises(UsageError, match=f"{said}; give --out another folder"):
             train.train(short(stage="classify", **{name: value}))
-    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.3)
+    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.3, variants="wide_low")
     with pytest.raises(UsageError, match=r"has dataset .* where this run has"):
         train.train(short(stage="classify", data=str(other)))
     moved = shutil.copytree(short().data, tmp_path / "moved")
@@ -375,7 +377,7 @@ def test_no_training_photographs(short: Tiny, demo_tree: Path, make: Callable[..
 def test_without_a_test_split_training_is_possible(
     short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0)
+    folder = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, variants="wide_low")
     assert maskgen.open(folder).count("test") == 0
     run = train.train(short(data=str(folder), stage="classify"))
     assert len(rows(run, "classify")) == 2
@@ -385,12 +387,12 @@ def test_one_identity_or_single_photographs_are_told_before_features_are_compute
     short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
 ) -> None:
     shutil.copytree(demo_tree / "collins", tmp_path / "one/collins")
-    one = make(tmp_path / "one", tmp_path / "smfd1", size=64, test_identities=0)
+    one = make(tmp_path / "one", tmp_path / "smfd1", size=64, test_identities=0, variants="wide_low")
     for name in ("collins", "hopper", "lfw012"):
         source = demo_tree / name if (demo_tree / name).is_dir() else next(demo_tree.glob("lfw*"))
         (tmp_path / "singles" / name).mkdir(parents=True)
         shutil.copy(source / "0001_01.jpg", tmp_path / "singles" / name)
-    singles = make(tmp_path / "singles", tmp_path / "smfd2", size=64, test_identities=0)
+    singles = make(tmp_path / "singles", tmp_path / "smfd2", size=64, test_identities=0, variants="wide_low")
     dlib = {"backbone": "dlib", "stage": "embed"}
     with pytest.raises(UsageError, match=r"stage 2 needs two identities .* train has 1; build more"):
         train.train(short(data=str(one), **dlib))

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support import writes
+from tests.support.preloaded import ROOT, Program
+
 SMALL_PREDICTOR = Path(__file__).with_name("small_predictor.dat")
 """A model of landmarks that loads at once, see small_predictor.py; the packaged one takes a second in each process."""
 
@@ -31,18 +33,40 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
 
 
+Command = subprocess.Popen[str] | Program
+
+
 def start(
     src: Path, out: Path | str, *options: object, shape: dict[str, Any] = SHAPE, env: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a shell starts it."""
+) -> Command:
+    """The command in a process group of its own, as a shell starts it.
+
+    With an environment `env`, or watched for its writes, it is a new Python; else one that has our packages loaded.
+    """
     shaping = [f"--{name.replace('_', '-')}={value}" for name, value in shape.items()]
-    command = [sys.executable, "-m", "maskgen", "build", f"--src={src}", f"--out={out}", *shaping, *map(str, options)]
+    arguments = ["build", f"--src={src}", f"--out={out}", *shaping, *map(str, options)]
+    if env is None and writes.LOG not in os.environ:
+        return Program(COMMAND.format(root=str(ROOT), arguments=arguments), group=True)
     return subprocess.Popen(
-        command, cwd=ROOT, env=env, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "maskgen", *arguments],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
-def wait(ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> bool:
+COMMAND = """
+import os
+from maskgen.cli.main import maskgen
+os.chdir({root!r})
+maskgen({arguments!r}, prog_name="maskgen")
+"""
+
+
+def wait(ready: Callable[[], bool], process: Command, seconds: float = 120) -> bool:
     """Waits until something is so; false where the process ended before."""
     end = time.monotonic() + seconds
     while not ready():
@@ -54,7 +78,7 @@ def wait(ready: Callable[[], bool], process: subprocess.Popen[str], seconds: flo
 
 
 @contextlib.contextmanager
-def reaped(process: subprocess.Popen[str]) -> Iterator[None]:
+def reaped(process: Command) -> Iterator[None]:
     """Whatever a test finds, its processes are gone afterwards."""
     try:
         yield
@@ -97,7 +121,7 @@ def _is_alive(process: int) -> bool:
         return False
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: Command) -> str:
     """Waits for a build that must succeed; returns what it wrote to stderr."""
     with reaped(process):
         _, errors = process.communicate(timeout=300)

@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--masktheface", type=Path, metavar="DIR", help="a clone of MaskTheFace [left out]")
     parser.add_argument("--quick", action="store_true", help="fewer photographs, one round")
     parser.add_argument("--most", type=int, metavar="N", help="leave out sets of more photographs")
+    parser.add_argument("--least", type=int, metavar="N", default=0, help="leave out sets of fewer photographs")
     parser.add_argument("--only", action="append", choices=tuple(SETS), metavar="SET", help=f"of {', '.join(SETS)}")
     parser.add_argument("--load", action="append", choices=("quiet", "busy"), help="one of the two [both]")
     arguments = parser.parse_args()
@@ -94,7 +95,7 @@ def main() -> None:
         scratch = Path(folder)
         clone = prepared(arguments.masktheface, scratch)
         for name, size in QUICK if arguments.quick else FULL:
-            left_out = arguments.only and name not in arguments.only
+            left_out = (arguments.only and name not in arguments.only) or size.photographs < arguments.least
             if left_out or (arguments.most and size.photographs > arguments.most):
                 continue
             src = repeated(SETS[name](scratch, arguments.src), scratch / "photographs", size.photographs)

@@ -14,7 +14,7 @@ from typing import Any, Unpack
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .dataset import card, identity, markers, notebook, plan_file, schema
+from .dataset import card, columns, identity, markers, notebook, plan_file, schema
 from .dataset.stored_style import store_textures
 from .engines import engine
 from .errors import MaskgenError, UsageError
@@ -200,7 +200,8 @@ def _finish(
         reasons.setdefault(split, Counter()).update(reject["reason"] for reject in marker["rejects"])
     counts = {split: {"rows": rows[split], "rejects": dict(sorted(found.items()))} for split, found in reasons.items()}
     with storage.temporary("rejects.parquet") as written:
-        pq.write_table(pa.Table.from_pylist(rejects, schema=schema.REJECTS), written, compression="zstd")
+        named = {name: columns.texts([reject[name] for reject in rejects]) for name in schema.REJECTS.names}
+        pq.write_table(pa.table(named, schema=schema.REJECTS), written, compression="zstd")
         storage.publish(written, "rejects.parquet")
     storage.write("README.md", card.text(facts, counts, build.format).encode())
     found = {"counts": counts, "content": markers.content(facts["fingerprint"], hashes), "complete": True}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..storage.files import parse_json
-from .schema import MAX_SHARD_SIZE, SCHEMA_VERSION, SPLITS
+from .schema import MAX_SHARD_SIZE, REJECTS, SCHEMA_VERSION, SPLITS
 
 if TYPE_CHECKING:
     from ..storage.base import Storage
@@ -97,7 +97,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_reject(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("key", "reason", "detail"))
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in REJECTS.names)
 
 
 def file_hashes(marker: dict[str, Any]) -> list[str]:

@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..storage.base import Storage
+from . import columns
+
 
 def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
     """(split, shard, first row, rows) of every shard of a plan, in key order."""
     split = table["split"].combine_chunks().dictionary_encode()
-    code, shard = split.indices.to_numpy(), table["shard"].to_numpy()
+    code, shard = columns.to_numpy(split.indices), columns.to_numpy(table["shard"])
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(code) != 0) | (np.diff(shard) != 0)]))
     ends = np.append(starts[1:], len(code))
     names = split.dictionary.to_pylist()
@@ -20,6 +23,17 @@ def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
         (names[code[first]], int(shard[first]), int(first), int(end - first))
         for first, end in zip(starts, ends, strict=True)
     ]
+
+
+def read_plan(storage: Storage, sha256: str) -> pa.Table:
+    """The plan of the data set whose dataset.json gives this hash.
+
+    Raises `OSError`, `ValueError` or `pa.ArrowException` if it cannot be read or is another one.
+    """
+    if storage.sha256("plan.parquet") != sha256:
+        raise ValueError("it is not the plan of this data set")
+    with storage.open("plan.parquet") as file:
+        return pq.read_table(file)
 
 
 def write_plan(table: pa.Table, path: Path) -> None:

@@ -143,14 +143,14 @@ class Dataset:
         'hopper'
     """
 
-    def __init__(self, storage: Storage, said: dict[str, Any] | None = None) -> None:
-        """Opens what a storage holds. Raises `UsageError` if that is not a finished data set.
+    def __init__(self, storage: Storage, unfinished: bool = False) -> None:
+        """Opens what a storage holds. Raises `UsageError` if that is not a data set, or not a finished one.
 
-        `said` stands for dataset.json, for a reader of an unfinished build.
+        An `unfinished` one may be opened too: it has no counts, and not all of its shards may be read.
         """
         self.storage = storage
         try:
-            self.info: dict[str, Any] = info.read(storage) if said is None else said
+            self.info: dict[str, Any] = info.read(storage)
         except FileNotFoundError:
             raise UsageError(
                 f"there is no data set in {self} (dataset.json is missing); make one with `maskgen build`."
@@ -162,7 +162,9 @@ class Dataset:
                 f"{' and '.join(map(str, schema.READABLE_VERSIONS))}: rebuild it."
             )
         if not self.info.get("complete"):
-            raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
+            if not unfinished:
+                raise UsageError(f"the data set {self} is not finished; run its `maskgen build` command again.")
+            self.info |= {"counts": {}, "content": self.info["fingerprint"]}  # which are known at its end
         if flaw := info.flaw(self.info):
             raise info.damaged(storage, flaw)
         self.fingerprint: str = self.info["fingerprint"]

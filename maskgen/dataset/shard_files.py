@@ -19,6 +19,7 @@ from ..imaging.styles import FLAT, Style
 from ..imaging.variants import VARIANTS
 from ..storage import files
 from . import tar
+from .columns import to_numpy
 from .record import HEAD, Row
 from .schema import is_row_schema
 from .writers import ROW_GROUP
@@ -107,8 +108,7 @@ def _style(shard: Shard, stored: tuple[str, ...]) -> Style:
 
 
 def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = column.chunk(0).flatten().to_numpy().reshape(-1, width)
-    return values
+    return to_numpy(column.chunk(0).flatten()).reshape(-1, width)
 
 
 def _check(row: Row, shard: Shard) -> None:

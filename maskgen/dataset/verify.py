@@ -98,16 +98,10 @@ class _Broken(Exception):
 
 
 def _checked_plan(dataset: Dataset) -> pa.Table:
-    again = _again(dataset)
     try:
-        same = dataset.storage.sha256("plan.parquet") == dataset.info["plan_sha256"]
-        table = _table(dataset, "plan.parquet")
-    except (OSError, pa.ArrowException) as error:
-        said = short(error)
-        raise MaskgenError(f"{dataset}/plan.parquet cannot be read ({said}); {again}") from None
-    if not same:
-        raise MaskgenError(f"{dataset}/plan.parquet is not the plan of this data set; {again}")
-    return table
+        return plan_file.read_plan(dataset.storage, dataset.info["plan_sha256"])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise MaskgenError(f"{dataset}/plan.parquet cannot be read ({short(error)}); {_again(dataset)}") from None
 
 
 def _checked_shard(dataset: Dataset, split: str, shard: int, keys: list[str]) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import schema
+from . import columns, schema
 from .record import Row
 
 ROW_GROUP = 64
@@ -125,32 +124,18 @@ def endings(format: str) -> tuple[str, ...]:
 
 
 def _column(field: pa.Field, samples: list[Row]) -> pa.Array:
-    """One column of a row group, made of buffers: `pa.array` looks at every value, and loads pandas to do so."""
+    """One column of a row group."""
     name, kind = field.name, field.type
     if kind == schema.IMAGE:
         data = [sample.pictures[name] for sample in samples]
         paths = [f"{sample.key}.{name}.jpg".encode() for sample in samples]
-        parts = [_bytes(part.type, values) for part, values in zip(kind, (data, paths), strict=True)]
+        parts = [columns.binary(part.type, values) for part, values in zip(kind, (data, paths), strict=True)]
         return pa.StructArray.from_arrays(parts, fields=list(kind))
     if kind == schema.COLOR:
-        return _lists(kind, [sample.colors[name.removesuffix("_color")] for sample in samples])
+        return columns.lists(kind, [sample.colors[name.removesuffix("_color")] for sample in samples])
     values = [getattr(sample, name) for sample in samples]
     if pa.types.is_fixed_size_list(kind):
-        return _lists(kind, values)
+        return columns.lists(kind, values)
     if pa.types.is_string(kind):
-        return _bytes(kind, [text.encode() for text in values])
-    return _numbers(kind, values)
-
-
-def _bytes(kind: pa.DataType, values: list[bytes]) -> pa.Array:
-    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
-
-
-def _numbers(kind: pa.DataType, values: Any) -> pa.Array:
-    numbers = np.array(values, dtype=kind.to_pandas_dtype()).ravel()
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
-
-
-def _lists(kind: pa.DataType, values: Any) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(_numbers(kind.value_type, values), type=kind)
+        return columns.texts(values)
+    return columns.numbers(kind, values)

@@ -14,12 +14,15 @@ from ..pipeline.build_settings import BuildSettings
 from ..pipeline.sample import landmarker_of
 from ..pipeline.shard import Made, ShardTask, make_shards
 from . import crashes
-from .workers import WorkerDied, Workers
+from .workers import CAN_FORK, WorkerDied, Workers
 
 log = logging.getLogger(__name__)
 
 WORTH_A_WORKER = 256
 """Photographs that one worker makes in about the time in which another one starts and loads its model."""
+
+WORTH_A_FORK = 32
+"""Photographs that are worth another worker if it is forked from a process that has loaded the model."""
 
 
 def check(build: BuildSettings) -> None:
@@ -60,7 +63,7 @@ def run(tasks: list[ShardTask], build: BuildSettings) -> Iterator[Made]:
     if _is_here(build):
         yield from make_shards(tasks)
         return
-    workers = min(build.workers or _worth(tasks), len(tasks))
+    workers = min(build.workers or _worth(tasks, build.engine), len(tasks))
     if build.engine == "dask":
         from . import dask_engine
 
@@ -76,11 +79,12 @@ def _is_here(build: BuildSettings) -> bool:
     return build.engine == "serial" or (build.engine == "joblib" and build.workers == 1)
 
 
-def _worth(tasks: list[ShardTask]) -> int:
+def _worth(tasks: list[ShardTask], kind: str) -> int:
     """How many workers to start where nobody says: joblib knows of affinity and of a container's share of the cores."""
     from joblib import cpu_count
 
-    return min(cpu_count(), 1 + sum(task.photographs for task in tasks) // WORTH_A_WORKER)
+    each = WORTH_A_FORK if kind == "joblib" and CAN_FORK else WORTH_A_WORKER
+    return min(cpu_count(), 1 + sum(task.photographs for task in tasks) // each)
 
 
 def _joblib(tasks: list[ShardTask], workers: int) -> Generator[Made, None, list[ShardTask]]:

@@ -17,6 +17,10 @@ from ..errors import MaskgenError, UsageError
 from .search import CNN, HOG, YUNET
 from .subject import Boxes
 
+HOG_MODEL = Path(__file__).with_name("frontal_face_detector.svm")
+"""What `dlib.get_frontal_face_detector().save(FILE)` writes. dlib carries it compressed, and takes half a second to
+unpack it; from this file it takes 2 ms."""
+
 FIRST_SIDE = 120
 """Longer side, in pixels, of the copy that is searched first, where faces of two thirds of it or more are found.
 The cheapest of the sides from 96 to 160, with no loss of faces or precision (docs/performance.md)."""
@@ -73,7 +77,10 @@ class Hog:
 
     @cached_property
     def _detect(self) -> Any:
-        return dlib.get_frontal_face_detector()
+        try:
+            return dlib.fhog_object_detector(str(HOG_MODEL))
+        except RuntimeError:  # a dlib that writes its detectors differently
+            return dlib.get_frontal_face_detector()
 
     def load(self) -> None:
         _ = self._detect

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..dataset import info, markers, schema
+from ..dataset import markers, schema
 from ..dataset.plan_file import shard_slices
 from ..dataset.reader import Dataset, Shard
-from ..errors import MaskgenError, UsageError, short
+from ..errors import MaskgenError, short
 from ..storage import files
 from ..storage.base import Storage
 from ..storage.opening import open_storage
@@ -144,22 +144,12 @@ def contents(path: str) -> Contents:
 
     Raises `UsageError` if there is none, `MaskgenError` if its dataset.json or plan.parquet is damaged.
     """
-    storage = open_storage(path)
-    try:
-        said = info.read(storage)
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no data set in {storage} (dataset.json is missing); make one with `maskgen build`."
-        ) from None
-    finished = bool(said.get("complete"))
-    if not finished:  # what is known at the end only
-        said = {**said, "complete": True, "counts": {}, "content": said["fingerprint"]}
-    return contents_of(Dataset(storage, said), finished)
+    return contents_of(Dataset(open_storage(path), unfinished=True))
 
 
-def contents_of(dataset: Dataset, finished: bool = True) -> Contents:
+def contents_of(dataset: Dataset) -> Contents:
     """What lies in a data set. Raises `MaskgenError` if its plan.parquet is damaged."""
-    plan = _plan(dataset.storage, dataset.info)
+    plan, finished = _plan(dataset.storage, dataset.info["plan_sha256"]), bool(dataset.info.get("complete"))
     return Contents(dataset, finished, plan, list(_parts(dataset, plan, finished)))
 
 
@@ -173,10 +163,10 @@ def _plan_errors(storage: Storage) -> Iterator[None]:
         ) from None
 
 
-def _plan(storage: Storage, said: dict[str, Any]) -> pa.Table:
+def _plan(storage: Storage, sha256: str) -> pa.Table:
     names = ("split", "identity", "shard")
     with _plan_errors(storage):
-        if storage.sha256(PLAN) != said["plan_sha256"]:
+        if storage.sha256(PLAN) != sha256:
             raise ValueError("it is not the plan of this data set")
         with storage.open(PLAN) as file:
             plan = pq.ParquetFile(file, read_dictionary=names[:2]).read(names)

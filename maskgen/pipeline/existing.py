@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..dataset import identity, info, markers, schema
+from ..dataset import identity, info, markers, plan_file, schema
 from ..errors import UsageError
 from ..storage import files
 from ..storage.base import LOCK, Storage
@@ -121,12 +121,8 @@ def _fingerprint(marker: bytes | None) -> str:
 def _changes(storage: Storage, there: dict[str, Any], planned: Path) -> str:
     """Which photographs differ between the plan there and a new one, with examples; empty if the plan is damaged."""
     try:
-        if storage.sha256("plan.parquet") != there["plan_sha256"]:
-            return ""
-        with storage.open("plan.parquet") as file:
-            old = pq.read_table(file)
-        new = pq.read_table(planned)
-    except (OSError, pa.ArrowException):
+        old, new = plan_file.read_plan(storage, there["plan_sha256"]), pq.read_table(planned)
+    except (OSError, ValueError, pa.ArrowException):
         return ""
     places = pc.index_in(new["source"], value_set=old["source"])
     gone = old["source"].filter(pc.invert(pc.is_in(old["source"], value_set=new["source"])))

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import settings
+from ..dataset import columns as arrow
 from ..dataset import schema
 from ..dataset.identity import versions
 from ..errors import UsageError, short
@@ -68,18 +69,18 @@ def make_plan(build: BuildSettings, listing: Iterable[Photograph] | None = None)
     split, label, identities = _split(table, build)
     order = np.argsort(split, kind="stable") if packed else _order(table, split)
     size = build.shard_size or default_shard_size(table.num_rows)
-    planned = table.drop_columns(["official", "val_hash", "shuffle_hash"]).take(order)
+    planned = table.drop_columns(["official", "val_hash", "shuffle_hash"]).take(arrow.numbers(pa.int64(), order))
     del table  # a fifth of the memory
     split, label = split[order], label[order]
     within = np.arange(len(order)) - np.searchsorted(split, split)
-    key = pc.utf8_lpad(pa.array(np.arange(len(order))).cast(pa.string()), 9, "0")
+    key = pc.utf8_lpad(arrow.numbers(pa.int64(), np.arange(len(order))).cast(pa.string()), 9, "0")
     columns = {
         "key": key,
         "source": planned["source"],
         "identity": planned["identity"],
-        "label": pa.array(label[:], pa.int32()),
-        "split": pa.DictionaryArray.from_arrays(split, list(schema.SPLITS)).cast(pa.string()),
-        "shard": pa.array(within // size, pa.int32()),
+        "label": arrow.numbers(pa.int32(), label),
+        "split": arrow.texts(schema.SPLITS).take(arrow.numbers(pa.int8(), split)),
+        "shard": arrow.numbers(pa.int32(), within // size),
         "bytes": planned["bytes"],
         "problem": planned["problem"],
         "face": pa.nulls(len(order), schema.BOX),
@@ -135,7 +136,7 @@ def description(build: BuildSettings, plan_sha256: str, textures: Sequence[Textu
 
 def _refuse_hopeless(table: pa.Table, build: BuildSettings) -> None:
     """Raises `UsageError` if every entry has a problem: what --src holds is not what it is taken for."""
-    if pc.any(pc.equal(table["problem"], "")).as_py():
+    if pc.any(arrow.is_empty(table["problem"])).as_py():
         return
     told = [problem.split(": ", 1) for problem in table["problem"].to_pylist()]
     reason = Counter(reason for reason, _ in told).most_common(1)[0][0]
@@ -166,18 +167,23 @@ def _listed(listing: Iterable[Photograph], seed: int) -> pa.Table:
         digests = b"".join(digest(seed, "order", name) for name in source)
         hashes = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
         columns = {
-            "source": pa.array(source, pa.string()),
-            "identity": pa.array(identity, pa.string()),
-            "official": pa.array(official, pa.string()),
-            "bytes": pa.array(size, pa.int64()),
-            "problem": pa.array(problems, pa.string()),
-            "val_hash": hashes[:, 0],
-            "shuffle_hash": hashes[:, 1],
+            "source": arrow.texts(source),
+            "identity": arrow.texts(identity),
+            "official": arrow.texts(official),
+            "bytes": arrow.numbers(pa.int64(), size),
+            "problem": arrow.texts(problems),
+            "val_hash": arrow.numbers(pa.uint64(), hashes[:, 0]),
+            "shuffle_hash": arrow.numbers(pa.uint64(), hashes[:, 1]),
         }
         if contained[0][0]:
-            columns |= {name: pa.array(values) for name, values in zip(_CONTAINER_COLUMNS, contained, strict=True)}
+            container, *places = contained
+            columns["container"] = arrow.texts(container)
+            columns |= {
+                name: arrow.numbers(pa.int64(), values)
+                for name, values in zip(_CONTAINER_COLUMNS[1:], places, strict=True)
+            }
         tables.append(pa.table(columns))
-    return pa.concat_tables(tables) if tables else pa.table({"source": pa.array([], pa.string())})
+    return pa.concat_tables(tables) if tables else pa.table({"source": arrow.texts([])})
 
 
 _TRAIN, _VAL, _TEST = range(3)
@@ -187,12 +193,12 @@ def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8],
     """Split (index into `schema.SPLITS`) and label of each photograph, and the training identities by label."""
     encoded = table["identity"].combine_chunks().dictionary_encode()
     names = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    identity = encoded.indices.to_numpy().astype(np.int64)
+    identity = arrow.to_numpy(encoded.indices).astype(np.int64)
     official = table["official"].combine_chunks()
-    has_official = pc.any(pc.not_equal(official, "")).as_py()
-    usable = pc.equal(table["problem"], "").to_numpy()
+    has_official = not pc.all(arrow.is_empty(official)).as_py()
+    usable = arrow.to_numpy(arrow.is_empty(table["problem"]))
     if has_official:
-        in_test = pc.equal(official, "test").to_numpy(zero_copy_only=False)
+        in_test = arrow.to_numpy(pc.is_in(official, value_set=arrow.texts(["test"])))
         _refuse_known(str(build.src), names, identity[usable], in_test[usable])
     else:
         in_test = np.isin(identity, _test_identities(names, build))
@@ -201,7 +207,7 @@ def _split(table: pa.Table, build: BuildSettings) -> tuple[npt.NDArray[np.int8],
     # only be rejected takes no part, or it would take a usable photograph's place.
     split = np.where(in_test, _TEST, _TRAIN).astype(np.int8)
     drawn = np.flatnonzero(~in_test & usable)
-    order = drawn[np.lexsort((table["val_hash"].to_numpy()[drawn], identity[drawn]))]
+    order = drawn[np.lexsort((arrow.to_numpy(table["val_hash"])[drawn], identity[drawn]))]
     ordered = identity[order]
     rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
     count = np.bincount(identity[drawn], minlength=len(names))
@@ -243,12 +249,12 @@ def _test_identities(names: npt.NDArray[np.object_], build: BuildSettings) -> np
 def _order(table: pa.Table, split: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     """Train, then val, both by their shuffle hash, then test by identity and listing order."""
     listed = np.arange(len(split), dtype=np.uint64)
-    second = np.where(split == _TEST, listed, table["shuffle_hash"].to_numpy())
+    second = np.where(split == _TEST, listed, arrow.to_numpy(table["shuffle_hash"]))
     rank = np.zeros(len(split), dtype=np.int64)
     test = split == _TEST
-    identity = table["identity"].combine_chunks().filter(pa.array(test)).dictionary_encode()
+    identity = table["identity"].combine_chunks().filter(arrow.flags(test)).dictionary_encode()
     by_name = np.argsort(np.array(identity.dictionary.to_pylist(), dtype=object)).argsort()
-    rank[test] = by_name[identity.indices.to_numpy()] if len(by_name) else 0
+    rank[test] = by_name[arrow.to_numpy(identity.indices)] if len(by_name) else 0
     return np.lexsort((listed, second, rank, split))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 
 import click
@@ -20,6 +21,10 @@ from ..evaluation.eval_settings import EvalSettings
 from ..explaining.explain_settings import ExplainSettings
 from ..training.train_settings import TrainSettings
 from .protocol import protocol
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""PyTorch's threads sleep while they wait for each other. By default they spin for milliseconds, also when the one they
+wait for is not running because another process has its core. Read when PyTorch is loaded."""
 
 
 @click.group(cls=CommandGroup, context_settings=CONTEXT)

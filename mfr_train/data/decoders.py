@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
+from ..hardware import cores
+
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """How the processes start: a fork of this one would share its threads and its GPU.
 
@@ -35,8 +37,21 @@ MAX_DEFAULT_WORKERS = 8
 """Largest default number of processes that decode for one GPU: they keep it busy."""
 
 
+def decoding_workers(given: int | None, sharing: int = 1) -> int:
+    """How many processes decode: so many as are given, or by default one for each core, as far as they are of use.
+
+    `sharing` is the number of processes that share the cores and each have their own decoding processes.
+    """
+    return min(cores() // sharing, MAX_DEFAULT_WORKERS) if given is None else given
+
+
 class Decoder(IterableDataset[Any]):
-    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`."""
+    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`.
+
+    `modules` are loaded before the processes are forked, beside `PRELOADED`.
+    """
+
+    modules: tuple[str, ...] = ()
 
     def pieces(self) -> Iterator[Any]:
         raise NotImplementedError
@@ -59,7 +74,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         num_workers=workers,
         prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
-        multiprocessing_context=_context(),
+        multiprocessing_context=_context(decoder.modules),
     )
     for piece in _started(loader):
         if isinstance(piece, MaskgenError):
@@ -67,10 +82,10 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         yield piece
 
 
-def _context() -> Any:
+def _context(modules: tuple[str, ...]) -> Any:
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
+        context.set_forkserver_preload([*PRELOADED, *modules])
     return context
 
 

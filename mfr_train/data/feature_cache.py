@@ -28,9 +28,8 @@ from maskgen.errors import MaskgenError
 from maskgen.storage import files
 
 from ..defaults import CACHE
-from ..hardware import cores
 from ..networks.backbone import CHUNK, Backbone, Floats
-from .decoders import MAX_DEFAULT_WORKERS, worker_errors
+from .decoders import decoding_workers, worker_errors
 from .one_pass import sweep
 
 VERSION = 1
@@ -112,7 +111,7 @@ def embed_chosen(
     """Features of the chosen rows, int (n,) ascending, of each picture of a split: its name and float32 (n, dim).
 
     What `cache` does not hold is computed and saved there; `cache=None` saves nothing. `workers` processes decode for
-    networks that see the whole picture (by default up to `MAX_DEFAULT_WORKERS`); the features are the same for any
+    networks that see the whole picture (see `decoding_workers`); the features are the same for any
     number. Raises `MaskgenError` if the cache is damaged, truncated, or of other weights or data, or if features are to
     be computed of shards that are not those of `dataset.content`, under which they are kept.
     """
@@ -258,7 +257,7 @@ def _pieces(
     if backbone.input_size is None:  # it aligns faces
         yield from _aligned_pieces(dataset, backbone, split, name, rows)
         return
-    decoders = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
+    decoders = decoding_workers(workers)
     only, chosen = partial(_named, name), None if len(rows) == dataset.count(split) else rows
     for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders, rows=chosen):
         yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)

@@ -25,7 +25,6 @@ from .failures import Failure
 from .listed_pairs import ListedPairs
 from .material import Embedded, Material
 from .pair_list import read_pairs
-from .protocol_pictures import Search
 from .protocol_table import (
     Protocol,
     column_notes,
@@ -147,6 +146,12 @@ def from_dataset(
     )
 
 
+def _landmarker(settings: EvalSettings) -> maskgen.Landmarker:
+    return maskgen.Landmarker(
+        settings.predictor, face=settings.face, detector=settings.detector, detector_model=settings.detector_model
+    )
+
+
 def from_protocol(
     path: Path, settings: EvalSettings, wanted: Sequence[str], model: Model, planned: Progress, progress: Progress
 ) -> Material:
@@ -163,14 +168,8 @@ def from_protocol(
         if not os.path.isfile(picture):
             raise UsageError(f"cannot read {picture} of the protocol table: there is no such file; check it.")
     planned(len(whole.paths))
-    found_by = Search(settings.predictor, settings.face, settings.detector, settings.detector_model)
-    features, reasons = protocol_pictures.features(
-        whole.paths,
-        model.backbone,
-        found_by if model.backbone.aligns_faces else None,
-        settings.workers,
-        progress,
-    )
+    landmarker = _landmarker(settings) if model.backbone.aligns_faces else None
+    features, reasons = protocol_pictures.features(whole.paths, model.backbone, landmarker, settings.workers, progress)
     usable = np.array([not reason for reason in reasons])
     protocol = restricted(whole, usable)
     pairings = _with_lost(_protocol_pairings(protocol, measured(wanted)), protocol, whole)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +14,7 @@ import maskgen
 from maskgen.errors import Rejected, UsageError
 from maskgen.imaging.decode import decode
 
-from ..data.decoders import MAX_DEFAULT_WORKERS, Decoder, decoded, worker_errors
-from ..hardware import cores
+from ..data.decoders import Decoder, decoded, decoding_workers, worker_errors
 from ..networks.backbone import CHUNK, Backbone, Floats, Image
 
 PICTURES_PER_WORKER = 512
@@ -27,21 +25,6 @@ PIECE = 4
 
 Progress = Callable[[int], object]
 """Called with the number of pictures that have just been done."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """How faces are found: the arguments of `maskgen.Landmarker`."""
-
-    predictor: Path | None
-    face: str
-    detector: str
-    detector_model: Path | None
-
-    def landmarker(self) -> maskgen.Landmarker:
-        return maskgen.Landmarker(
-            self.predictor, face=self.face, detector=self.detector, detector_model=self.detector_model
-        )
 
 
 class Picture(NamedTuple):
@@ -58,15 +41,14 @@ NOTHING = np.zeros((0, 0, 3), np.uint8), np.zeros((68, 2), np.float32)
 class Pictures(Decoder):
     """The pictures of files in their order, `PIECE` at a time; of several processes each reads every n-th piece."""
 
-    def __init__(self, paths: Sequence[Path], search: Search | None) -> None:
-        self.paths, self.search = paths, search
+    def __init__(self, paths: Sequence[Path], landmarker: maskgen.Landmarker | None) -> None:
+        self.paths, self.landmarker = paths, landmarker
 
     def pieces(self) -> Iterator[list[Picture]]:
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        landmarker = self.search.landmarker() if self.search else None
         for start in range(first * PIECE, len(self.paths), step * PIECE):
-            yield [_picture(path, landmarker) for path in self.paths[start : start + PIECE]]
+            yield [_picture(path, self.landmarker) for path in self.paths[start : start + PIECE]]
 
 
 def _picture(path: Path, landmarker: maskgen.Landmarker | None) -> Picture:
@@ -85,19 +67,22 @@ def _picture(path: Path, landmarker: maskgen.Landmarker | None) -> Picture:
 
 
 def features(
-    paths: Sequence[Path], backbone: Backbone, search: Search | None, workers: int | None, progress: Progress
+    paths: Sequence[Path],
+    backbone: Backbone,
+    landmarker: maskgen.Landmarker | None,
+    workers: int | None,
+    progress: Progress,
 ) -> tuple[Floats, list[str]]:
     """Features float32 (N, D) of picture files, and why each is not usable (N,), '' if it is.
 
     Up to `workers` processes decode, by default one for each core, if there are enough pictures for them. The network
-    runs here, always on the usable ones of `CHUNK` pictures, so that the features are the same for any number. `search`
-    is None if the network needs no landmarks. Raises `UsageError` for a file that cannot be read.
+    runs here, always on the usable ones of `CHUNK` pictures, so that the features are the same for any number.
+    `landmarker` is None if the network needs no landmarks. Raises `UsageError` for a file that cannot be read.
     """
-    most = min(cores(), MAX_DEFAULT_WORKERS) if workers is None else workers
     found = np.zeros((len(paths), backbone.dim), np.float32)
     reasons: list[str] = []
     with worker_errors():
-        pieces = decoded(Pictures(paths, search), min(most, len(paths) // PICTURES_PER_WORKER))
+        pieces = decoded(Pictures(paths, landmarker), min(decoding_workers(workers), len(paths) // PICTURES_PER_WORKER))
         # From another process arrays come as tensors.
         pictures = (Picture(np.asarray(a), np.asarray(b), why) for piece in pieces for a, b, why in piece)
         while group := list(islice(pictures, CHUNK)):

@@ -28,7 +28,7 @@ from maskgen.progress import bar_of
 
 from .. import hardware
 from ..data import batches
-from ..data.decoders import MAX_DEFAULT_WORKERS, worker_errors
+from ..data.decoders import decoding_workers, worker_errors
 from ..data.one_pass import sweep
 from ..defaults import CLASSIFIERS
 from ..networks.resnet import Network, load_trunk, read_weights
@@ -271,10 +271,9 @@ def validate(learner: Learner, dataset: Dataset, settings: TrainSettings, group:
 
 def workers_of(settings: TrainSettings, group: Group) -> int:
     """How many processes decode for this process: as set, or by default some of the cores of its share."""
-    if settings.workers is not None:
-        return settings.workers
-    cores = hardware.cores() // group.local
-    return min(cores, MAX_DEFAULT_WORKERS) if settings.device == "cuda" else 0 if cores < 4 else 1
+    if settings.workers is None and settings.device != "cuda":
+        return 0 if hardware.cores() // group.local < 4 else 1
+    return decoding_workers(settings.workers, group.local)
 
 
 def _write_backbone(saved: Path, folder: Path, facts: dict[str, Any], settings: TrainSettings) -> None:

@@ -164,12 +164,18 @@ def _validation(
     rng = np.random.default_rng([settings.seed, 0])
     negative = "unmasked" if settings.head == EUM else "masked"
     drawn = triplets.draw(groups, VALIDATION_TRIPLETS, val.variants, 1.0, "any", negative, rng)
-    gathered = torch.from_numpy(val.gather(drawn.rows.ravel(), drawn.pictures.ravel())).to(device)
+    # Few photographs are in many triplets: each picture is embedded once, as anchor, positive or negative.
+    once = [np.unique(pair, axis=1, return_inverse=True) for pair in zip(drawn.rows, drawn.pictures, strict=True)]
+    features = [torch.from_numpy(val.gather(*pictures)).to(device) for pictures, _ in once]
+    places = [torch.from_numpy(place.ravel()).to(device) for _, place in once]
+    if settings.head == EUM:  # whose anchors are the masked pictures
+        places[:2] = places[1::-1]
 
     @torch.inference_mode()
     def check(head: nn.Module) -> tuple[float | None, float | None]:
         head.eval()
-        anchor, positive, negative = embedded(head, *gathered.chunk(3))
+        found = zip(embedded(head, *features), places, strict=True)
+        anchor, positive, negative = (embeddings[place] for embeddings, place in found)
         head.train()
         loss = _loss(settings, anchor, positive, negative)
         nearer = distance(anchor, positive, "cosine") < distance(anchor, negative, "cosine")

@@ -56,12 +56,14 @@ def new_head(kind: str, features: int, dim: int, seed: int) -> nn.Module:
 def embedded(head: nn.Module, anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The embeddings of a triplet's features, (N, D) each: unmasked, masked, and another person's.
 
-    EUM is applied to the masked pictures, which become the anchors, and the unmasked ones the positives.
+    Each is a function of its own row, so that the three may have different numbers of rows. EUM is applied to the
+    masked pictures, which become the anchors, and the unmasked ones the positives.
     """
     if isinstance(head, Eum):
-        raw = functional.normalize(torch.cat([anchor, negative])).chunk(2)
+        raw = torch.split(functional.normalize(torch.cat([anchor, negative])), [len(anchor), len(negative)])
         return functional.normalize(head(positive)), raw[0], raw[1]
-    one, other, third = functional.normalize(head(torch.cat([anchor, positive, negative]))).chunk(3)
+    every = functional.normalize(head(torch.cat([anchor, positive, negative])))
+    one, other, third = torch.split(every, [len(anchor), len(positive), len(negative)])
     return one, other, third
 
 

@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import dlib
 import numpy as np
 import pytest
 
 import maskgen
 from maskgen.errors import MaskgenError, UsageError
-from maskgen.imaging.detectors import CNN_SIDE, Cnn, Hog
+from maskgen.imaging.detectors import CNN_SIDE, HOG_MODEL, Cnn, Hog
 from tests.support.faces import encoded
+
+
+def test_the_packaged_detector_is_that_of_dlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlib.get_frontal_face_detector().save(str(tmp_path / "dlibs.svm"))
+    assert HOG_MODEL.read_bytes() == (tmp_path / "dlibs.svm").read_bytes()
+    (tmp_path / "other.svm").write_bytes(b"of another version")
+    monkeypatch.setattr("maskgen.imaging.detectors.HOG_MODEL", tmp_path / "other.svm")
+    Hog()._detect.save(str(tmp_path / "again.svm"))
+    assert HOG_MODEL.read_bytes() == (tmp_path / "again.svm").read_bytes()
 
 
 @pytest.fixture(scope="module")

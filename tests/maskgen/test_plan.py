@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -386,3 +388,25 @@ def test_a_whole_number_is_the_same_setting_as_a_float(tmp_path: Path) -> None:
     whole = dataclasses.replace(base, test_identities=1)
     assert plan.description(whole, "plan") == plan.description(base, "plan")
     assert identity.fingerprint(plan.description(whole, "plan")) == identity.fingerprint(plan.description(base, "plan"))
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_planning_does_not_load_pandas(split: str, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    program = """
+import sys
+from pathlib import Path
+from maskgen.dataset.plan_file import write_plan
+from maskgen.pipeline import plan
+from maskgen.pipeline.build_settings import BuildSettings
+from maskgen.sources.photograph import Photograph
+
+split, out = sys.argv[1:]
+listing = [Photograph(f"{name}/{number}.jpg", name, split, 10, "") for name in "abcd" for number in range(9)]
+write_plan(plan.make_plan(BuildSettings(src="src", out="out"), listing)[0], Path(out))
+assert "pandas" not in sys.modules
+"""
+    out = tmp_path / "plan.parquet"
+    subprocess.run([sys.executable, "-c", program, split, out], check=True)
+    listing = [Photograph(f"{name}/{number}.jpg", name, split, 10, "") for name in "abcd" for number in range(9)]
+    assert pq.read_table(out).to_pylist() == planned(listing)

@@ -16,7 +16,7 @@ import torch
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.networks import resnet
 from mfr_train.training import curve, embed, triplets
-from mfr_train.training.heads import new_layer
+from mfr_train.training.heads import embedded, new_head, new_layer
 from mfr_train.training.train_settings import TrainSettings, filled
 
 LABELS = np.repeat(np.arange(5, dtype=np.int32), [4, 3, 6, 1, 2])
@@ -259,3 +259,26 @@ def test_one_identity_gives_no_triplet(settings: TrainSettings) -> None:
     one = embed.cached([array[:4] for array in clusters(0)], LABELS[:4])
     with pytest.raises(UsageError, match="stage 2 needs two identities for its triplets and train has 1; build more"):
         embed.train_embedding(settings, one, None, 8, settings.out, FACTS)
+
+
+@pytest.mark.parametrize("kind", ["linear", "eum"])
+def test_validation_embeds_each_picture_once_and_measures_all_triplets(settings: TrainSettings, kind: str) -> None:
+    full = filled(replace(settings, head=kind, distance="cosine"))
+    val = embed.cached(clusters(1), LABELS)
+    head, seen = new_head(kind, 8, 16, 0), list[int]()
+    next(part for part in head.modules() if isinstance(part, torch.nn.Linear)).register_forward_hook(
+        lambda _, given, __: seen.append(len(given[0]))
+    )
+    found = embed._validation(full, val, torch.device("cpu"))(head)
+    assert sum(seen) <= 3 * 3 * len(LABELS) < embed.VALIDATION_TRIPLETS
+
+    negative = "unmasked" if kind == "eum" else "masked"
+    drawn = triplets.draw(
+        triplets.group(LABELS), embed.VALIDATION_TRIPLETS, 2, 1.0, "any", negative, np.random.default_rng([0, 0])
+    )
+    gathered = torch.from_numpy(val.gather(drawn.rows.ravel(), drawn.pictures.ravel()))
+    with torch.inference_mode():
+        head.eval()
+        a, p, n = embedded(head, *gathered.chunk(3))
+        loss, nearer = embed._loss(full, a, p, n), ((a * p).sum(1) > (a * n).sum(1)).float().mean()
+    assert found == pytest.approx((float(loss), float(nearer)), rel=1e-5)

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+import maskgen
 from maskgen.errors import UsageError
 from mfr_train.evaluation import protocol_pictures
-from mfr_train.evaluation.protocol_pictures import Picture, Pictures, Search
+from mfr_train.evaluation.protocol_pictures import Picture, Pictures
 from mfr_train.networks.backbone import CHUNK, Backbone
 
 COUNT = CHUNK + 7
@@ -92,8 +93,8 @@ def test_few_pictures_start_no_process(paths: list[Path], monkeypatch: pytest.Mo
 
 
 def test_a_picture_without_a_face_is_a_failure_if_faces_are_searched(paths: list[Path]) -> None:
-    search = Search(None, "central", "hog", None)
-    _, reasons = protocol_pictures.features(paths[2:4], brightness([]), search, 0, lambda _: None)
+    landmarker = maskgen.Landmarker(face="central")
+    _, reasons = protocol_pictures.features(paths[2:4], brightness([]), landmarker, 0, lambda _: None)
     assert reasons == ["no_face", "not_an_image"]
 
 

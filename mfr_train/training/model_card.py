@@ -54,6 +54,7 @@ def text(folder: Path, full: TrainSettings, dataset: Dataset) -> str:
     name, data = shown(folder.name), shown(redacted(full.data))
     counts = [f"{dataset.count(split):,} photographs in `{split}`" for split in ("train", "val")]
     variants = ", ".join(f"`{variant}`" for variant in full.variants)
+    people = len(dataset.info["identities"])
     lines = [
         MARK,
         "",
@@ -63,8 +64,8 @@ def text(folder: Path, full: TrainSettings, dataset: Dataset) -> str:
         "",
         "## Data",
         "",
-        f"`{data}`, content `{dataset.content}`: {counts[0]} of {len(dataset.info['identities']):,} people and "
-        f"{counts[1]}, each unmasked and with the masks {variants}.",
+        f"`{data}`, content `{dataset.content}`: {counts[0]} and {counts[1]}, each unmasked and with the masks "
+        f"{variants}. Its training people are {people:,}, with those whose photographs were all rejected.",
         "",
         LICENCE,
         "",

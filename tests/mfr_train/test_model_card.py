@@ -21,7 +21,9 @@ def test_the_card_says_what_the_run_is(tiny: Tiny, demo: Path, monkeypatch: pyte
     card = (run.folder / "README.md").read_text()
     dataset = maskgen.open(demo)
     assert f"content `{dataset.content}`" in card
-    assert f"{dataset.count('train'):,} photographs in `train` of {len(dataset.info['identities'])} people" in card
+    train, val = (f"{dataset.count(split)} photographs in `{split}`" for split in ("train", "val"))
+    assert f"{train} and {val}, each unmasked" in card
+    assert f"Its training people are {len(dataset.info['identities'])}," in card
     assert "iBUG 300-W" in card
     last, best = run.curve.stage("embed")[-1], max(filter(None, run.curve.stage("embed").column("val_accuracy")))
     assert f"| embed | 12 | {last.loss:.4g} | {100 * best:.1f} % |" in card

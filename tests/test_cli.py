@@ -22,6 +22,7 @@ from maskgen.cli.options import CommandGroup
 from maskgen.settings import read_toml
 from mfr_train.cli.main import mfr as mfr_command
 from mfr_train.cli.protocol import protocol as protocol_command
+from tests.support.forked import use_forked_workers
 from tests.support.processes import STOPPED
 
 ROOT = Path(__file__).parents[1]
@@ -127,7 +128,8 @@ def test_every_command_teaches_by_example(group: CommandGroup) -> None:
         assert f"{group.name} {name}" in command.help, f"{name} shows no example"
 
 
-def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path) -> None:
+def test_the_main_job_from_demo_to_verify(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_forked_workers(monkeypatch)
     out = tmp_path / "smfd"
     built = run("build", "--src", photographs, "--out", out, "--test-identities", "0.5")
     assert built.exit_code == 0, built.output

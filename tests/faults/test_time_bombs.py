@@ -17,6 +17,7 @@ import maskgen
 from maskgen.errors import Rejected, UsageError
 from maskgen.imaging import limits
 from maskgen.imaging.decode import decode
+from tests.support.forked import have_a_third_of_the_time, use_forked_workers
 from tests.support.processes import ROOT, SMALL_PREDICTOR, finish, needs_signals, reaped, start
 
 
@@ -103,9 +104,14 @@ def test_numbers_and_comments_of_a_plain_pnm_are_limited(monkeypatch: pytest.Mon
 
 
 def test_photographs_of_too_much_work_leave_their_neighbours_alone(
-    tree: Path, hostile: Any, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
+    tree: Path,
+    hostile: Any,
+    tmp_path: Path,
+    hashes: Callable[[Path], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One process or two: the same bytes."""
+    use_forked_workers(monkeypatch)
     fewer = shutil.ignore_patterns("eva", "0004_01.jpg", "0005_01.jpg")
     src = Path(shutil.copytree(tree, tmp_path / "src", ignore=fewer))
     shape = {
@@ -158,10 +164,13 @@ def test_the_limit_of_memory_shapes_a_data_set_and_its_absence_does_not(
 
 
 @needs_signals
-def test_a_photograph_that_takes_too_long_is_rejected(tree: Path, hostile: Any, tmp_path: Path) -> None:
+def test_a_photograph_that_takes_too_long_is_rejected(
+    tree: Path, hostile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """dlib searches it for some seconds and holds Python's lock all the while."""
+    use_forked_workers(monkeypatch, have_a_third_of_the_time)
     src = Path(shutil.copytree(tree, tmp_path / "src"))
-    (src / "ann/0003_01.jpg").write_bytes(hostile.jpeg(6_000, 6_000))
+    (src / "ann/0003_01.jpg").write_bytes(hostile.jpeg(3_000, 3_000))
     shape = {"size": 64, "shard_size": 6, "test_identities": 0, "limit": 6, "predictor": SMALL_PREDICTOR}
     maskgen.build(src=src, out=tmp_path / "limited", engine="joblib", workers=2, photograph_seconds=1, **shape)
     reject = ("too_slow", "it took more than 1 s of processor time, the time limit (--photograph-seconds)")

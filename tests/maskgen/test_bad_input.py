@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 
 import maskgen
 from maskgen.pipeline.sample import landmarker_of
+from tests.support.faces import black_png
 from tests.support.fuzz import examples
 
 Build = Callable[..., Path]
@@ -32,18 +32,6 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
     8: lambda upright: np.rot90(upright, -1),
 }
-
-
-def bomb(side: int = 20_000) -> bytes:
-    """A whole PNG of 20,000 x 20,000 grey pixels in less than 2 MB."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    packer = zlib.compressobj(1)
-    packed = b"".join(packer.compress(bytes(1 + side) * 100) for _ in range(side // 100)) + packer.flush()
-    header = side.to_bytes(4, "big") * 2 + bytes((8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +60,7 @@ def zoo(
         "text.jpg": (b"this is a text\n", "not_an_image"),
         "gif.png": (encode(head, "GIF"), "not_an_image"),
         "one_pixel.png": (encode(head[:1, :1], "PNG"), "no_face"),
-        "bomb.png": (bomb(), "too_large"),
+        "bomb.png": (black_png(20_000), "too_large"),
         "no_face.jpg": (encode(np.full((90, 120, 3), 128, np.uint8)), "no_face"),
         "cut_by_frame.png": (encode(np.ascontiguousarray(head[:, :96]), "PNG"), "cut_by_frame"),
         "masked.png": (encode(masked["wide_high"], "PNG"), "no_face"),

@@ -24,11 +24,27 @@ from maskgen.pipeline import existing
 from maskgen.pipeline.build_options import BuildOptions
 from maskgen.pipeline.shard import Made
 from maskgen.storage.local import LocalStorage
+from tests.support.once import once
 from tests.support.preloaded import ended
+from tests.support.processes import SMALL_PREDICTOR
 
 Build = Callable[..., Path]
 Hashes = Callable[[Path], dict[str, str]]
-SHAPE = {"engine": "serial", "size": 96, "shard_size": 5, "test_identities": 0.4, "format": "both"}
+SHAPE: dict[str, Any] = {
+    "engine": "serial",
+    "size": 96,
+    "shard_size": 5,
+    "test_identities": 0.4,
+    "format": "both",
+    "predictor": SMALL_PREDICTOR,
+}
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What these settings make of `tree`. Tests only read it."""
+    folder = once(tmp_path_factory, "built-quickly", lambda folder: run(tree, folder / "smfd"))
+    return folder / "smfd"
 
 
 def run(src: Path, out: Path, progress: Any = None, planned: Any = None, **settings: Any) -> maskgen.Summary:
@@ -82,7 +98,7 @@ def test_the_same_plan_gives_the_same_bytes_wherever_it_lies(
 
 
 def test_shard_size_and_order_change_no_picture(built: Path, tree: Path, tmp_path: Path, make: Build) -> None:
-    other = make(tree, tmp_path / "smfd", shard_size=1000)
+    other = make(tree, tmp_path / "smfd", shard_size=1000, predictor=SMALL_PREDICTOR)
     pictures = {row.source: (row.pictures, row.colors, row.label, row.split) for row in maskgen.open(built)}
     assert {row.source: (row.pictures, row.colors, row.label, row.split) for row in maskgen.open(other)} == pictures
 
@@ -485,12 +501,12 @@ import resource, maskgen
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     maskgen.build(maskgen.BuildSettings(src=src, out=out, engine="serial", size=96, shard_size=5,
-                                        test_identities=0.4, format="both"))
+                                        test_identities=0.4, format="both", predictor=predictor))
 except maskgen.MaskgenError as error:
     print(error)
 """
     out = tmp_path / "smfd"
-    done = ended(program, src=str(tree), out=str(out))
+    done = ended(program, src=str(tree), out=str(out), predictor=str(SMALL_PREDICTOR))
     assert done.returncode == 0, done.stderr
     assert "cannot write shard train/0000" in done.stdout
     assert "File too large" in done.stdout

@@ -14,6 +14,7 @@ import maskgen
 from maskgen.errors import MaskgenError, UsageError
 from maskgen.imaging.detectors import CNN_SIDE, HOG_MODEL, Cnn, Hog
 from tests.support.faces import encoded
+from tests.support.forked import use_forked_workers
 
 
 def test_the_packaged_detector_is_that_of_dlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +93,9 @@ def test_yunet_finds_a_masked_face(
 
 def test_rejects_of_hog_are_rows_with_yunet_by_any_number_of_workers(
     shared: Path, masked: np.ndarray, head: np.ndarray, write_tree: Any, tmp_path: Path, rejects: Any, make: Any,
-    hashes: Any,
+    hashes: Any, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    use_forked_workers(monkeypatch)
     [model] = (shared / "networks").glob("face_detection_yunet*.onnx")
     src = write_tree(
         tmp_path / "src", {"ann/1.png": encoded(masked, "PNG"), "ann/2.png": encoded(head, "PNG"), "bob/1.png": b"x"}

@@ -24,6 +24,7 @@ from maskgen.engines.processes import sendable
 from maskgen.errors import UsageError
 from maskgen.pipeline.shard import Made, ShardTask
 from maskgen.storage.files import leftovers
+from tests.support.forked import use_forked_workers
 from tests.support.processes import SHAPE, STOPPED, all_gone, needs_proc, needs_signals, reaped, start, wait, workers_of
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -137,8 +138,14 @@ def test_ctrl_c_waits_for_no_shard(tmp_path: Path, engine: str) -> None:
 
 @needs_proc
 def test_killed_workers_are_told_and_their_shards_made_anew(
-    crowd: Path, expected: dict[str, str], tmp_path: Path, hashes: Hashes, caplog: pytest.LogCaptureFixture
+    crowd: Path,
+    expected: dict[str, str],
+    tmp_path: Path,
+    hashes: Hashes,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forked = use_forked_workers(monkeypatch)
     build = maskgen.BuildSettings(src=crowd, out=tmp_path / "smfd", workers=2, **SHAPE)
     begun: set[str] = set()
 
@@ -148,7 +155,8 @@ def test_killed_workers_are_told_and_their_shards_made_anew(
         while not (found := leftovers(build.out, SPLITS)):
             time.sleep(0.001)
         begun.update(f"{path.parent.name}/{path.name.split('.')[2]}" for path in found)
-        for worker in workers_of(os.getpid()):
+        [above] = [process.pid for process in forked.processes]
+        for worker in workers_of(above, b"forkserver"):
             os.kill(worker, signal.SIGKILL)
 
     maskgen.build(build, progress=kill)
@@ -159,7 +167,10 @@ def test_killed_workers_are_told_and_their_shards_made_anew(
     assert hashes(build.out) == expected
 
 
-def test_an_error_in_a_worker_is_the_same_sentence(crowd: Path, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_is_the_same_sentence(
+    crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_forked_workers(monkeypatch)
     src = tmp_path / "src"
     (src / "ann").mkdir(parents=True)
     for number, path in enumerate(sorted(crowd.rglob("0000_01.jpg"))[:8]):

@@ -24,6 +24,7 @@ from maskgen.sources.reader import Reader
 from maskgen.storage import client
 from maskgen.storage.uri import plain, redacted
 from tests.support.fault_proxy import FaultProxy
+from tests.support.forked import use_forked_workers
 from tests.support.processes import SMALL_PREDICTOR
 
 NAMES = [
@@ -143,6 +144,7 @@ def test_a_remote_source_gives_the_data_set_of_the_local_one(
     make: Callable[..., Path],
     hashes: Callable[[Path], dict[str, str]],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = make(s3.uri(f"{uploaded}/{kind}"), tmp_path / "remote", **SHAPE)
     assert hashes(there) == local(kind)
@@ -151,6 +153,7 @@ def test_a_remote_source_gives_the_data_set_of_the_local_one(
     assert not any(b"test-secret" in path.read_bytes() for path in there.rglob("*.json"))
     if kind == "tar":
         pattern = s3.uri(f"{uploaded}/tar/x-{{0..1}}.tar")
+        use_forked_workers(monkeypatch)
         workers = make(pattern, tmp_path / "workers", workers=2, engine="joblib", **SHAPE)
         assert hashes(workers) == local(kind)
 

@@ -24,6 +24,7 @@ from maskgen.errors import MaskgenError, UsageError
 from maskgen.inspecting.inspect import inspect
 from maskgen.storage import lease
 from maskgen.storage.object_store import ObjectStorage
+from tests.support.forked import use_forked_workers
 from tests.support.once import once
 from tests.support.processes import SMALL_PREDICTOR, Command, reaped, start
 
@@ -34,8 +35,9 @@ SHAPE: dict[str, Any] = {
     "format": "both",
     "limit": 18,
     "predictor": SMALL_PREDICTOR,
+    "variants": "wide_high",
 }
-"""Three people of the fixture `tree`: 18 photographs, of which 3 are rejected."""
+"""Three people of the fixture `tree`: 18 photographs, of which 3 are rejected. What is drawn is no matter."""
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,9 @@ def test_the_bytes_are_those_of_a_folder(s3: Any, stored: str, built: Path, hash
 
 
 def test_workers_change_no_byte_and_a_bucket_itself_can_be_the_place(
-    s3: Any, tree: Path, built: Path, hashes: Any
+    s3: Any, tree: Path, built: Path, hashes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    use_forked_workers(monkeypatch)
     bucket = s3.bucket()
     assert run(tree, s3.uri(bucket), engine="joblib", workers=2).made == 18
     assert s3.hashes(bucket) == hashes(built)

@@ -88,14 +88,14 @@ def reaped(process: Command) -> Iterator[None]:
         process.communicate()
 
 
-def workers_of(parent: int) -> list[int]:
-    """Process ids of loky's and Dask's workers below a process, at any depth."""
+def workers_of(parent: int, kinds: bytes = rb"popen_loky|dask_worker") -> list[int]:
+    """Process ids of loky's and Dask's workers below a process, at any depth; `kinds` matches their command lines."""
     above, workers = {}, []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 above[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if re.search(rb"popen_loky|dask_worker", (folder / "cmdline").read_bytes()):
+                if re.search(kinds, (folder / "cmdline").read_bytes()):
                     workers.append(int(folder.name))
 
     def is_below(process: int) -> bool:

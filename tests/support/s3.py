@@ -73,14 +73,21 @@ class S3:
 
 @contextlib.contextmanager
 def running_server() -> Iterator[S3]:
-    """A server with no bucket, for as long as the block runs; the test is skipped if moto is not installed."""
+    """A server with no bucket, for as long as the block runs; the test is skipped if moto is not installed.
+
+    moto finds out for each request which of Amazon's services is asked, in a third of its time; here it is S3.
+    """
     server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
     from moto.core import DEFAULT_ACCOUNT_ID  # type: ignore[attr-defined]
+    from moto.moto_server import threaded_moto_server, werkzeug_app
     from moto.s3 import models
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    running.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threaded_moto_server, "DomainDispatcherApplication", lambda application: application("s3"))
+        patch.setattr(werkzeug_app, "DISABLE_GLOBAL_CORS", True)
+        running.start()
     _, port = running.get_host_and_port()
     yield S3(port, models.s3_backends[DEFAULT_ACCOUNT_ID]["aws"])
     running.stop()

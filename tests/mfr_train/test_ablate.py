@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
+from mfr_train import figure as style
 from mfr_train.ablation import ablate as ablating
 from mfr_train.ablation import ablation_files, kinds, measured
 from mfr_train.ablation.ablate_settings import AblateSettings, seeds_of, wanted_rows
@@ -86,8 +87,13 @@ def table(path: Path) -> dict[str, dict[str, str]]:
         return {row["row"]: row for row in csv.DictReader(file)}
 
 
-def test_rows_have_the_figures_that_an_evaluation_of_their_runs_has(given, tmp_path, no_training, drawn):
-    """Also of EUM, which changes masked pictures only, and of CE, the network without a second stage."""
+def test_rows_have_the_figures_that_an_evaluation_of_their_runs_has(given, tmp_path, no_training, drawn, monkeypatch):
+    """Also of EUM, which changes masked pictures only, and of CE, the network without a second stage.
+
+    The ablation's figures are drawn with few pixels, and those of its runs are not.
+    """
+    monkeypatch.setattr(training, "plot_curves", lambda *_: None)
+    monkeypatch.setattr(style, "DPI", 50)
     rows = "ce,tl,tl+mse,eum+srt"
     found = mfr_train.ablate(**given | {"rows": rows, "mse_weight": [10.0, 30.0], "figures": "png", "bootstrap": 320})
     assert [row.label for row in found.rows] == ["CE", "CE+TL", "CE+TL+10 MSE", "CE+TL+30 MSE", "CE+EUM+SRT"]

@@ -224,7 +224,7 @@ counts = from_scores([.2, .5, .7, .9], [.1, .3, .6, .6, .65])
 plotted = {"U-U": (curves.curve(counts), curves.histogram(counts))}
 folder = Path(sys.argv[1])
 plots.write(plotted, {.1: .6}, folder, ("svg",))
-figure.save(plots.det({"U-U": plotted["U-U"][0]}), folder / "det", ("png", "pdf"))
+figure.save(plots.histogram({"U-U": plotted["U-U"][1]}, {"at": .6}), folder / "histogram", ("png", "pdf"))
 """
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
@@ -234,7 +234,7 @@ figure.save(plots.det({"U-U": plotted["U-U"][0]}), folder / "det", ("png", "pdf"
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "other")], check=True, env=environment)
     written = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert [name for name in written if not name.endswith(".csv")] == [
-        "det.pdf", "det.png", "det.svg", "histogram.svg", "roc.svg"
+        "det.svg", "histogram.pdf", "histogram.png", "histogram.svg", "roc.svg"
     ]  # fmt: skip
     for name in written:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name

@@ -618,7 +618,7 @@ def test_the_command_is_the_one_that_made_it(tmp_path: Path) -> None:
     mfr_train.evaluate(embeddings=file, bootstrap=0, scenario="identify", breakdown=False, out=out, figures="none")
     told = provenance.command(Report.load(out).settings)
     assert told == (
-        f"mfr eval --scenario identify --embeddings {file} --no-breakdown --bootstrap 0 --figures none --out {out}"
+        f"mfr eval --scenario identify --embeddings {file} --bootstrap 0 --no-breakdown --figures none --out {out}"
     )
 
 

@@ -61,9 +61,9 @@ def test_pages_have_snippets_and_languages() -> None:
 def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
 
-    What they train is a narrow ResNet18, by small batches; tests/test_cli_mfr.py trains and measures a whole one. Of
-    resamples 40 are drawn. A build runs in this process. The features of dlib's network lie in the default cache, as
-    after an evaluation.
+    What they train is a narrow ResNet18, by small batches; tests/test_cli_mfr.py trains and measures a whole one. At
+    most 100 resamples are drawn. A build runs in this process. The features of dlib's network lie in the default cache,
+    as after an evaluation.
     """
     for name in ("photographs", "smfd"):
         (tmp_path / name).symlink_to(prepared / name, target_is_directory=True)
@@ -74,7 +74,7 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(
         evaluate,
         "_evaluate",
-        lambda settings, *rest: measured(replace(settings, bootstrap=min(settings.bootstrap, 40)), *rest),
+        lambda settings, *rest: measured(replace(settings, bootstrap=min(settings.bootstrap, 100)), *rest),
     )
     trained, compared, timm_model = training.train, compare._scenario, timm.create_model
     monkeypatch.setattr(training, "train", lambda settings: trained(replace(settings, batch=settings.batch or 8)))
@@ -82,7 +82,7 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: py
         compare,
         "_scenario",
         lambda name, reports, settings: compared(
-            name, reports, replace(settings, bootstrap=min(settings.bootstrap, 40))
+            name, reports, replace(settings, bootstrap=min(settings.bootstrap, 100))
         ),
     )
     monkeypatch.setattr(timm, "create_model", lambda name, **given: timm_model(name, channels=(8, 16, 32, 64), **given))

@@ -95,19 +95,24 @@ def models_loaded_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def faces_searched_once() -> Iterator[None]:
     """The same photographs are searched in build after build: the second time dlib's detector is not asked again."""
-    detect = dlib.get_frontal_face_detector()
+    opened = dlib.fhog_object_detector
 
     @functools.lru_cache(maxsize=500)
-    def remembered(pixels: bytes, shape: tuple[int, ...]) -> Any:
-        return detect(np.frombuffer(pixels, np.uint8).reshape(shape), 0)
+    def remembered(path: str, pixels: bytes, shape: tuple[int, ...]) -> Any:
+        return opened(path)(np.frombuffer(pixels, np.uint8).reshape(shape), 0)
 
-    def found(image: npt.NDArray[np.uint8], upsampled: int = 0) -> Any:
-        if upsampled or image.size > 1 << 18:  # rare, and much memory
-            return detect(image, upsampled)
-        return remembered(image.tobytes(), image.shape)
+    def detector(path: str) -> Callable[[npt.NDArray[np.uint8], int], Any]:
+        whole = opened(path)
+
+        def found(image: npt.NDArray[np.uint8], upsampled: int = 0) -> Any:
+            if upsampled or image.size > 1 << 18:  # rare, and much memory
+                return whole(image, upsampled)
+            return remembered(path, image.tobytes(), image.shape)
+
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dlib, "get_frontal_face_detector", lambda: found)
+        patch.setattr(dlib, "fhog_object_detector", detector)
         yield
 
 

@@ -15,6 +15,8 @@ from click.testing import CliRunner, Result
 import maskgen
 from maskgen.cli.demo import write_demo
 from mfr_train.cli.main import mfr as mfr_command
+from tests.support import pictures
+from tests.support.narrow import use_narrow_networks
 
 
 def run(*arguments: object) -> Result:
@@ -23,10 +25,10 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory, make: Callable[..., Path]) -> Path:
-    """A folder with `smfd` in it, as a user has it after `maskgen build --out smfd`: five takes of each person."""
+    """A folder with `smfd` in it, as a user has it after `maskgen build --out smfd`: four takes of each person."""
     folder = tmp_path_factory.mktemp("work")
     write_demo(folder / "photographs")
-    for take in (6, 7, 8):
+    for take in (5, 6, 7, 8):
         for path in folder.glob(f"photographs/*/{take:04d}_01.jpg"):
             path.unlink()
     make(folder / "photographs", folder / "smfd", size=64, shard_size=12, test_identities=0.5)
@@ -36,16 +38,19 @@ def work(tmp_path_factory: pytest.TempPathFactory, make: Callable[..., Path]) ->
 TRAIN = ("train", "--recipe", "small", "--input-size", 32, "--iterations", 4, "--embed-iterations", 40)
 
 
-def test_train_and_eval_need_no_other_argument_after_a_build(
-    work: Path, monkeypatch: pytest.MonkeyPatch, drawn: None
-) -> None:
+def test_train_and_eval_need_no_other_argument_after_a_build(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network of few channels. The figures of the training are drawn; test_evaluate draws those of a report."""
+    use_narrow_networks(monkeypatch)
     monkeypatch.chdir(work)
-    trained = run(*TRAIN)
+    with pictures.drawn():
+        trained = run(*TRAIN)
     assert trained.exit_code == 0, trained.output
     assert trained.output.startswith("runs/001 holds curve.png, curve.svg, backbone.safetensors, embedding.safetensors")
     lines = [line.split()[:2] for line in trained.output.splitlines()]
     assert [line for line in lines if line and line[0] in ("classify", "embed")] == [["classify", "4"], ["embed", "40"]]
-    assert (work / "runs/001/curve.png").read_bytes().startswith(b"\x89PNG")
+    curve = (work / "runs/001/curve.png").read_bytes()
+    assert curve.startswith(b"\x89PNG")
+    assert len(curve) > 100 * len(pictures.PNG)
 
     measured = run("eval", "--scenario", "M-M", "--bootstrap", 100, "--all-tables")
     assert measured.exit_code == 0, measured.output

@@ -62,7 +62,7 @@ def write(found: SystemComparison, formats: Sequence[str]) -> None:
     try:
         found.out.mkdir(parents=True, exist_ok=True)
         write_tables(tables(found), found.out)
-        for scenario in found.scenarios:
+        for scenario in found.scenarios if formats else ():
             shown = {
                 name: curves.curve(paired.counts_of(system))
                 for name, system in zip(found.systems, scenario.pairs, strict=True)

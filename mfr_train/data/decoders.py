@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from maskgen.errors import MaskgenError
 
-from ..hardware import cores
+from .. import hardware
 
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """How the processes start: a fork of this one would share its threads and its GPU.
@@ -42,7 +42,7 @@ def decoding_workers(given: int | None, sharing: int = 1) -> int:
 
     `sharing` is the number of processes that share the cores and each have their own decoding processes.
     """
-    return min(cores() // sharing, MAX_DEFAULT_WORKERS) if given is None else given
+    return min(hardware.cores() // sharing, MAX_DEFAULT_WORKERS) if given is None else given
 
 
 class Decoder(IterableDataset[Any]):

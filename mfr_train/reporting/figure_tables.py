@@ -38,7 +38,13 @@ def scenarios(evaluations: Sequence[Evaluation]) -> Table:
                 cells.count(row.figures.impostor),
             ]
         )
-    return Table("Each scenario and model, with 95 % intervals over people", heads, rows)
+    told = ", with 95 % intervals over people" if has_intervals(evaluations) else ""
+    return Table(f"Each scenario and model{told}", heads, rows)
+
+
+def has_intervals(evaluations: Sequence[Evaluation]) -> bool:
+    """Whether any of them has resamples, and so intervals."""
+    return any(row.intervals is not None for _, row in _rows(evaluations))
 
 
 def operating_points(evaluations: Sequence[Evaluation]) -> Table:

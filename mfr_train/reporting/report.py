@@ -113,6 +113,7 @@ def html(given: Given, with_pictures: bool = True) -> str:
         headlines=summary.headlines(given.evaluations),
         limits=limits,
         evaluations=given.evaluations,
+        has_intervals=figure_tables.has_intervals(given.evaluations),
         scenarios=figure_tables.scenarios(given.evaluations) if given.evaluations else None,
         operating_points=figure_tables.operating_points(given.evaluations) if given.evaluations else None,
         accuracies=figure_tables.accuracies(given.evaluations),

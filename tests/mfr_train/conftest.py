@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from maskgen.cli.demo import write_demo
 from mfr_train.data import decoders
 from mfr_train.evaluation import scores
+from mfr_train.figure import save
+from mfr_train.training import train
 from mfr_train.training.train_settings import TrainSettings
 from tests.support.data_sets import make
 from tests.support.narrow import use_narrow_networks
@@ -53,8 +56,14 @@ def narrow() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny(demo: Path, tmp_path: Path, one_thread: None, narrow: None, undrawn: object) -> Callable[..., TrainSettings]:
-    """Settings of a training of a second: `tiny(lr=0.1)`. Run and cache lie in the test's own folder."""
+def tiny(
+    demo: Path, tmp_path: Path, one_thread: None, narrow: None, undrawn: pytest.MonkeyPatch
+) -> Callable[..., TrainSettings]:
+    """Settings of a training of a second: `tiny(lr=0.1)`. Run and cache lie in the test's own folder.
+
+    Its curves are empty figures, which `undrawn.undo()` changes.
+    """
+    undrawn.setattr(train, "plot_curves", lambda table, plot, formats: save(Figure(), plot, formats))
 
     def make(**given: Any) -> TrainSettings:
         small = {

@@ -42,10 +42,10 @@ def weights(run: Path, name: str = "classify-last") -> dict[str, torch.Tensor]:
 
 
 def test_loss_falls_and_accuracy_rises(tiny: Tiny) -> None:
-    rows = run(tiny(batch=16, input_size=48, lr=0.02, iterations=60, validate_every=20, log_every=20))
+    rows = run(tiny(batch=16, lr=0.02, iterations=40, validate_every=20, log_every=20))
     loss = [float(row["loss"]) for row in rows]
     accuracy = [float(row["val_accuracy"]) for row in rows]
-    assert [row["iteration"] for row in rows] == ["20", "40", "60"]
+    assert [row["iteration"] for row in rows] == ["20", "40"]
     assert loss[-1] < loss[0] / 2
     assert accuracy[-1] > accuracy[0]
     assert max(accuracy) >= 0.5  # chance is 1/7

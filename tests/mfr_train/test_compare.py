@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
 from mfr_train.cli.main import mfr
 from mfr_train.comparison import comparison_files
+from mfr_train.evaluation import plots
 from mfr_train.evaluation.report import Report
 
 PEOPLE, EACH, LENGTH = 16, 3, 12
@@ -38,6 +40,12 @@ def vendor(path: Path, noise: float, seed: int, people: int = PEOPLE, rename: st
         embedding=[photographs[number] + (noise + 0.3 * masked) * own.normal(size=LENGTH) for number, masked in rows],
     )
     return path
+
+
+@pytest.fixture(autouse=True)
+def empty_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are made for `found`, which lives longer than a test, and left empty in other comparisons."""
+    monkeypatch.setattr(plots, "det", lambda *_: Figure())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +78,7 @@ def worse(measure: Measure) -> Report:
 @pytest.fixture(scope="module")
 def found(good: Report, equal: Report, worse: Report, tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("compared")
-    return mfr_train.compare(good, equal, worse, bootstrap=400, figure="eer", out=out)
+    return mfr_train.compare(good, equal, worse, bootstrap=240, figure="eer", out=out)
 
 
 def test_figures_and_differences_are_those_of_the_reports(found, good: Report, equal: Report, worse: Report) -> None:
@@ -115,8 +123,8 @@ def test_a_worse_system_is_called_worse_and_an_equal_one_cannot_be_told(found) -
 
 def test_the_first_system_is_the_one_that_others_are_compared_with(good: Report, worse: Report, tmp_path: Path) -> None:
     """The same two systems the other way round: the sentence and the sign turn, the sizes stay."""
-    there = mfr_train.compare(good, worse, bootstrap=200, figure="auc", out=tmp_path / "a", figures="none")
-    back = mfr_train.compare(worse, good, bootstrap=200, figure="auc", out=tmp_path / "b", figures="none")
+    there = mfr_train.compare(good, worse, bootstrap=120, figure="auc", out=tmp_path / "a", figures="none")
+    back = mfr_train.compare(worse, good, bootstrap=120, figure="auc", out=tmp_path / "b", figures="none")
     for one, other in zip(there.differences, back.differences, strict=True):
         assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low), abs=1e-12)
         assert one.p == other.p
@@ -188,7 +196,7 @@ def test_files_hold_what_is_printed(found, good: Report) -> None:
 
 def test_the_command_reads_folders_of_evaluations(good: Report, worse: Report, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    call = ["compare", str(good.out), str(worse.out / "report.json"), "--figures", "none", "--bootstrap", "150"]
+    call = ["compare", str(good.out), str(worse.out / "report.json"), "--figures", "none", "--bootstrap", "120"]
     result = CliRunner().invoke(mfr, [*call, "--figure", "fmr10", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "U-U: worse is worse than good: FMR10 is " in result.output
@@ -197,7 +205,7 @@ def test_the_command_reads_folders_of_evaluations(good: Report, worse: Report, t
 
 def test_pairs_that_one_system_lacks_are_left_out_of_both(good: Report, measure: Measure, tmp_path: Path) -> None:
     fewer = measure("fewer", 0.2, 5, people=10)
-    found = mfr_train.compare(good, fewer, bootstrap=150, figure="fmr10", figures="none", out=tmp_path)
+    found = mfr_train.compare(good, fewer, bootstrap=120, figure="fmr10", figures="none", out=tmp_path)
     assert found.scenarios[0].genuine == 10 * 3
     assert found.scenarios[0].left_out == [16 * 15 // 2 * 9 + 16 * 3 - (10 * 9 // 2 * 9 + 10 * 3), 0]
     assert found.scenarios[0].found[1].values["eer"] == pytest.approx(fewer["U-U"].eer.value, abs=1e-12)
@@ -208,7 +216,7 @@ def test_two_systems_of_one_name_are_told_apart_by_their_folders(
     good: Report, measure: Measure, tmp_path: Path
 ) -> None:
     again = measure("good", 0.2, 9)
-    found = mfr_train.compare(good, again, bootstrap=150, figures="none", out=tmp_path)
+    found = mfr_train.compare(good, again, bootstrap=120, figures="none", out=tmp_path)
     assert found.systems == [f"good ({good.out})", f"good ({again.out})"]
 
 
@@ -216,7 +224,7 @@ def test_scores_in_shards_are_read_as_one_table(good: Report, worse: Report, mea
     """Above --exact-pairs scores are kept as float32 in a folder: the same conclusion, figures equal to rounding."""
     sharded = measure("sharded", 1.5, 3, exact_pairs=10, keep_scores="all")
     assert (sharded.out / "U-U").is_dir()
-    found = mfr_train.compare(good, sharded, bootstrap=150, figure="eer", figures="none", out=tmp_path)
+    found = mfr_train.compare(good, sharded, bootstrap=120, figure="eer", figures="none", out=tmp_path)
     for scenario in found.scenarios:
         assert scenario.left_out == [0, 0]
         assert scenario.found[1].values["gmean"] == pytest.approx(worse[scenario.name].gmean.value, abs=1e-7)
@@ -227,14 +235,14 @@ def test_scores_in_shards_are_read_as_one_table(good: Report, worse: Report, mea
 def test_too_few_impostor_pairs_for_the_figure_are_no_conclusion(measure: Measure, tmp_path: Path) -> None:
     """Four people of three photographs: 54 impostor pairs in U-U and M-M, 108 in U-M; an FMR of 1 % takes over 100."""
     reports = [measure("few", 0.2, 1, people=4), measure("others", 0.9, 2, people=4)]
-    found = mfr_train.compare(*reports, bootstrap=150, figures="none", out=tmp_path / "all")
+    found = mfr_train.compare(*reports, bootstrap=120, figures="none", out=tmp_path / "all")
     assert [sentence[:4] for sentence in found.conclusions] == ["U-M:"]
     sentence = "U-U: FMR100 takes more than 100 impostor pairs, and the systems share 54; give --figure eer."
     assert sentence in found.notes
     assert next(csv.DictReader((found.out / "U-U_systems.csv").read_text().splitlines()))["fmr100"] == "n/a"
     short = [measure("few", 0.2, 1, people=4, scenario="U-U"), measure("others", 0.9, 2, people=4, scenario="U-U")]
     with pytest.raises(MaskgenError) as failed:
-        mfr_train.compare(*short, bootstrap=150, figures="none", out=tmp_path / "none")
+        mfr_train.compare(*short, bootstrap=120, figures="none", out=tmp_path / "none")
     assert str(failed.value) == sentence
     assert not (tmp_path / "none").exists()
 

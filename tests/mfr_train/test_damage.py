@@ -191,6 +191,7 @@ def test_a_second_evaluation_with_skip_uses_its_cache_and_says_so_again(
 def test_the_command_shows_what_was_left_out(data: Path, network: Path, tmp_path: Path) -> None:
     change_row(data, no_picture, number=3)
     call = ["eval", "--data", str(data), "--model", str(network), "--cache", str(tmp_path / "cache"), "--device", "cpu"]
+    call += ["--bootstrap", "0"]
     result = CliRunner().invoke(mfr, [*call, "--out", str(tmp_path / "x"), "--workers", "0", "--on-damage", "skip"])
     assert result.exit_code == 0, result.output
     assert "1 damaged_row" in result.output
@@ -202,13 +203,13 @@ def test_training_leaves_the_row_out_of_batches_and_of_stage_2(data: Path, tiny:
     change_row(data, no_picture, split="train", number=3)
     with pytest.raises(MaskgenError, match=r"photograph [0-9]{9} in shard train/00000 is damaged"):
         train(tiny(data=str(data), out=tmp_path / "stop", iterations=30))
-    folder = train(tiny(data=str(data), on_damage="skip"))
+    folder = train(tiny(data=str(data), on_damage="skip", iterations=2, embed_iterations=2))
     assert record_of(folder)["left_out"] == {"train/00000": 1}
     assert record_of(folder)["dataset"] != maskgen.open(data).content
     [features] = (tmp_path / "features").glob("*/*/train/unmasked.npy")
     assert len(np.load(features)) == len(keys) - 1
     with pytest.raises(MaskgenError, match="another"):
-        train(tiny(data=str(data)))
+        train(tiny(data=str(data), iterations=2, embed_iterations=2))
 
 
 def test_batches_show_every_other_row_with_any_number_of_workers(data: Path) -> None:

@@ -66,7 +66,7 @@ def test_two_processes_train_what_one_does(tiny: Tiny, start: Callable, tmp_path
     moved is allowed. (With one piece of 8 in one process BatchNorm would normalise another set of photographs, and the
     two trainings would be of equal worth but not equal.) Both stages run: the second in the first process alone.
     """
-    settings = {"stage": "all", "micro_batch": 4, "iterations": 4, "lr": 0.001}
+    settings = {"stage": "all", "micro_batch": 4, "iterations": 4, "lr": 0.001, "variants": ("wide_low",)}
     alone, both = (tiny(out=tmp_path / name, cache=tmp_path / f"cache-{name}", **settings) for name in ("one", "two"))
     said = run(both, start, "print(train(settings), torch.distributed.is_initialized())")
     assert said == [f"{both.out} False"] * 2

@@ -27,14 +27,17 @@ from mfr_train.evaluation.report_text import report_text
 from mfr_train.networks import model as models
 from tests.support.pixel_model import pixels, use_pixel_model
 
+VARIANTS = ("wide_high", "round_low")
+
 Table = dict[str, Any]
 Write = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def people(tree: Path, make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four test identities, of six photographs or five, with every mask."""
-    return make(tree, tmp_path_factory.mktemp("people") / "smfd", test_identities=0.8)
+    """Four test identities, of six photographs or five, with two masks."""
+    out = tmp_path_factory.mktemp("people") / "smfd"
+    return make(tree, out, test_identities=0.8, variants=",".join(VARIANTS))
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_figures_are_those_of_numpy_and_scikit_learn(settings: EvalSettings, wri
     assert Report.load(report.out) == report
 
 
-def of_data_set(data: Path, variants: Sequence[str] = maskgen.VARIANTS) -> Table:
+def of_data_set(data: Path, variants: Sequence[str] = VARIANTS) -> Table:
     """Every picture of the test split as a row, embedded by `pixels`."""
     table: Table = {"subject": [], "masked": [], "variant": [], "image": [], "embedding": []}
     for row in maskgen.open(data).rows("test"):
@@ -412,7 +415,7 @@ def test_files_that_unpack_to_much_more_are_refused_before(tmp_path: Path) -> No
     bomb = npz(tmp_path / "bomb.npz", members(embedding=npy(zeros), masked=npy(np.zeros(rows, bool))))
     assert bomb.stat().st_size < 1 << 20
     columns = {"subject": pa.array(["a"] * rows), "masked": pa.array(np.zeros(rows, bool))}
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(rows * 128, np.float32)), 128)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(rows * 64, np.float32)), 64)
     pq.write_table(pa.table({**columns, "embedding": lists}), tmp_path / "bomb.parquet", compression="zstd")
     assert (tmp_path / "bomb.parquet").stat().st_size < 1 << 20
     for path in (bomb, tmp_path / "bomb.parquet"):

@@ -22,6 +22,7 @@ from mfr_train.evaluation.evaluate import evaluate
 from mfr_train.evaluation.listed_pairs import FailedPair
 from mfr_train.evaluation.pair_list import Name, Pair
 from mfr_train.evaluation.report import Report
+from tests.support.data_sets import make
 from tests.support.pixel_model import use_pixel_model
 
 MASKED_GROUPS = [*maskgen.VARIANTS, "wide", "round", "high", "medium", "low"]
@@ -84,8 +85,7 @@ def _without_failures(settings: EvalSettings) -> Path:
             path = source / row.source
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(row.jpeg("unmasked"))
-    maskgen.build(src=source, out=out, size=64, test_identities=1)
-    return out
+    return make(source, out, size=64, test_identities=1, variants="wide_low")
 
 
 def test_lost_genuine_pairs_of_a_data_set(settings: EvalSettings) -> None:
@@ -197,8 +197,7 @@ def test_a_split_of_which_every_photograph_was_rejected_is_said(settings: EvalSe
     for name in ("zoe/1.jpg", "zoe/2.jpg", "yan/1.jpg"):
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_bytes(b"text\n")
-    data = str(tmp_path / "set")
-    maskgen.build(src=tmp_path / "source", out=data, size=64, test_identities=1)
+    data = str(make(tmp_path / "source", tmp_path / "set", test_identities=1))
     with pytest.raises(MaskgenError, match=r"every photograph in test of .* was rejected \(3 not_an_image\)"):
         evaluate(replace(settings, data=data))
 

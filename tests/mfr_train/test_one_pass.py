@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,14 @@ def test_pieces_and_features_are_the_same_for_any_number_of_workers(
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_damaged_shard_is_named(
-    demo_tree: Path,
-    make: Callable[..., Path],
+    demo: Path,
     tmp_path: Path,
     only: partial[str],
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
     monkeypatch.setattr(one_pass, "ROWS_PER_WORKER", 1)
-    out = make(demo_tree, tmp_path / "smfd", size=48, shard_size=12)
+    out = shutil.copytree(demo, tmp_path / "smfd")
     shard = out / "train/00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(maskgen.MaskgenError, match=r"train/00001\.parquet cannot be read .*maskgen verify"):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from maskgen.errors import UsageError
@@ -125,7 +124,6 @@ def wanted_pairs(found: Protocol, scenario: str) -> set[frozenset[int]]:
     return {frozenset((one, other)) for one in references for other in probes if one != other}
 
 
-@hypothesis_settings(deadline=None, max_examples=150)
 @given(PICTURES, st.sampled_from(sorted(MASKED)), st.integers(1, 5), st.integers(1, 5))
 def test_a_pair_of_pictures_counts_once_whatever_their_roles(
     pictures: list[tuple[int, str, bool]], scenario: str, rows: int, columns: int

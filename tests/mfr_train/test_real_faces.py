@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from maskgen.cli import demo
 from mfr_train.evaluation.eval_settings import EvalSettings
 from mfr_train.evaluation.evaluate import evaluate
 
@@ -21,8 +20,7 @@ def photographs(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "orl":
         source, takes = request.getfixturevalue("shared") / "orl", 6
     else:
-        source, takes = tmp_path / "demo", 3
-        demo.write_demo(source)
+        source, takes = request.getfixturevalue("demo_tree"), 3
     for folder in sorted(source.iterdir())[-PEOPLE:]:
         for photograph in sorted(folder.iterdir())[:takes]:
             (tmp_path / "photographs" / folder.name).mkdir(parents=True, exist_ok=True)
@@ -34,7 +32,13 @@ def test_a_mask_costs_dlib_recognition(photographs: Path, make: Callable[..., Pa
     data = make(photographs, tmp_path / "smfd", test_identities=1, size=0, variants="wide_high")
     report = evaluate(
         EvalSettings(
-            data=str(data), model="dlib", out=tmp_path / "eval", cache=tmp_path / "cache", bootstrap=100, workers=1
+            data=str(data),
+            model="dlib",
+            out=tmp_path / "eval",
+            cache=tmp_path / "cache",
+            bootstrap=100,
+            breakdown=False,
+            workers=1,
         )
     )
     figures = {row.scenario: row.figures for row in report.rows}

@@ -786,6 +786,20 @@ def _written(folder: Path) -> Path:
     return folder
 
 
+def test_intervals_are_promised_only_if_there_are_any(tmp_path: Path) -> None:
+    """An evaluation with `--bootstrap 0` has none, and its page does not speak of brackets."""
+    measured = json.loads(REPORT)
+    texts = []
+    for kept in (True, False):
+        for row in measured["scenarios"]:
+            row["intervals"] = row["intervals"] if kept else None
+        (tmp_path / "report.json").write_text(json.dumps(measured))
+        page = mfr_train.report(tmp_path, out=tmp_path / "page.html")
+        texts.append(re.sub(r"\s+", " ", page.read_text()))
+    promises = "In brackets: 95 % intervals over people", "Each scenario and model, with 95 % intervals over people"
+    assert [[promise in text for promise in promises] for text in texts] == [[True, True], [False, False]]
+
+
 def test_equal_pictures_are_counted_as_pairs(tree: Path, make: Any, tmp_path: Path) -> None:
     """A photograph that three names carry: 3 pairs."""
     src = Path(shutil.copytree(tree, tmp_path / "src"))

@@ -24,9 +24,9 @@ from mfr_train.data.feature_cache import embed_rows
 from mfr_train.networks import model as models
 from mfr_train.networks.backbones import load_backbone
 from mfr_train.networks.resnet import Network
-from mfr_train.training import classify, curve, train
+from mfr_train.training import classify, curve, plots, train
 from mfr_train.training.train_settings import TrainSettings
-from tests.support.narrow import use_whole_networks
+from tests.support.narrow import NarrowResNet18, use_whole_networks
 
 Tiny = Callable[..., TrainSettings]
 
@@ -83,6 +83,8 @@ def test_the_stages_one_after_the_other_are_both_at_once(short: Tiny, tmp_path: 
 
 def test_the_plot_shows_the_numbers_of_the_table(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.axes import Axes
+
+    monkeypatch.setattr(train, "plot_curves", plots.plot_curves)
 
     drawn: list[tuple[Any, ...]] = []
     plot = Axes.plot
@@ -174,7 +176,11 @@ def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo
     """Its own, and those of the run whose weights it began with."""
     first = train.train(short(out=tmp_path / "first", stage="classify"))
     assert models.load_run(first).identities == set(maskgen.open(demo).info["identities"])
-    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.2, variants="wide_low")
+    whole = sorted(demo_tree.iterdir())
+    known = maskgen.open(demo).info["identities"]
+    for folder in [next(f for f in whole if f.name not in known), *(f for f in whole if f.name in known)][:4]:
+        shutil.copytree(folder, tmp_path / "few" / folder.name)
+    other = make(tmp_path / "few", tmp_path / "other", size=64, test_identities=0, variants="wide_low")
     second = train.train(short(stage="embed", weights=first, data=str(other), out=tmp_path / "second"))
     both = {name for data in (demo, other) for name in maskgen.open(data).info["identities"]}
     assert models.load_run(second).identities == both > models.load_run(first).identities
@@ -182,9 +188,11 @@ def test_a_run_knows_the_identities_behind_it(short: Tiny, demo_tree: Path, demo
 
 @pytest.mark.parametrize("stage", ["classify", "embed"])
 def test_weights_of_torchvision(short: Tiny, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_whole_networks(monkeypatch)
+    """In one stage torchvision's own network, in the other one with fewer channels, whose tensors have its names."""
+    if stage == "embed":
+        use_whole_networks(monkeypatch)
     torch.manual_seed(5)
-    network = resnet18(num_classes=3)
+    network = resnet18(num_classes=3) if stage == "embed" else NarrowResNet18()
     torch.save(network.state_dict(), tmp_path / "own.pth")
     # A learning rate of zero: what is left are the weights that training started from.
     run = train.train(short(stage=stage, weights=tmp_path / "own.pth", lr=0.0))
@@ -252,7 +260,7 @@ def test_a_longer_run_is_the_run_that_was_longer_from_the_start(
     """Stage 1 resumes and gives another network: stage 2 is trained again on that one, and nothing old is left."""
     train.train(short(iterations=2, validate_every=2))
     old = models.load_run(tmp_path / "run").fingerprint
-    longer = {"iterations": 6, "validate_every": 2, "embed_iterations": 8}
+    longer = {"iterations": 4, "validate_every": 2, "embed_iterations": 6}
     run = train.train(short(**longer))
     assert models.load_run(run).fingerprint != old
     whole = run_state(train.train(short(**longer, out=tmp_path / "whole")))
@@ -274,7 +282,7 @@ def test_what_may_not_change_is_refused_by_name(short: Tiny, demo_tree: Path, ma
     ):
         with pytest.raises(UsageError, match=f"{said}; give --out another folder"):
             train.train(short(stage="classify", **{name: value}))
-    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.3, variants="wide_low")
+    other = make(demo_tree, tmp_path / "other", size=64, test_identities=0.3, variants="wide_low", limit=40)
     with pytest.raises(UsageError, match=r"has dataset .* where this run has"):
         train.train(short(stage="classify", data=str(other)))
     moved = shutil.copytree(short().data, tmp_path / "moved")
@@ -318,7 +326,7 @@ def test_formats_and_stores_train_to_the_same_curve(short: Tiny, stores: dict[st
 def test_random_variants_are_trained_on_as_masked(
     short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = make(demo_tree, tmp_path / "random", size=64, variants="random")
+    folder = make(demo_tree, tmp_path / "random", size=64, variants="random", limit=40)
     run = train.train(short(data=str(folder), variants=()))
     assert json.loads((run / "settings.json").read_bytes())["settings"]["variants"] == ["masked"]
     assert len(rows(run, "embed")) == 4
@@ -377,7 +385,7 @@ def test_no_training_photographs(short: Tiny, demo_tree: Path, make: Callable[..
 def test_without_a_test_split_training_is_possible(
     short: Tiny, demo_tree: Path, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, variants="wide_low")
+    folder = make(demo_tree, tmp_path / "smfd", size=64, test_identities=0, variants="wide_low", limit=24)
     assert maskgen.open(folder).count("test") == 0
     run = train.train(short(data=str(folder), stage="classify"))
     assert len(rows(run, "classify")) == 2

@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
+import timm
 
 from maskgen.cli.main import maskgen as maskgen_command
 from maskgen.cli.options import CONTEXT
 from mfr_train.cli.main import mfr as mfr_command
+from mfr_train.comparison import compare
 from mfr_train.defaults import CACHE
 from mfr_train.evaluation import evaluate
+from mfr_train.training import train as training
 from tests.support.narrow import use_narrow_networks
 
 ROOT = Path(__file__).parents[2]
@@ -58,9 +61,9 @@ def test_pages_have_snippets_and_languages() -> None:
 def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in their order in one namespace, beside `photographs` and `smfd`.
 
-    What they train is a narrow ResNet18; tests/test_cli_mfr.py trains and measures a whole one. An evaluation draws
-    a tenth of its resamples. A build runs in this process. The features of dlib's network lie in the default cache, as
-    after an evaluation.
+    What they train is a narrow ResNet18, by small batches; tests/test_cli_mfr.py trains and measures a whole one. At
+    most 100 resamples are drawn. A build runs in this process. The features of dlib's network lie in the default cache,
+    as after an evaluation.
     """
     for name in ("photographs", "smfd"):
         (tmp_path / name).symlink_to(prepared / name, target_is_directory=True)
@@ -73,6 +76,16 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path, monkeypatch: py
         "_evaluate",
         lambda settings, *rest: measured(replace(settings, bootstrap=min(settings.bootstrap, 100)), *rest),
     )
+    trained, compared, timm_model = training.train, compare._scenario, timm.create_model
+    monkeypatch.setattr(training, "train", lambda settings: trained(replace(settings, batch=settings.batch or 8)))
+    monkeypatch.setattr(
+        compare,
+        "_scenario",
+        lambda name, reports, settings: compared(
+            name, reports, replace(settings, bootstrap=min(settings.bootstrap, 100))
+        ),
+    )
+    monkeypatch.setattr(timm, "create_model", lambda name, **given: timm_model(name, channels=(8, 16, 32, 64), **given))
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):

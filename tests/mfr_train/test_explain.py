@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +15,40 @@ from PIL import Image
 import maskgen
 import mfr_train
 from maskgen.errors import MaskgenError, UsageError
+from mfr_train import figure
 from mfr_train.cli.main import mfr
 from mfr_train.evaluation.measurement import Measurement
+from mfr_train.explaining import figures
 from mfr_train.explaining.explanation import read_maps
 from mfr_train.training.train import train
 from mfr_train.training.train_settings import TrainSettings
+from tests.support.narrow import use_narrow_networks
 
 FILES = {"explanation.json", "maps.parquet", "shares.parquet"} | {
     f"{name}.{ending}" for name in ("people", "means", "curves") for ending in ("png", "svg", "pdf")
 }
 
 
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures have few pixels, which are drawn faster: no test looks at one of them."""
+    monkeypatch.setattr(figure, "DPI", 50)
+
+
+@pytest.fixture(scope="module")
+def trained(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shortest run. Tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    few = {"iterations": 1, "validate_every": 1, "embed_iterations": 1, "triplets": 2, "batch": 8, "dim": 16}
+    small = {"recipe": "small", "input_size": 32, "workers": 0, "device": "cpu", "figures": "none"}
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        return train(TrainSettings(data=str(demo), out=folder / "run", cache=folder / "features", **few, **small))
+
+
 @pytest.fixture
-def run(tiny: Callable[..., TrainSettings]) -> Path:
-    return train(tiny(iterations=1, validate_every=1, embed_iterations=1, triplets=2))
+def run(trained: Path, one_thread: None, narrow: None) -> Path:
+    return trained
 
 
 def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path, drawn: None) -> None:
@@ -70,8 +90,12 @@ def test_from_end_to_end(run: Path, demo: Path, tmp_path: Path, drawn: None) -> 
 
 
 def test_two_models_are_compared_and_a_second_call_writes_the_same(
-    run: Path, demo: Path, tmp_path: Path, drawn: None
+    run: Path, demo: Path, tmp_path: Path, drawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The figures as SVG alone, whose identifiers could be other ones; tests/mfr_train/test_plots.py writes each format
+    twice."""
+    monkeypatch.setattr(figures, "FORMATS", ("svg",))
+
     def explained(name: str) -> mfr_train.Explanation:
         return mfr_train.explain(
             run,
@@ -91,9 +115,9 @@ def test_two_models_are_compared_and_a_second_call_writes_the_same(
     one, other = explained("one"), explained("other")
     assert [each.name for each in one.models] == ["run", "backbone"]
     assert [each.method for each in one.models] == ["occlusion", "occlusion"]
-    assert not (tmp_path / "one" / "curves.png").exists()
+    assert not (tmp_path / "one" / "curves.svg").exists()
     assert any("pools 1 x 1 positions, too few" in note for note in one.notes)
-    for name in FILES - {"explanation.json", "curves.png", "curves.svg", "curves.pdf"}:
+    for name in ("maps.parquet", "shares.parquet", "people.svg", "means.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
     first, second = (one.share(name, "masked", "in_mask") for name in ("run", "backbone"))
     assert first.versus_first is None
@@ -105,6 +129,8 @@ def test_two_models_are_compared_and_a_second_call_writes_the_same(
 
 
 def test_what_is_refused_with_one_sentence(run: Path, demo: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+
     def refused(error: type[MaskgenError], words: str, *models: Path, **options: object) -> None:
         with pytest.raises(error, match=words):
             mfr_train.explain(*models, data=demo, device="cpu", out=tmp_path / "refused", **options)

@@ -92,10 +92,10 @@ def trained(settings, **given):
 
 def test_it_learns_to_take_the_mask_off(settings):
     """Each mask shifts every feature in one direction: after training a masked picture is nearest to its person."""
-    head = trained(settings, embed_iterations=400, embed_lr=0.1, embed_nesterov=True, embed_lr_drop=150)
+    head = trained(settings, embed_iterations=200, embed_lr=0.1, embed_nesterov=True, embed_lr_drop=75)
     rows = curve.read(settings.out / "curve.csv")
     assert float(rows[-1]["val_accuracy"]) > 0.95
-    assert [float(rows[index]["lr"]) for index in (0, 8, -1)] == pytest.approx([0.1, 0.01, 0.001])
+    assert [float(rows[index]["lr"]) for index in (0, 4, -1)] == pytest.approx([0.1, 0.01, 0.001])
     plain, masked, _ = (torch.tensor(part) for part in clusters(2))
     cosine = torch.nn.functional.cosine_similarity
     with torch.inference_mode():

@@ -17,6 +17,7 @@ from maskgen.errors import UsageError
 from mfr_train.networks import backbone, resnet, run_files
 from mfr_train.networks import model as models
 from mfr_train.networks.model import Model
+from tests.support.narrow import use_whole_networks
 
 
 def plain_backbone(dim: int = 2) -> backbone.Backbone:
@@ -50,6 +51,11 @@ def test_projection_in_blocks_is_the_same(monkeypatch):
     np.testing.assert_allclose(model.project(features), whole, rtol=1e-6)
 
 
+@pytest.fixture(autouse=True)
+def narrow_networks(narrow):
+    """Runs have narrow networks."""
+
+
 def write_run(path, seed=0, embedding=True, record=()):
     path.mkdir(parents=True)
     (path / "settings.json").write_text(json.dumps(dict(record)))
@@ -59,7 +65,7 @@ def write_run(path, seed=0, embedding=True, record=()):
     save_torch(network.trunk.state_dict(), path / "backbone.safetensors", metadata=facts)
     print_ = resnet.fingerprint(network, "resnet18", 32)
     if embedding:
-        tensors = {"weight": np.eye(4, 512, dtype=np.float32), "bias": np.zeros(4, np.float32)}
+        tensors = {"weight": np.eye(4, 64, dtype=np.float32), "bias": np.zeros(4, np.float32)}
         save_file(tensors, path / "embedding.safetensors", {"backbone": "resnet18", "fingerprint": print_})
     return print_
 
@@ -68,11 +74,11 @@ def test_a_run_is_its_backbone_and_its_embedding(tmp_path):
     print_ = write_run(tmp_path / "a")
     model = models.load_run(tmp_path / "a")
     assert (model.name, model.dim, model.backbone.fingerprint) == ("a", 4, print_)
-    feature = np.arange(512, dtype=np.float32)[None]
+    feature = np.arange(64, dtype=np.float32)[None]
     np.testing.assert_allclose(model.project(feature), [np.arange(4) / np.sqrt(14)], rtol=1e-6)
     write_run(tmp_path / "b", embedding=False)
     plain = models.load_model(tmp_path / "b")
-    assert plain.dim == 512
+    assert plain.dim == 64
     assert plain.fingerprint != model.fingerprint
 
 
@@ -142,11 +148,12 @@ def test_what_is_no_network_is_told_without_the_options_of_training(tmp_path):
         assert "--weights" not in str(caught.value)
         assert "--backbone" not in str(caught.value)
     plain = models.load_model(tmp_path / "run/backbone.safetensors")
-    assert (plain.dim, plain.identities) == (512, {"ann", "bob"})
+    assert (plain.dim, plain.identities) == (64, {"ann", "bob"})
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_a_file_of_torchvisions_weights_needs_no_name(tmp_path, name):
+def test_a_file_of_torchvisions_weights_needs_no_name(tmp_path, monkeypatch, name):
+    use_whole_networks(monkeypatch)
     network = get_model(name, weights=None, num_classes=10)
     torch.save(network.state_dict(), tmp_path / "plain.pth")
     found = models.load_model(tmp_path / "plain.pth")

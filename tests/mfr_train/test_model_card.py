@@ -50,24 +50,26 @@ def test_the_card_says_what_the_run_is(tiny: Tiny, demo: Path, monkeypatch: pyte
 
 
 def test_a_readme_of_others_stays_and_ours_is_replaced(tiny: Tiny) -> None:
-    run = mfr_train.train(tiny())
+    settings = tiny(iterations=2, embed_iterations=2, figures="none")
+    run = mfr_train.train(settings)
     path = run.folder / "README.md"
     ours = path.read_text()
     assert ours.startswith(model_card.MARK)
-    path.write_text(ours.replace("12", "99"))
-    mfr_train.train(tiny())
+    path.write_text(ours.replace("16", "99"))
+    mfr_train.train(settings)
     assert path.read_text() == ours
     path.write_text("# My notes\n")
-    mfr_train.train(tiny())
+    mfr_train.train(settings)
     assert path.read_text() == "# My notes\n"
     path.unlink()
     assert mfr_train.load_model(run.folder, device="cpu").dim == 16
 
 
 def test_stage_1_of_a_run_is_measured_by_name(tiny: Tiny, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    run = mfr_train.train(tiny())
+    run = mfr_train.train(tiny(iterations=2, figures="none"))
     monkeypatch.chdir(tmp_path)
     common = {"data": demo, "scenario": "U-M", "bootstrap": 0, "breakdown": False, "workers": 0, "device": "cpu"}
+    common["figures"] = "none"
     by_name = mfr_train.evaluate(**common, run=run, stage="classify")
     by_file = mfr_train.evaluate(**common, model=str(run.folder / "backbone.safetensors"))
     assert by_name.rows == by_file.rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mfr_train.networks import onnx_export
 from mfr_train.networks.module import FaceModule
 from mfr_train.training.train_settings import TrainSettings
 from tests.support import onnx_files
+from tests.support.narrow import use_narrow_networks
 
 Tiny = Callable[..., TrainSettings]
 FIGURES = ("fmr100", "fmr10", "eer", "auc", "gmean", "imean")
@@ -28,9 +30,34 @@ def pictures(count: int = 5, size: int = 40) -> list[np.ndarray]:
     return list(np.random.default_rng(7).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
 
 
+@pytest.fixture(scope="module")
+def trained(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A short run with a head, which is trained when it is first asked for. Tests only read it."""
+
+    @functools.cache
+    def train(head: str) -> Path:
+        folder = tmp_path_factory.mktemp("trained")
+        few = {"iterations": 2, "validate_every": 2, "embed_iterations": 4, "triplets": 20, "batch": 8, "dim": 16}
+        small = {"recipe": "small", "input_size": 32, "workers": 0, "device": "cpu", "figures": "none"}
+        with pytest.MonkeyPatch.context() as patch:
+            use_narrow_networks(patch)
+            out, cache = folder / "run", folder / "features"
+            return mfr_train.train(data=str(demo), head=head, out=out, cache=cache, **few, **small).folder
+
+    return train
+
+
+@pytest.fixture
+def run(trained: Callable[[str], Path], one_thread: None, narrow: None) -> mfr_train.Run:
+    """A run with a linear head."""
+    return mfr_train.Run(trained("linear"))
+
+
 @pytest.mark.parametrize("head", ["linear", "eum"])
-def test_the_file_has_the_figures_of_the_run(tiny: Tiny, demo: Path, tmp_path: Path, head: str) -> None:
-    run = mfr_train.train(tiny(head=head))
+def test_the_file_has_the_figures_of_the_run(
+    trained: Callable[[str], Path], tiny: Tiny, demo: Path, tmp_path: Path, head: str
+) -> None:
+    run = trained(head)
     file = mfr_train.export(run, tmp_path / "model.onnx")
     model, of_run = mfr_train.load_model(file, device="cpu"), mfr_train.load_model(run, device="cpu")
     assert model.dim == of_run.dim == (16 if head == "linear" else 64)
@@ -45,6 +72,7 @@ def test_the_file_has_the_figures_of_the_run(tiny: Tiny, demo: Path, tmp_path: P
         unmasked = of_run.embed(pictures())
         assert (np.abs(unmasked - wanted).max(axis=1) > 1e-3).tolist() == masked.tolist()
     common = {"data": demo, "bootstrap": 0, "breakdown": False, "workers": 0, "device": "cpu", "cache": tmp_path / "c"}
+    common["figures"] = "none"
     reports = [
         mfr_train.evaluate(**common, **given, out=tmp_path / str(number))
         for number, given in enumerate(({"run": run}, {"model": str(file)}))
@@ -59,8 +87,7 @@ def test_the_file_has_the_figures_of_the_run(tiny: Tiny, demo: Path, tmp_path: P
         )
 
 
-def test_the_metadata_say_where_the_model_is_from(tiny: Tiny, tmp_path: Path) -> None:
-    run = mfr_train.train(tiny())
+def test_the_metadata_say_where_the_model_is_from(run: mfr_train.Run, tmp_path: Path) -> None:
     made = onnx.load(mfr_train.export(run, tmp_path / "model.onnx"))
     onnx.checker.check_model(made, full_check=True)
     facts = {entry.key: entry.value for entry in made.metadata_props}
@@ -76,8 +103,7 @@ def test_the_metadata_say_where_the_model_is_from(tiny: Tiny, tmp_path: Path) ->
     assert [dim.dim_param or dim.dim_value for dim in shape] == ["N", 32, 32, 3]
 
 
-def test_stage_1_alone_is_the_pooled_feature(tiny: Tiny, tmp_path: Path) -> None:
-    run = mfr_train.train(tiny())
+def test_stage_1_alone_is_the_pooled_feature(run: mfr_train.Run, tmp_path: Path) -> None:
     model = mfr_train.load_model(mfr_train.export(run, tmp_path / "ce.onnx", stage="classify"), device="cpu")
     assert model.dim == 64
     wanted = mfr_train.load_model(str(run.folder / "backbone.safetensors"), device="cpu").embed(pictures())
@@ -98,8 +124,9 @@ def test_dlibs_network_is_exported_with_its_alignment(tmp_path: Path, takes: Cal
     assert "dlib.onnx exists; give another file, or delete it." in again.output
 
 
-def test_a_file_that_differs_is_not_written(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = mfr_train.train(tiny(embed_iterations=2))
+def test_a_file_that_differs_is_not_written(
+    run: mfr_train.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = onnx_export._graph
 
     def changed(model: mfr_train.Model) -> bytes:
@@ -150,8 +177,10 @@ def test_metadata_are_defaults_that_options_override(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["linear", "eum"])
-def test_the_module_gives_the_embeddings_and_gradients(tiny: Tiny, head: str) -> None:
-    model = mfr_train.load_model(mfr_train.train(tiny(head=head, embed_iterations=2)), device="cpu")
+def test_the_module_gives_the_embeddings_and_gradients(
+    trained: Callable[[str], Path], one_thread: None, narrow: None, head: str
+) -> None:
+    model = mfr_train.load_model(trained(head), device="cpu")
     assert isinstance(model.module, FaceModule)
     faces = torch.from_numpy(np.stack(pictures(4, 32)))
     masked = torch.tensor([True, False, False, True])

@@ -16,6 +16,7 @@ from maskgen.errors import MaskgenError, UsageError
 from mfr_train.cli.main import mfr
 from mfr_train.training import own_loss
 from mfr_train.training.train_settings import TrainSettings, filled
+from tests.support.narrow import use_narrow_networks
 
 Tiny = Callable[..., TrainSettings]
 NUMBERS = itertools.count()
@@ -46,10 +47,22 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
     return write
 
 
-def test_a_triplet_loss_of_ones_own_trains_as_ours(tiny: Tiny, tmp_path: Path, module: Callable[..., str]) -> None:
-    ours = mfr_train.train(tiny(loss="triplet", out=tmp_path / "ours", margin=0.3))
-    common = {"stage": "embed", "weights": ours.folder, "margin": 0.3}
-    ours = mfr_train.train(tiny(loss="triplet", out=tmp_path / "ours2", **common))
+@pytest.fixture(scope="module")
+def network(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Settings that train stage 2 alone, on a narrow network and the features that it gave so far."""
+    folder = tmp_path_factory.mktemp("network")
+    few = {"input_size": 32, "batch": 8, "iterations": 1, "workers": 0, "device": "cpu", "figures": "none"}
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_networks(patch)
+        run = mfr_train.train(data=str(demo), out=folder / "run", recipe="small", stage="classify", **few)
+    return {"stage": "embed", "weights": run.folder, "cache": folder / "features", "figures": "none"}
+
+
+def test_a_triplet_loss_of_ones_own_trains_as_ours(
+    tiny: Tiny, network: dict[str, object], tmp_path: Path, module: Callable[..., str]
+) -> None:
+    common = {**network, "margin": 0.3}
+    ours = mfr_train.train(tiny(loss="triplet", out=tmp_path / "ours", **common))
     name = module(TRIPLET)
     run = mfr_train.train(tiny(loss=f"{name}:loss", out=tmp_path / "own", **common))
     assert run.curve == ours.curve
@@ -60,10 +73,12 @@ def test_a_triplet_loss_of_ones_own_trains_as_ours(tiny: Tiny, tmp_path: Path, m
     assert f"`{name}:loss`" in (run.folder / "README.md").read_text()
 
 
-def test_a_run_does_not_resume_with_another_source(tiny: Tiny, module: Callable[..., str]) -> None:
+def test_a_run_does_not_resume_with_another_source(
+    tiny: Tiny, network: dict[str, object], module: Callable[..., str]
+) -> None:
     name = module(TRIPLET)
-    run = mfr_train.train(tiny(loss=f"{name}:loss"))
-    longer = tiny(loss=f"{name}:loss", embed_iterations=16)
+    run = mfr_train.train(tiny(loss=f"{name}:loss", **network))
+    longer = tiny(loss=f"{name}:loss", embed_iterations=16, **network)
     module(TRIPLET.replace("relu(near", "2 * relu(near"), name)
     with pytest.raises(UsageError, match=f"module of --loss {name}:loss has changed since .*run began with it"):
         mfr_train.train(longer)
@@ -75,7 +90,7 @@ def test_a_run_does_not_resume_with_another_source(tiny: Tiny, module: Callable[
     module(TRIPLET, name)
     assert mfr_train.train(longer).curve.stage("embed")[-1].iteration == 16
     with pytest.raises(UsageError, match="triplet"):
-        mfr_train.train(tiny(embed_iterations=16))  # with ours
+        mfr_train.train(tiny(embed_iterations=16, **network))  # with ours
 
 
 @pytest.mark.parametrize(
@@ -88,11 +103,11 @@ def test_a_run_does_not_resume_with_another_source(tiny: Tiny, module: Callable[
     ],
 )
 def test_a_loss_that_is_none_is_one_sentence(
-    tiny: Tiny, module: Callable[..., str], body: str, error: type[Exception], said: str
+    tiny: Tiny, network: dict[str, object], module: Callable[..., str], body: str, error: type[Exception], said: str
 ) -> None:
     name = module(f"\ndef loss(anchor, positive, negative, margin):\n    {body}\n")
     with pytest.raises(error, match=said):
-        mfr_train.train(tiny(loss=f"{name}:loss", iterations=2))
+        mfr_train.train(tiny(loss=f"{name}:loss", **network))
 
 
 def test_a_function_that_is_not_there_makes_no_run(tiny: Tiny, module: Callable[..., str]) -> None:

@@ -52,6 +52,7 @@ from mfr_train.reporting.report import html
 from mfr_train.reporting.score_arrays import Pictured
 from tests.support.browser import WIDTHS, Browser, column, overhang, screenshot, settled, tab_to, violations
 from tests.support.fuzz import REPORT
+from tests.support.once import once
 from tests.support.pictures import leave_undrawn
 
 PEOPLE, EACH, LENGTH = 12, 3, 12
@@ -84,7 +85,10 @@ def vendor(path: Path, noise: float, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two evaluations, their comparison, an ablation, an explanation and a run. Tests only read them."""
-    made = tmp_path_factory.mktemp("results")
+    return once(tmp_path_factory, "results", _write_results)
+
+
+def _write_results(made: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         leave_undrawn(patch)
         for name, noise, seed in (("good", 0.2, 1), ("worse", 0.8, 2)):
@@ -94,7 +98,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_ablation(made / "abl")
     _write_explanation(made / "exp")
     _write_run(made / "run")
-    return made
 
 
 def _write_ablation(folder: Path) -> None:
@@ -155,10 +158,16 @@ def _write_run(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Path:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for pages of all results."""
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path, pages: Path) -> Path:
     """The page of all of them."""
     parts = [folder / name for name in ("good", "worse", "cmp", "abl", "exp", "run")]
-    return mfr_train.report(*parts, out=folder / "page.html")
+    return mfr_train.report(*parts, out=pages / "page.html")
 
 
 class Tables(HTMLParser):
@@ -378,7 +387,7 @@ def test_names_of_strangers_stay_text(page: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(folder: Path) -> tuple[bytes, str]:
+def elsewhere(folder: Path, pages: Path) -> tuple[bytes, str]:
     """The page as another process makes it, whose sets have another order; and the heavy modules that it loads."""
     program = (
         "import sys; from mfr_train.cli.main import mfr; mfr(['report', '--help'], standalone_mode=False); "
@@ -386,7 +395,7 @@ def elsewhere(folder: Path) -> tuple[bytes, str]:
         "print('loaded', *{'torch', 'torchvision', 'safetensors', 'matplotlib', 'dlib'} & sys.modules.keys())"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    out = folder / "elsewhere.html"
+    out = pages / "elsewhere.html"
     parts = [str(folder / name) for name in ("good", "worse", "cmp", "abl", "exp", "run")]
     command = [sys.executable, "-c", program, "report", *parts, "-o", str(out)]
     done = subprocess.run(
@@ -604,11 +613,12 @@ def test_the_part_around_a_face_is_square_and_in_the_picture() -> None:
     assert pictures.around(image, np.array([np.nan, 0, 1, 1], np.float32)).shape == (100, 80, 3)
 
 
-def test_the_command_is_the_one_that_made_it(folder: Path) -> None:
-    told = provenance.command(Report.load(folder / "good").settings)
+def test_the_command_is_the_one_that_made_it(tmp_path: Path) -> None:
+    file, out = vendor(tmp_path / "good.npz", 0.2, 1), tmp_path / "good"
+    mfr_train.evaluate(embeddings=file, bootstrap=0, scenario="identify", breakdown=False, out=out, figures="none")
+    told = provenance.command(Report.load(out).settings)
     assert told == (
-        f"mfr eval --scenario identify --embeddings {folder / 'good.npz'} --bootstrap 100 --figures none "
-        f"--out {folder / 'good'}"
+        f"mfr eval --scenario identify --embeddings {file} --bootstrap 0 --no-breakdown --figures none --out {out}"
     )
 
 

@@ -82,7 +82,5 @@ def _check(out: Path, record: dict[str, Any]) -> None:
     for name, value in record["settings"].items():
         before = there["settings"].get(name, defaults[name])  # earlier versions recorded fewer settings
         if before != value:
-            raise UsageError(
-                f"{out} was begun with --{name} {short(before)}, not {short(value)}; give the same, or --out another "
-                "folder."
-            )
+            was, now = ("unset" if each is None else short(each) for each in (before, value))
+            raise UsageError(f"{out} was begun with --{name} {was}, not {now}; give the same, or --out another folder.")

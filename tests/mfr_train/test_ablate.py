@@ -252,7 +252,7 @@ def test_an_ablation_of_an_earlier_version_is_resumed(given, no_training):
     path.write_text(json.dumps(there))
     no_training()
     assert mfr_train.ablate(**given | {"rows": "tl", "seeds": "0"}).rows[0].fingerprints == first.rows[0].fingerprints
-    with pytest.raises(UsageError, match=r"was begun with --margin None, not 0\.5"):
+    with pytest.raises(UsageError, match=r"was begun with --margin unset, not 0\.5"):
         mfr_train.ablate(**given | {"rows": "tl", "seeds": "0", "margin": 0.5})
 
 

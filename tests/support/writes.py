@@ -17,7 +17,16 @@ SITE = Path(__file__).parents[1] / "watched"
 """The folder on PYTHONPATH whose sitecustomize.py lets a process tell its writes."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_OURS = ("__pycache__", ".pyc", ".hypothesis", "/dev/", "/proc/", ".config/matplotlib", ".cache/matplotlib")
+_OURS = (
+    "__pycache__",
+    ".pyc",
+    ".hypothesis",
+    ".coverage_cache",
+    "/dev/",
+    "/proc/",
+    ".config/matplotlib",
+    ".cache/matplotlib",
+)
 """In paths that Python, the system, and libraries for themselves write."""
 
 

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 WORTH_A_WORKER = 256
 """Photographs that one worker makes in about the time in which another one starts and loads its model."""
 
-WORTH_A_FORK = 32
-"""Photographs that are worth another worker if it is forked from a process that has loaded the model."""
+WORTH_A_FORK = 150
+"""Photographs that are worth another worker if it is forked from a process that has loaded the model (measured:
+docs/performance.md)."""
 
 
 def check(build: BuildSettings) -> None:

@@ -33,7 +33,7 @@ from mfr_train.cli.main import mfr
 from mfr_train.evaluation import metrics
 from mfr_train.evaluation.counts import from_scores
 from mfr_train.evaluation.eval_settings import EvalSettings
-from mfr_train.evaluation.report import Report, Row
+from mfr_train.evaluation.report import TRAINED_ON, Report, Row
 from mfr_train.reporting import (
     attention,
     caveats,
@@ -798,6 +798,23 @@ def test_intervals_are_promised_only_if_there_are_any(tmp_path: Path) -> None:
         texts.append(re.sub(r"\s+", " ", page.read_text()))
     promises = "In brackets: 95 % intervals over people", "Each scenario and model, with 95 % intervals over people"
     assert [[promise in text for promise in promises] for text in texts] == [[True, True], [False, False]]
+
+
+def test_a_card_says_whether_models_were_trained_on_people_compared(tmp_path: Path) -> None:
+    """By the names that a run keeps; a report on other data, or of a network that is no run, says nothing of it."""
+    (tmp_path / "identities.json").write_text(json.dumps(["ann", "bob"]))
+    run = EvalSettings(run=tmp_path)
+    reports = {
+        "apart": Report(run, "m", "", "d", Path(), 11, 13, {}, []),
+        "known": Report(run, "m", "", "d", Path(), 11, 13, {}, [], notes=[f"2 of 5 identities {TRAINED_ON}"]),
+        "elsewhere": Report(run, "m", "", "other", Path(), 11, 13, {}, []),
+        "dlib": Report(EvalSettings(model="dlib"), "dlib", "", "d", Path(), 11, 13, {}, []),
+    }
+    given = Given([Evaluation(name, report) for name, report in reports.items()])
+    assert data_card._trained_people("d", given) == [
+        (False, "apart was trained on 2 identities; none has the name of a person compared here."),
+        (True, f"known: 2 of 5 identities {TRAINED_ON}"),
+    ]
 
 
 def test_equal_pictures_are_counted_as_pairs(tree: Path, make: Any, tmp_path: Path) -> None:

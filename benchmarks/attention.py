@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from _common import machine, median, on_one_core, photographs, source, table
+from _common import cpu, machine, median, on_one_core, photographs, source, table
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -137,12 +136,6 @@ def stability(model: Model, pictures: np.ndarray) -> None:
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
-
-
-def cpu(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import dlib
 import numpy as np
 import torch
-from _common import machine, median, on_one_core, photographs, source, table
+from _common import cpu, machine, median, on_one_core, photographs, source, table
 
 from maskgen import Face, Landmarker
 from maskgen.imaging.decode import decode
@@ -73,12 +72,6 @@ def main() -> None:
     table(f"{len(chips)} faces on one core", ("", ""), rows)
     if ratio("dlib", "ours") < MIN_RATIO or difference > MAX_DIFFERENCE:
         raise SystemExit("a limit is not kept")
-
-
-def cpu(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def matrices(

@@ -23,6 +23,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "export": ("--rounds", "2"),
     "loader": ("--photographs", "2000", "--rounds", "3"),
     "memory": ("--photographs", "200", "2000"),
+    "systems": ("--pictures", "16", "--rounds", "2"),
 }
 """Options of those that take long, where all are run."""
 

@@ -16,7 +16,6 @@ import argparse
 import importlib
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby, zip_longest
@@ -27,7 +26,7 @@ import numpy as np
 import onnxruntime
 import torch
 import torchvision
-from _common import DATA, machine, median, on_one_core, photographs, source, table
+from _common import DATA, cpu, machine, median, on_one_core, photographs, source, table
 
 import maskgen
 import mfr_train
@@ -165,12 +164,6 @@ def evaluation(data: Path, scratch: Path, backbone: Backbone, rounds: int) -> No
         ("", "CPU"),
         [("evaluation / the network on the same pictures in memory", f"{median(ratios):.2f}")],
     )
-
-
-def cpu(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +28,21 @@ def shard_slices(table: pa.Table) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def read_plan(storage: Storage, sha256: str) -> pa.Table:
-    """The plan of the data set whose dataset.json gives this hash.
+@contextmanager
+def opened_plan(storage: Storage, sha256: str) -> Iterator[IO[bytes]]:
+    """The file of the plan of the data set whose dataset.json gives this hash.
 
-    Raises `OSError`, `ValueError` or `pa.ArrowException` if it cannot be read or is another one.
+    Raises `OSError` or `ValueError` if it cannot be read or is another one.
     """
     if storage.sha256("plan.parquet") != sha256:
         raise ValueError("it is not the plan of this data set")
     with storage.open("plan.parquet") as file:
+        yield file
+
+
+def read_plan(storage: Storage, sha256: str) -> pa.Table:
+    """All of the plan that `opened_plan` opens. Raises `pa.ArrowException`, too, if it cannot be read."""
+    with opened_plan(storage, sha256) as file:
         return pq.read_table(file)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..dataset import markers, schema
-from ..dataset.plan_file import shard_slices
+from ..dataset.plan_file import opened_plan, shard_slices
 from ..dataset.reader import Dataset, Shard
 from ..errors import MaskgenError, short
 from ..storage import files
@@ -27,6 +27,8 @@ WHOLE, NOT_BUILT = "whole", "not built yet"
 PLAN = "plan.parquet"
 
 _TEXTS = ("key", "source", "identity", "split", "problem")
+
+_OTHER = "it has other columns or values than a plan"
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,18 @@ class Contents:
     def _rows(self, numbers: set[int]) -> dict[str, dict[str, Any]]:
         """Rows of the plan by their keys. A plan has a row group for each shard, and no other one is read."""
         found: dict[str, dict[str, Any]] = {}
+        ascending = sorted(numbers)
         with _plan_errors(self.dataset.storage), self.dataset.storage.open(PLAN) as file:
             source = pq.ParquetFile(file)
             columns = [name for name in source.schema_arrow.names if name not in ("face", "color")]
             first = 0
             for group in range(source.num_row_groups):
                 rows = source.metadata.row_group(group).num_rows
-                inside = [number - first for number in sorted(numbers) if first <= number < first + rows]
+                inside = [number - first for number in ascending if first <= number < first + rows]
                 if inside:
                     table = source.read_row_group(group, columns).take(inside)
                     if any(table[name].null_count for name in (*_TEXTS, "bytes")):
-                        raise ValueError("it has other columns or values than a plan")
+                        raise ValueError(_OTHER)
                     found |= {str(row["key"]): row for row in table.to_pylist()}
                 first += rows
         return found
@@ -166,17 +169,15 @@ def _plan_errors(storage: Storage) -> Iterator[None]:
 def _plan(storage: Storage, sha256: str) -> pa.Table:
     names = ("split", "identity", "shard")
     with _plan_errors(storage):
-        if storage.sha256(PLAN) != sha256:
-            raise ValueError("it is not the plan of this data set")
-        with storage.open(PLAN) as file:
+        with opened_plan(storage, sha256) as file:
             plan = pq.ParquetFile(file, read_dictionary=names[:2]).read(names)
         plan.validate(full=True)
         if plan.column_names != [*names] or not plan.num_rows or any(column.null_count for column in plan.columns):
-            raise ValueError("it has other columns or values than a plan")
+            raise ValueError(_OTHER)
         kinds = (*[pa.dictionary(pa.int32(), pa.string())] * 2, pa.int32())
         plan = plan.cast(pa.schema(zip(names, kinds, strict=True))).unify_dictionaries().combine_chunks()
         if not set(plan["split"].chunk(0).dictionary.to_pylist()) <= set(schema.SPLITS):
-            raise ValueError("it has other columns or values than a plan")
+            raise ValueError(_OTHER)
         return plan
 
 

@@ -92,8 +92,8 @@ def degrees_of_freedom(draws: Floats, excess: Floats) -> float:
         return count - 1
     effects = (first - first.mean()) @ excess / len(first)
     cumulant = float(np.mean(effects**4) - 3 * np.mean(effects**2) ** 2)
-    excess = 2 + cumulant / variance**2
-    return min(max(2 * count / excess, 2), count - 1) if excess > 0 else count - 1
+    beyond = 2 + cumulant / variance**2  # k - 1
+    return min(max(2 * count / beyond, 2), count - 1) if beyond > 0 else count - 1
 
 
 def without_pairs(draws: Floats, pair_variance: float) -> float:

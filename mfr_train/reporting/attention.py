@@ -118,17 +118,10 @@ def _by_region(shares: Iterable[tuple[Share, Any]], signed: bool = False) -> lis
 def _areas(found: Sequence[dict[str, Any]]) -> Table | None:
     rows: list[list[Value]] = []
     for each in found:
-        values = [
-            cells.with_interval(each[name]["value"], each[name]["interval"], 1.0, 3) for name in ("area", "random")
-        ]
-        difference = each["difference"]
-        rows.append(
-            [
-                each["model"],
-                each["curve"],
-                *values,
-                cells.with_interval(difference["value"], difference["interval"], 1.0, 3, sign="+"),
-            ]
+        numbers = ((each["area"], ""), (each["random"], ""), (each["difference"], "+"))
+        values = (
+            cells.with_interval(number["value"], number["interval"], 1.0, 3, sign=sign) for number, sign in numbers
         )
+        rows.append([each["model"], each["curve"], *values])
     heads = ("model", "curve", "area", "random map", "difference")
     return Table("Areas under deletion and insertion curves", heads, rows) if rows else None

@@ -166,8 +166,8 @@ def _from_scores(
     for number, each in enumerate(given.evaluations):
         scores = scores_of(each.report)
         curves |= curve_data.curves_of(each, scores)
-        its = thresholds.sliders([each], {(each.name, name): found for name, found in scores.items()})
-        sliders += [slider | {"id": f"scores-{number}"} for slider in its]
+        if slider := thresholds.slider(number, each, scores):
+            sliders.append(slider)
         hard += hardest.hardest(each, scores, sources.get(each.name), hardest.each_list(kept))
         del scores
     return curves, sliders, hard

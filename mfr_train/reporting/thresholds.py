@@ -7,7 +7,7 @@ so that its FMR and FNMR are those of `metrics.fmr_at_threshold` and `metrics.fn
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,19 @@ STOPS, BARS = 800, 64
 """Round scores at which the slider stops, at least half as many; and bars of a histogram, likewise."""
 
 
-def sliders(evaluations: Sequence[Evaluation], scores: Mapping[tuple[str, str], ScoreArrays]) -> list[dict[str, Any]]:
-    """The table, the histograms and the named thresholds of each evaluation that has scores or histograms."""
-    made = []
-    for number, each in enumerate(evaluations):
-        mine = {
-            row.scenario: scores[each.name, row.scenario]
-            for row in each.report.rows
-            if (each.name, row.scenario) in scores
-        }
-        if len(mine) == len(each.report.rows) and mine:
-            made.append({"id": f"scores-{number}", "name": each.name, "exact": True, **_of_scores(each.report, mine)})
-        elif histograms := curve_files.read_histograms(each.report.out):
-            made.append({"id": f"scores-{number}", "name": each.name, "exact": False, **_of_bins(histograms)})
-    return made
+def slider(number: int, each: Evaluation, scores: Mapping[str, ScoreArrays]) -> dict[str, Any] | None:
+    """The table, the histograms and the named thresholds of an evaluation; None if it has no scores and no histograms.
+
+    `scores` are by scenario, and `number` is the place of the evaluation on the page.
+    """
+    exact = len(scores) == len(each.report.rows) > 0
+    if exact:
+        found = _of_scores(each.report, scores)
+    elif histograms := curve_files.read_histograms(each.report.out):
+        found = _of_bins(histograms)
+    else:
+        return None
+    return {"id": f"scores-{number}", "name": each.name, "exact": exact, **found}
 
 
 def _of_scores(report: Report, scores: Mapping[str, ScoreArrays]) -> dict[str, Any]:

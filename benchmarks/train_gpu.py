@@ -1,11 +1,12 @@
-"""Stage 1 on a GPU: images per second from shards to updated weights, of the loader alone, and of the network alone.
+"""Training on a GPU: pictures per second of stage 1, and of the features of stage 2.
 
-    python benchmarks/train_gpu.py [--data smfd] [--backbone resnet50] [--size 224] [--batch 400] [--workers 8]
-                                   [--steps 50] [--compile] [--device cuda]
+    python benchmarks/train_gpu.py [--data smfd] [--backbone resnet50] [--size 224] [--batch 400] [--workers 8 ...]
+                                   [--steps 50] [--pictures 20000] [--compile] [--device cuda]
 
-The step is that of `mfr train`: bf16 and channels-last on a GPU. The network alone steps on one batch that lies in the
-GPU's memory; where end to end is near it, the loader is not the limit. Without --data a set is built from the demo's
-photographs. --device cpu with a tiny --size shows that the path works, and measures nothing of interest.
+The step is that of `mfr train`: bf16 and channels-last on a GPU. The network alone works on one batch that lies in the
+GPU's memory; where end to end is near it, the loader is not the limit. The features are those that stage 2 and an
+evaluation compute, of a set that is read again and again. Without --data a set is built from the demo's photographs.
+--device cpu with a tiny --size shows that the path works, and measures nothing of interest.
 """
 
 from __future__ import annotations
@@ -15,22 +16,26 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _common import built, machine, repeated, source, table
 from torch.nn import functional
 
 import maskgen
-from mfr_train.data import batches
+from mfr_train.data import batches, feature_cache
 from mfr_train.data.batches import Batch, Feed
+from mfr_train.data.one_pass import sweep
 from mfr_train.defaults import RESNETS
-from mfr_train.networks.resnet import Network
-from mfr_train.training import classify
+from mfr_train.networks.backbone import CHUNK
+from mfr_train.networks.resnet import Network, resnet_backbone
+from mfr_train.training import classify, embed, heads, train_settings, triplets
 
 WARM_UP = 5
 """Steps before the clock starts: kernels are chosen, and compiled."""
@@ -42,18 +47,25 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet50", choices=RESNETS)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 16))
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--workers", type=int, nargs="+", default=[min(os.cpu_count() or 1, 8)])
+    parser.add_argument("--steps", type=int, default=50, help="of stage 1; ten times as many of stage 2")
+    parser.add_argument("--pictures", type=int, default=20_000, help="whose features are computed; 0 for none")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     chosen = parser.parse_args()
     if chosen.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("PyTorch sees no GPU here; run this where one is, or say --device cpu --size 32 --batch 16 --steps 2.")
+        sys.exit(
+            "PyTorch sees no GPU here; run this where one is, or say --device cpu --size 32 --batch 16 --steps 2 "
+            "--pictures 200."
+        )
     machine()
     print(torch.cuda.get_device_name() if chosen.device == "cuda" else "cpu", torch.__version__)
     with tempfile.TemporaryDirectory() as folder:
         path = chosen.data or made(Path(folder), max(2000, 2 * chosen.batch))
-        measure(path, chosen)
+        stage_1(path, chosen)
+        if chosen.pictures:
+            features(path, chosen)
+            stage_2(chosen)
 
 
 def made(scratch: Path, photographs: int) -> str:
@@ -62,7 +74,8 @@ def made(scratch: Path, photographs: int) -> str:
     return str(scratch / "smfd")
 
 
-def measure(path: str, chosen: Any) -> None:
+def stage_1(path: str, chosen: Any) -> None:
+    """Pictures per second of training, of its loader, and of its network."""
     dataset, device = maskgen.open(path), torch.device(chosen.device)
     on_gpu = device.type == "cuda"
     torch.backends.cudnn.benchmark = on_gpu
@@ -87,18 +100,108 @@ def measure(path: str, chosen: Any) -> None:
 
     images, labels = next(batches.batches(feed))
     resident = repeat((images.to(device), labels.to(device)))
-    loader = run(batches.batches(feed, workers=chosen.workers, pin=on_gpu), train=False)
     alone = run(iter(resident), train=True)
-    whole = run(batches.batches(feed, workers=chosen.workers, pin=on_gpu), train=True)
-    rows = [
-        ("loader alone", f"{loader:.0f}", loader / alone),
-        ("network alone", f"{alone:.0f}", 1.0),
-        ("end to end", f"{whole:.0f}", whole / alone),
-    ]
-    title = f"{chosen.backbone} at {chosen.size}, batch {chosen.batch}, {chosen.workers} workers"
-    table(title, ("", "images/s", "/ network alone"), rows)
+    rows = [("network alone", f"{alone:.0f}", 1.0)]
+    for workers in chosen.workers:
+        for what, train in ((f"loader alone, {workers} workers", False), (f"end to end, {workers} workers", True)):
+            rate = run(batches.batches(feed, workers=workers, pin=on_gpu), train=train)
+            rows.append((what, f"{rate:.0f}", rate / alone))
+    compiled = ", compiled" if chosen.compile else ""
+    title = f"Stage 1: {chosen.backbone} at {chosen.size}, batch {chosen.batch}{compiled}, {dataset.store} pictures"
+    table(title, ("", "pictures/s", "/ network alone"), rows)
     if on_gpu:
-        print(f"\nmost memory of the GPU: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+        print(f"\nmost memory of the GPU: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB", flush=True)
+
+
+class ReadAgain:
+    """A data set whose training photographs are so often there that they are at least `pictures`."""
+
+    def __init__(self, dataset: maskgen.Dataset, pictures: int) -> None:
+        self.dataset, self.times = dataset, -(-pictures // dataset.count("train"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.dataset, name)
+
+    def count(self, split: str) -> int:
+        return self.times * self.dataset.count(split)
+
+    def shards(self, split: str) -> list[maskgen.Shard]:
+        return self.times * self.dataset.shards(split)
+
+
+def features(path: str, chosen: Any) -> None:
+    """Pictures per second of `feature_cache.embed_rows`, of its loader, and of its network."""
+    dataset: Any = ReadAgain(maskgen.open(path), chosen.pictures)
+    torch.manual_seed(0)
+    backbone = resnet_backbone(Network(chosen.backbone), chosen.backbone, chosen.size, chosen.device)
+    assert backbone.module
+    picture = dataset.variants[-1]
+    faces = np.random.default_rng(0).integers(0, 256, (CHUNK, chosen.size, chosen.size, 3), np.uint8)
+    resident = torch.from_numpy(faces).to(chosen.device)
+
+    def network_alone() -> Iterable[int]:
+        with torch.inference_mode():
+            for _ in range(dataset.count("train") // CHUNK):
+                backbone.module(resident)
+                yield CHUNK
+            wait(chosen.device == "cuda")
+        yield 0
+
+    def loader_alone(workers: int) -> Iterable[int]:
+        for numbers, _, _ in sweep(dataset, "train", (picture,), partial(one, picture), chosen.size, workers):
+            yield len(numbers)
+
+    def whole(workers: int) -> Iterable[int]:
+        done: list[int] = []
+        feature_cache.embed_rows(dataset, backbone, "train", (picture,), None, workers, done.append)
+        yield sum(done)
+
+    alone = rate(network_alone())
+    rows = [("network alone", f"{alone:.0f}", 1.0)]
+    for workers in chosen.workers:
+        for what, work in (("loader alone", loader_alone), ("end to end", whole)):
+            found = rate(work(workers))
+            rows.append((f"{what}, {workers} workers", f"{found:.0f}", found / alone))
+    many = f"{dataset.count('train'):,} pictures, with the workers' start"
+    title = f"Features: {chosen.backbone} at {chosen.size}, {many}"
+    table(title, ("", "pictures/s", "/ network alone"), rows)
+
+
+def one(picture: str, key: str) -> str:
+    return picture
+
+
+def rate(work: Iterable[int]) -> float:
+    began = time.perf_counter()
+    return sum(work) / (time.perf_counter() - began)
+
+
+def stage_2(chosen: Any) -> None:
+    """Steps per second of stage 2 as the paper has it, on features that are in memory."""
+    random = np.random.default_rng(0)
+    settings = train_settings.filled(train_settings.TrainSettings(backbone=chosen.backbone, device="cpu"))
+    labels = np.repeat(np.arange(500, dtype=np.int32), 20)
+    dim = Network(chosen.backbone).dim
+    pictures = embed.cached([random.random((len(labels), dim), np.float32) for _ in range(2)], labels)
+    groups, number = triplets.group(labels), train_settings.not_none(settings.triplets)
+    rows, steps = [], 10 * chosen.steps
+    for name in dict.fromkeys(("cpu", chosen.device)):
+        device = torch.device(name)
+        layer = heads.new_layer(dim, settings.dim, 0).to(device)
+        optimizer = torch.optim.SGD(layer.parameters(), train_settings.not_none(settings.embed_lr), settings.momentum)
+        began = 0.0
+        for step in range(-WARM_UP, steps):
+            if step == 0:
+                began = time.perf_counter()
+            drawn = triplets.draw(groups, number, 1, 0.5, "any", "any", np.random.default_rng([0, step + WARM_UP]))
+            loss = embed.step_loss(layer, pictures, drawn, settings, device)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        found = steps / (time.perf_counter() - began)
+        rows.append((name, f"{found:.0f}", found / float(rows[0][1]) if rows else 1.0))
+    table(f"Stage 2: {number} triplets a step, {dim} to {settings.dim}", ("", "steps/s", "/ cpu"), rows)
 
 
 def wait(on_gpu: bool) -> None:

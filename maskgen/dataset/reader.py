@@ -411,6 +411,8 @@ def _read_errors(path: str) -> Iterator[None]:
     """Turns what a damaged shard raises into one sentence."""
     try:
         yield
+    except GeneratorExit:  # when Python ends, the names below may be gone before a reader is
+        raise
     except (OSError, ValueError, LookupError, TypeError, OverflowError, TarError, pa.ArrowException) as error:
         raise _unreadable(path, short(error)) from None
 

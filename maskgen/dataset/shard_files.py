@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from tarfile import TarError
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def parquet_rows(
             plain = list(zip(*(table[name].to_pylist() for name in head), strict=True))
             boxes = _values(table["box"], 4)
             landmarks = _values(table["landmarks"], 136).reshape(-1, 68, 2)
+            near = (_near(boxes) & _near(landmarks)).tolist()
             shades = [_values(table[name], 3).tolist() for name in colors]
             data = {name: table[name].chunk(0).field("bytes") for name in stored}
             for i in (number - first for number in chosen):
@@ -74,7 +76,7 @@ def parquet_rows(
                     shard=shard.name,
                     style=style,
                 )
-                _check(row, shard)
+                _check(row, shard, near[i])
                 yield row, name
         first = following
 
@@ -111,33 +113,39 @@ def _values(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
     return to_numpy(column.chunk(0).flatten()).reshape(-1, width)
 
 
-def _check(row: Row, shard: Shard) -> None:
+def _near(places: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether the coordinates of each row, (n, ...), are possible: what is made of others has no end or no value."""
+    found: npt.NDArray[np.bool_] = (np.abs(places.reshape(len(places), -1)) <= MAX_COORDINATE).all(axis=1)
+    return found
+
+
+def _check(row: Row, shard: Shard, near: bool) -> None:
     """Raises `ValueError` if a value is not what it must be: those who read rows index, divide and draw with them."""
     names = shard.dataset.info["identities"]
-    sides = (row.width, row.height)
-    if not all(isinstance(text, str) for text in (row.key, row.source, row.identity)) or not _is_key(row.key):
+    sides, shades = (row.width, row.height), [*chain.from_iterable(row.colors.values())]
+    if {type(row.key), type(row.source), type(row.identity)} != {str} or not _is_key(row.key):
         wrong = "key, source or identity"
     elif row.split != shard.split:
         wrong = "split"
-    elif not _is_int(row.label) or not -1 <= row.label < len(names):
+    elif type(row.label) is not int or not -1 <= row.label < len(names):
         wrong = "label"
     elif row.label >= 0 and names[row.label] != row.identity:
         wrong = "identity or label"
-    elif not all(_is_int(side) and 0 < side <= MAX_SIDE for side in sides) or row.width * row.height > MAX_PIXELS:
+    elif {*map(type, sides)} != {int} or min(sides) < 1 or max(sides) > MAX_SIDE or row.width * row.height > MAX_PIXELS:
         wrong = "width or height"
     elif row.variant not in (VARIANTS if shard.dataset.variants == ("masked",) else (None,)):
         wrong = "variant"
-    elif not all(len(color) == 3 and all(_is_int(c) and 0 <= c <= 255 for c in color) for color in row.colors.values()):
+    elif (
+        {*map(len, row.colors.values())} != {3}
+        or {*map(type, shades)} != {int}
+        or not 0 <= min(shades) <= max(shades) <= 255
+    ):
         wrong = "color"
-    elif not all((np.abs(places) <= MAX_COORDINATE).all() for places in (row.box, row.landmarks)):
-        wrong = "box or landmarks"  # what is computed from such numbers has no end or no value
+    elif not near:
+        wrong = "box or landmarks"
     else:
         return
     raise ValueError(f"{wrong} of photograph {short(repr(row.key))} is not what it must be")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_key(text: str) -> bool:
@@ -181,7 +189,7 @@ def tar_rows(
             shard=shard.name,
             style=style,
         )
-        _check(made, shard)
+        _check(made, shard, bool(_near(made.box[None])) and bool(_near(made.landmarks[None])))
         yield made, name
         found = {}
         if number == numbers[-1] < rows - 1:

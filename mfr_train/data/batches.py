@@ -28,6 +28,7 @@ from maskgen.dataset.together import images_of
 from maskgen.errors import UsageError
 
 from ..networks.resizing import resized
+from .augment import augmented
 from .decoders import PREFETCHED_PIECES, Decoder, decoded
 
 Ints = npt.NDArray[np.int64]
@@ -118,7 +119,6 @@ class _Stream(Decoder):
 
     def __init__(self, feed: Feed, lanes: range, start: int, shards: Sequence[maskgen.Shard]) -> None:
         self.feed, self.lanes, self.start, self.shards = feed, lanes, start, shards
-        self.modules = ("mfr_train.data.augment",) if feed.augment else ()
 
     def pieces(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -127,8 +127,6 @@ class _Stream(Decoder):
             share = len(lanes) // worker.num_workers
             lanes = lanes[worker.id * share : (worker.id + 1) * share]
         feed = self.feed
-        if feed.augment:
-            from .augment import augmented  # loads torchvision, which takes as long as PyTorch
         each = feed.batch // feed.lanes
         streams = [lane_rows(feed, lane, self.start * each, self.shards) for lane in lanes]
         length = sum(shard.rows for shard in self.shards) // feed.lanes

@@ -1,4 +1,4 @@
-"""Processes that decode: how they are started, and how their errors are reported by this one."""
+"""Processes that decode, or a thread: how they are started, and how their errors are reported by this process."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from maskgen.errors import MaskgenError
 
 from .. import hardware
+from .overlap import ahead
 
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """How the processes start: a fork of this one would share its threads and its GPU.
@@ -46,12 +47,7 @@ def decoding_workers(given: int | None, sharing: int = 1) -> int:
 
 
 class Decoder(IterableDataset[Any]):
-    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`.
-
-    `modules` are loaded before the processes are forked, beside `PRELOADED`.
-    """
-
-    modules: tuple[str, ...] = ()
+    """What each process runs: `pieces` gives its share, by `torch.utils.data.get_worker_info`."""
 
     def pieces(self) -> Iterator[Any]:
         raise NotImplementedError
@@ -64,9 +60,9 @@ class Decoder(IterableDataset[Any]):
 
 
 def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
-    """The pieces of so many processes, taken from each in turn; with 0 workers, of this process."""
+    """The pieces of so many processes, taken from each in turn; with 0 workers, of a thread of this process."""
     if not workers:
-        yield from decoder.pieces()
+        yield from ahead(decoder.pieces())
         return
     loader = DataLoader(
         decoder,
@@ -74,7 +70,7 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         num_workers=workers,
         prefetch_factor=PREFETCHED_PIECES,
         worker_init_fn=_start,
-        multiprocessing_context=_context(decoder.modules),
+        multiprocessing_context=_context(),
     )
     for piece in _started(loader):
         if isinstance(piece, MaskgenError):
@@ -82,10 +78,10 @@ def decoded(decoder: Decoder, workers: int) -> Iterator[Any]:
         yield piece
 
 
-def _context(modules: tuple[str, ...]) -> Any:
+def _context() -> Any:
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        context.set_forkserver_preload([*PRELOADED, *modules])
+        context.set_forkserver_preload(PRELOADED)
     return context
 
 

@@ -24,16 +24,22 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from maskgen import Dataset, Row
+from maskgen.dataset.together import images_of
 from maskgen.errors import MaskgenError
 from maskgen.storage import files
 
 from ..defaults import CACHE
-from ..networks.backbone import CHUNK, Backbone, Floats
+from ..networks.backbone import CHUNK, Backbone, Floats, Image
 from .decoders import decoding_workers, worker_errors
+from .one_pass import Piece as DecodedPiece
 from .one_pass import sweep
+from .overlap import in_threads
 
 VERSION = 1
 """Version of how pictures become features; another number makes every earlier cache stale."""
+
+GPU_THREADS = 2
+"""Threads that feed a GPU: one copies the next pictures to it while it works on those of the other."""
 
 NO_LANDMARKS = np.empty((0, 68, 2), np.float32)
 """Networks that see the whole picture do not use landmarks."""
@@ -259,8 +265,13 @@ def _pieces(
         return
     decoders = decoding_workers(workers)
     only, chosen = partial(_named, name), None if len(rows) == dataset.count(split) else rows
-    for numbers, images, _ in sweep(dataset, split, (name,), only, backbone.input_size, decoders, rows=chosen):
-        yield numbers.numpy(), backbone.run(list(images.numpy()), NO_LANDMARKS)
+    read = sweep(dataset, split, (name,), only, backbone.input_size, decoders, rows=chosen)
+
+    def run(piece: DecodedPiece) -> Piece:
+        numbers, images, _ = piece
+        return numbers.numpy(), backbone.run(images.numpy(), NO_LANDMARKS)
+
+    yield from in_threads(run, read, GPU_THREADS if backbone.on_gpu else 1)
 
 
 def _named(name: str, key: str) -> str:
@@ -268,23 +279,27 @@ def _named(name: str, key: str) -> str:
 
 
 def _aligned_pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, rows: Rows) -> Iterator[Piece]:
-    """For networks that align faces by their landmarks, which use all cores by threads."""
-    read = _read(dataset, split, name, rows)
+    """For networks that align faces by their landmarks."""
     first = 0
+    for found in in_threads(lambda group: backbone.features(*group), _groups(dataset, split, name, rows), 1):
+        yield rows[first : first + len(found)], found
+        first += len(found)
+
+
+def _groups(dataset: Dataset, split: str, name: str, rows: Rows) -> Iterator[tuple[list[Image], Floats]]:
+    """One picture of each chosen row of a split, and its landmarks (n, 68, 2); `CHUNK` rows at most at once."""
+    read = _read(dataset, split, name, rows)
     while group := list(islice(read, CHUNK)):
-        images, landmarks = [row.image(name) for row in group], np.stack([row.landmarks for row in group])
-        yield rows[first : first + len(group)], backbone.features(images, landmarks)
-        first += len(group)
+        yield list(images_of(group)), np.stack([row.landmarks for row, _ in group])
 
 
-def _read(dataset: Dataset, split: str, name: str, rows: Rows) -> Iterator[Row]:
-    """The chosen rows of a split, with one picture each."""
+def _read(dataset: Dataset, split: str, name: str, rows: Rows) -> Iterator[tuple[Row, str]]:
+    """The chosen rows of a split, with one picture each, and its name."""
     first = 0
     for shard in dataset.shards(split):
         low, high = np.searchsorted(rows, [first, first + shard.rows])
         if low < high:
-            numbers = (rows[low:high] - first).tolist()
-            yield from (row for row, _ in shard.read_chosen((name,), partial(_named, name), numbers))
+            yield from shard.read_chosen((name,), partial(_named, name), (rows[low:high] - first).tolist())
         first += shard.rows
 
 

@@ -13,6 +13,9 @@ from .pooled import PooledNetwork
 from .preprocessing import NOTHING_GIVEN, Preprocessing
 
 Image = npt.NDArray[np.uint8]
+Images = Sequence[Image] | npt.NDArray[np.uint8]
+"""Pictures, uint8 (h, w, 3) RGB each; of one size they may be one array, (N, h, w, 3)."""
+
 Floats = npt.NDArray[np.float32]
 
 CHUNK = 64
@@ -36,7 +39,7 @@ class Backbone:
     dim: int
     input_size: int | None
     fingerprint: str
-    run: Callable[[Sequence[Image], Floats], Floats]
+    run: Callable[[Images, Floats], Floats]
     former_fingerprints: tuple[str, ...] = ()
     preprocessing: Preprocessing = NOTHING_GIVEN
     pooled: PooledNetwork | None = None
@@ -49,11 +52,16 @@ class Backbone:
         return (self.fingerprint, *self.former_fingerprints)
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether `module` runs on a GPU."""
+        return self.module is not None and any(weights.is_cuda for weights in self.module.parameters())
+
+    @property
     def aligns_faces(self) -> bool:
         """Whether it needs the landmarks of the face in each picture."""
         return self.input_size is None
 
-    def features(self, images: Sequence[Image] | npt.NDArray[np.uint8], landmarks: Floats) -> Floats:
+    def features(self, images: Images, landmarks: Floats) -> Floats:
         """Features, float32 (N, dim), of N pictures: uint8 (h, w, 3) RGB each, with landmarks (N, 68, 2) in pixels."""
         images = list(images)
         found = [

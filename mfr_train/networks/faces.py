@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import dlib
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.imaging import align
 
-from .backbone import Floats, Image
+from .backbone import Floats, Image, Images
 from .preprocessing import ARCFACE, CHIP
 from .resizing import resized
 
@@ -32,12 +30,14 @@ for _start, _end in _PAIRS:
 MIRRORED[36:48] = [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
 
 
-def cut_out(images: Sequence[Image], landmarks: Floats, how: str, size: int) -> Faces:
+def cut_out(images: Images, landmarks: Floats, how: str, size: int) -> Faces:
     """The faces of N pictures with landmarks (N, 68, 2). `how` is one of --align; `none` needs no landmarks."""
     if how == ARCFACE:
         return np.stack([align.aligned(image, points, size) for image, points in zip(images, landmarks, strict=True)])
     if how == CHIP:
         return np.stack([chip(image, points, size) for image, points in zip(images, landmarks, strict=True)])
+    if isinstance(images, np.ndarray) and images.shape[1:] == (size, size, 3):
+        return images
     return np.stack([resized(image, size) for image in images])
 
 
@@ -53,7 +53,7 @@ def _detection(image: Image, landmarks: Floats) -> dlib.full_object_detection:
     return dlib.full_object_detection(dlib.rectangle(0, 0, image.shape[1] - 1, image.shape[0] - 1), points)
 
 
-def landmarks_of(images: Sequence[Image], landmarks: Floats, how: str, size: int) -> Floats:
+def landmarks_of(images: Images, landmarks: Floats, how: str, size: int) -> Floats:
     """The landmarks, float32 (N, 68, 2), in pixels of the faces that `cut_out` gives."""
     found = np.empty((len(images), 68, 2), np.float32)
     for number, (image, points) in enumerate(zip(images, landmarks, strict=True)):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from maskgen.errors import MaskgenError
 
 from . import faces as cutting
-from .backbone import Backbone, Floats, Image
+from .backbone import Backbone, Floats, Images
 from .faces import Faces
 from .pooled import PooledNetwork
 from .preprocessing import WHOLE, Preprocessing
@@ -37,7 +37,7 @@ def frozen(
     network, which does not give an embedding that is summed with that of the mirror image.
     """
 
-    def run(images: Sequence[Image], landmarks: Floats) -> Floats:
+    def run(images: Images, landmarks: Floats) -> Floats:
         found = cutting.cut_out(images, landmarks, _align(made), _size(made))
         features = checked(network(found), len(images), dim, what)
         if made.flip_sum:
@@ -53,7 +53,7 @@ def frozen_with_landmarks(
 ) -> Backbone:
     """A network that also takes the landmarks."""
 
-    def run(images: Sequence[Image], landmarks: Floats) -> Floats:
+    def run(images: Images, landmarks: Floats) -> Floats:
         size = _size(made)
         found = cutting.cut_out(images, landmarks, _align(made), size)
         points = cutting.landmarks_of(images, landmarks, _align(made), size)

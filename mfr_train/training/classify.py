@@ -137,6 +137,7 @@ def train_classifier(settings: TrainSettings, dataset: Dataset, folder: Path, gr
                     if group.first:
                         _save(saved, learner, {**facts, **asdict(state)}, better)
     curve.close()
+    torch.backends.cudnn.benchmark = False  # features are computed of pieces of several sizes
     if group.first:
         _write_backbone(saved, folder, facts, settings)
     group.wait()

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -286,6 +288,12 @@ def test_random_shows_the_variant_it_names(stores: dict[str, Path]) -> None:
         assert drawn[row.key].variant in VARIANTS
         assert drawn[row.key].jpeg("masked") == row.jpeg(drawn[row.key].variant)
     assert len({row.variant for row in drawn.values()}) > 2
+
+
+def test_a_reader_that_is_open_when_python_ends_says_nothing(built: Path) -> None:
+    program = "import sys, maskgen; rows = iter(maskgen.open(sys.argv[1])); print(next(rows).key)"
+    done = subprocess.run([sys.executable, "-c", program, built], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("000000000\n", "")
 
 
 def test_rows_are_those_of_the_plan_in_key_order(built: Path, tree: Path, tree_rejects: dict[str, str]) -> None:

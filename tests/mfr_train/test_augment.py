@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional
 
 import maskgen
 from mfr_train.data import batches
 from mfr_train.data.augment import augmented
+
+CHANGES_OF_COLOR = (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation)
 
 
 @pytest.fixture
@@ -46,6 +50,24 @@ def test_colours_change_by_a_fifth_at_most():
     means = [augmented(grey, ("color",), 0, 0, f"{number}").mean() for number in range(200)]
     assert 77 <= min(means) < 85  # contrast and saturation leave a grey picture as it is, but for rounding
     assert 115 < max(means) <= 121
+
+
+def test_colours_and_crops_are_those_of_torchvision_but_for_rounding(picture):
+    """torchvision cuts a value down to a whole number after each of the three changes of colour."""
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)
+    for number in range(50):
+        digest = [hashlib.blake2b(f"augment {kind} 0 0 {number}".encode(), digest_size=8) for kind in ("color", "crop")]
+        color, crop = (np.random.default_rng(int.from_bytes(each.digest(), "little")) for each in digest)
+        theirs = pixels
+        for change, factor in zip(CHANGES_OF_COLOR, color.uniform(0.8, 1.2, size=3).tolist(), strict=True):
+            theirs = change(theirs, factor)
+        ours = torch.from_numpy(augmented(picture, ("color",), 0, 0, str(number))).permute(2, 0, 1)
+        assert (ours.int() - theirs.int()).abs().max() <= 4
+        side = round(crop.uniform(0.85, 1) * 40)
+        top, left = (int(crop.integers(40 - side + 1)) for _ in range(2))
+        theirs = functional.resized_crop(pixels, top, left, side, side, [40, 40], antialias=True)
+        ours = torch.from_numpy(augmented(picture, ("crop",), 0, 0, str(number))).permute(2, 0, 1)
+        assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
 def test_the_draws_depend_on_seed_epoch_and_photograph_and_not_on_the_other_changes(picture):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 
+import maskgen
 from maskgen.errors import MaskgenError
-from mfr_train.data import feature_cache
+from mfr_train.data import feature_cache, one_pass
 from mfr_train.networks.backbone import Backbone
+from mfr_train.networks.resnet import Network, resnet_backbone
 
 
 @dataclass
@@ -305,6 +309,21 @@ def test_a_network_that_aligns_faces_gets_every_row_with_its_landmarks(tmp_path,
     found = feature_cache.embed_rows(FakeDataset(), aligning, "train", ("unmasked",), tmp_path)
     np.testing.assert_array_equal(found["unmasked"], [[10 * i + 1, 1] for i in range(5)])
     assert shapes == [(2, (2, 68, 2)), (2, (2, 68, 2)), (1, (1, 68, 2))]
+
+
+def test_the_threads_that_feed_a_gpu_change_no_feature(demo, monkeypatch):
+    dataset = maskgen.open(demo)
+    torch.manual_seed(0)
+    backbone = resnet_backbone(Network("resnet18"), "resnet18", 32)
+    names = ("unmasked", "round_low")
+    one = feature_cache.embed_rows(dataset, backbone, "train", names, None)
+    monkeypatch.setattr(Backbone, "on_gpu", True)
+    monkeypatch.setattr(one_pass, "CHUNK", 8)
+    threads = set()
+    found = replace(backbone, run=lambda *given: threads.add(threading.get_ident()) or backbone.run(*given))
+    two = feature_cache.embed_rows(dataset, found, "train", names, None)
+    assert len(threads) > 1
+    assert all(np.allclose(one[name], two[name], atol=1e-5) for name in names)
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):

@@ -23,9 +23,10 @@ import numpy.typing as npt
 
 from maskgen.progress import step
 
-from . import limits, metrics
+from . import limits, metrics, resampled
 from .counts import Counts, Floats, middles
 from .metrics import FixedThreshold
+from .resampled import Moments
 
 UNITS = 500
 """Subjects beyond this many are resampled in groups of neighbours: pairs of subjects are counted one by one."""
@@ -39,6 +40,9 @@ MIN_SUBJECTS = 3
 
 _SLICE, RESAMPLES = 4096, 1024
 """Pairs of units, and resamples, that are weighed at a time: 128 MiB of counts however many resamples there are."""
+
+CELLS_AT_ONCE = 2**18
+"""Counts, resamples times bins, that are measured at a time: 2 MiB for each array of them."""
 
 Indices = npt.NDArray[np.intp]
 
@@ -72,11 +76,14 @@ class Intervals:
     resamples: int
 
 
-class Replicate(NamedTuple):
-    """A resample: its figures and both rates at fixed thresholds, by how much binning can have moved a figure, both by
-    name, and the weights of units (U,)."""
+class Replicates(NamedTuple):
+    """Some resamples, with the weights of the units in them, (R, U).
 
-    values: dict[str, float]
+    `values` are their figures and both rates at fixed thresholds, float64 (R,), and `bounds` the most by which binning
+    can have moved a figure in any of them, both by name.
+    """
+
+    values: dict[str, Floats]
     bounds: dict[str, float]
     weights: npt.NDArray[np.int64]
 
@@ -135,22 +142,6 @@ def resample(unit_count: int, count: int, seed: int) -> Iterator[npt.NDArray[np.
         yield chance.multinomial(unit_count, shares, min(RESAMPLES, count - first))
 
 
-@dataclass(frozen=True)
-class Moments:
-    """The scores of a class in each bin, float64 (K,): their mean, and their mean squared distance from `centre`."""
-
-    mean: Floats
-    square: Floats
-    centre: float
-
-    def weighed(self, counts: Floats) -> tuple[float, float]:
-        """The mean and the standard deviation of a resample that has so many scores in each bin."""
-        total = counts.sum()
-        mean = float(self.mean @ counts / total)
-        variance = float(self.square @ counts / total) - (mean - self.centre) ** 2
-        return mean, math.sqrt(max(variance, 0))
-
-
 def moments(table: Table, counts: Counts) -> tuple[Moments, Moments]:
     """Those of the genuine and of the impostor scores in the bins of the table."""
     scores = middles(counts)
@@ -174,28 +165,26 @@ def replicates(
     thresholds: Sequence[FixedThreshold] = (),
     fmr: Sequence[float] = metrics.LIMITS,
     watch: Watch | None = None,
-) -> Iterator[Replicate]:
-    """The figures of each resample; `moments` are those of the genuine and of the impostor scores in the table.
+) -> Iterator[Replicates]:
+    """The figures of the resamples; `moments` are those of the genuine and of the impostor scores in the table.
 
     Tables of the same pairs and seed have the same resamples in the same order, so that two systems can be compared
     draw by draw. A resample without genuine or without impostor scores is left out.
     """
-    drawings = (
-        drawn
-        for weights in resample(len(table.genuine), count, seed)
-        for drawn in zip(weights, *_weighted(weights, table), strict=True)
-    )
-    tops = None if table.exact else table.edges[1:]
+    scores, tops = table.edges[:-1], None if table.exact else table.edges[1:]
+    together = max(1, CELLS_AT_ONCE // len(table.edges))
     with step("resampling people", count) as bar:
-        for weights, g, i in drawings:
-            bar.update()
-            if not g.any() or not i.any():
-                continue  # with few subjects a resample can hold one of them only
-            drawn = Counts(table.edges[:-1], g, i, tops)
-            figures = metrics.figures_of(drawn, fmr, (moments[0].weighed(g), moments[1].weighed(i)))
-            if watch:
-                watch(drawn)
-            yield Replicate(plain(figures) | at_thresholds(drawn, thresholds), figures.bounds, weights)
+        for weights in resample(len(table.genuine), count, seed):
+            genuine, impostor = _weighted(weights, table)
+            usable = np.flatnonzero(genuine.any(axis=1) & impostor.any(axis=1))  # one may hold a single subject only
+            for part in np.split(usable, range(together, len(usable), together)):
+                drawn = Counts(scores, genuine[part], impostor[part], tops)
+                if len(part):
+                    yield Replicates(*resampled.figures(drawn, fmr, moments, thresholds), weights[part])
+                if watch:
+                    for one in zip(drawn.genuine, drawn.impostor, strict=True):
+                        watch(Counts(scores, *one, tops))
+            bar.update(len(weights))
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:

@@ -71,12 +71,16 @@ def from_histogram(edges: npt.ArrayLike, genuine: npt.ArrayLike, impostor: npt.A
 
 
 def rates(counts: Counts) -> Rates:
-    """FMR and FNMR at every threshold and at +inf. FMR falls from 1 to 0, FNMR rises from 0 to 1."""
-    genuine, impostor = np.cumsum(counts.genuine), np.cumsum(counts.impostor[::-1])
+    """FMR and FNMR at every threshold and at +inf. FMR falls from 1 to 0, FNMR rises from 0 to 1.
+
+    Of several counts at the same scores, (R, K), both rates are (R, K + 1).
+    """
+    genuine, impostor = np.cumsum(counts.genuine, axis=-1), np.cumsum(counts.impostor[..., ::-1], axis=-1)
+    nothing = np.zeros((*genuine.shape[:-1], 1))
     return Rates(
         np.append(counts.scores, np.inf),
-        np.append(impostor[::-1], 0.0) / impostor[-1],
-        np.append(0.0, genuine) / genuine[-1],
+        np.concatenate([impostor[..., ::-1], nothing], axis=-1) / impostor[..., -1:],
+        np.concatenate([nothing, genuine], axis=-1) / genuine[..., -1:],
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from ..defaults import COSINE
 from . import bootstrap, metrics, no_errors, t_interval
@@ -92,22 +90,21 @@ def in_resamples(
     whole = bootstrap.plain(figures) | bootstrap.at_thresholds(counts, thresholds)
     values = {name: value for name, value in whole.items() if name not in left_out}
     moments = bootstrap.moments(table, counts)
-    draws = {name: array("d") for name in values}
+    draws: dict[str, list[Floats]] = {name: [np.empty(0)] for name in values}
     bounds: dict[str, float] = {}
-    weights: list[npt.NDArray[np.int64]] = []
-    for draw in bootstrap.replicates(table, moments, resamples, seed, thresholds, fmr, watch):
-        if len(weights) < WEIGHTS_KEPT:
-            weights.append(draw.weights)
+    weights = [np.empty((0, len(table.genuine)), np.int64)]
+    for some in bootstrap.replicates(table, moments, resamples, seed, thresholds, fmr, watch):
+        weights.append(some.weights[: max(0, WEIGHTS_KEPT - sum(map(len, weights)))])
         for name, collected in draws.items():
-            collected.append(draw.values[name])
-        for name, value in draw.bounds.items():
+            collected.append(some.values[name])
+        for name, value in some.bounds.items():
             if name in draws:
                 bounds[name] = max(bounds.get(name, 0.0), value)
     pairs = bootstrap.pair_variances(table, counts, moments[1], thresholds)
     return Drawn(
         values,
-        {name: np.array(collected) for name, collected in draws.items()},
-        np.array(weights, np.float64).reshape(-1, len(table.genuine)),
+        {name: np.concatenate(collected) for name, collected in draws.items()},
+        np.concatenate(weights).astype(np.float64),
         {name: variance for name, variance in pairs.items() if name in values},
         trials,
         score,

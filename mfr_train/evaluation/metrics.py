@@ -234,15 +234,10 @@ def figures(genuine: npt.ArrayLike, impostor: npt.ArrayLike, fmr: Sequence[float
     return figures_of(from_scores(genuine, impostor), limits.parsed(",".join(map(repr, map(float, fmr))), "fmr"))
 
 
-Moments = tuple[tuple[float, float], tuple[float, float]]
-"""The mean and the standard deviation of the genuine scores, and those of the impostor scores."""
-
-
-def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS, moments: Moments | None = None) -> Figures:
+def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
     """All figures of one set of comparisons, with operating points at the limits `fmr`.
 
-    `moments` are those of the exact scores, if they are known of binned ones; then they have no bounds. Raises
-    `MaskgenError` if a class has no scores.
+    Raises `MaskgenError` if a class has no scores.
     """
     genuine, impostor = float(counts.genuine.sum()), float(counts.impostor.sum())
     check_totals(genuine, impostor)
@@ -251,11 +246,8 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS, moments: Moments |
     places["zero_fmr"] = _below(curve, np.nextafter(0, 1))
     points = {name: _point(curve, place) for name, place in places.items()}
     nearest = nearest_fmr(curve, FMR100)
-    bounds = rate_bounds(counts, curve, places, nearest)
-    if moments is None:
-        moments = _moments(counts)
-        bounds |= moment_bounds(counts)
-    (gmean, gstd), (imean, istd) = moments
+    bounds = rate_bounds(counts, curve, places, nearest) | moment_bounds(counts)
+    (gmean, gstd), (imean, istd) = _moments(counts)
     return Figures(
         genuine,
         impostor,
@@ -276,7 +268,8 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS, moments: Moments |
     )
 
 
-def _moments(counts: Counts) -> Moments:
+def _moments(counts: Counts) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The mean and the standard deviation of the genuine scores, and those of the impostor scores."""
     values = middles(counts)
 
     def of(weights: Floats) -> tuple[float, float]:

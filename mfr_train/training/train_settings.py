@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "backbone":         "resnet18",
         "input_size":       64,
         "batch":            16,
-        "iterations":       80,
+        "iterations":       40,
         "lr":               0.01,
         "validate_every":   20,
         "log_every":        5,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -162,7 +163,8 @@ class Contestant:
     """Counts CPU seconds a picture: of this process for `run`, of its one worker for a stream with `worker`.
 
     With one worker it is the worker's time that limits pictures per second, and CPU seconds also mean something where
-    others are at work. A worker decodes ahead until its queue is full, so it is counted from rest to rest.
+    others are at work. A worker, or a thread of this process, decodes ahead until its queue is full, so both are
+    counted from rest to rest.
     """
 
     def __init__(self, run: Callable[[], int], worker: bool = False) -> None:
@@ -170,7 +172,7 @@ class Contestant:
         self.run = run
         run()  # starts the worker, fills caches
         started = [process.pid for process in multiprocessing.active_children() if process.pid not in before]
-        self.clock = time.process_time if not worker else partial(at_rest, started[0])
+        self.clock = partial(at_rest, started[0] if worker else os.getpid())
 
     def turn(self) -> float:
         began = self.clock()
@@ -179,12 +181,12 @@ class Contestant:
 
 
 def at_rest(pid: int) -> float:
-    """CPU seconds of a process once it has had nothing to do for half a second."""
+    """CPU seconds of a process once it has had nothing to do for half a second but this."""
     used = -1.0
-    while used != (now := cpu(pid)):
+    while (now := cpu(pid)) > used + 0.01:
         used = now
         time.sleep(0.5)
-    return used
+    return now
 
 
 def cpu(pid: int) -> float:

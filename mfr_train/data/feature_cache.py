@@ -33,7 +33,7 @@ from ..networks.backbone import CHUNK, Backbone, Floats, Image
 from .decoders import decoding_workers, worker_errors
 from .one_pass import Piece as DecodedPiece
 from .one_pass import sweep
-from .overlap import in_threads
+from .overlap import ahead, in_threads
 
 VERSION = 1
 """Version of how pictures become features; another number makes every earlier cache stale."""
@@ -271,7 +271,7 @@ def _pieces(
         numbers, images, _ = piece
         return numbers.numpy(), backbone.run(images.numpy(), NO_LANDMARKS)
 
-    yield from in_threads(run, read, GPU_THREADS if backbone.on_gpu else 1)
+    yield from in_threads(run, read, GPU_THREADS) if backbone.on_gpu else map(run, read)
 
 
 def _named(name: str, key: str) -> str:
@@ -281,9 +281,9 @@ def _named(name: str, key: str) -> str:
 def _aligned_pieces(dataset: Dataset, backbone: Backbone, split: str, name: str, rows: Rows) -> Iterator[Piece]:
     """For networks that align faces by their landmarks."""
     first = 0
-    for found in in_threads(lambda group: backbone.features(*group), _groups(dataset, split, name, rows), 1):
-        yield rows[first : first + len(found)], found
-        first += len(found)
+    for images, landmarks in ahead(_groups(dataset, split, name, rows)):
+        yield rows[first : first + len(images)], backbone.features(images, landmarks)
+        first += len(images)
 
 
 def _groups(dataset: Dataset, split: str, name: str, rows: Rows) -> Iterator[tuple[list[Image], Floats]]:

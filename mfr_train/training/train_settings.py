@@ -63,7 +63,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch":            16,
         "iterations":       40,
         "lr":               0.01,
-        "validate_every":   20,
+        "validate_every":   40,
         "log_every":        5,
         "triplets":         100,
         "embed_iterations": 1000,

@@ -21,7 +21,7 @@ COLOR_RANGE = 0.2
 
 
 def augmented(image: Image, kinds: Sequence[str], seed: int, epoch: int, key: str) -> Image:
-    """A changed copy of a picture, uint8 (size, size, 3).
+    """A changed picture, uint8 (size, size, 3), or the given one where nothing changes; that is never written to.
 
     `flip` mirrors half of the pictures, `crop` cuts out a square and enlarges it to the picture's size, `color` changes
     brightness, contrast and saturation. Each draws from a stream of its own: adding one does not change the others.

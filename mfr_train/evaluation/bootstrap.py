@@ -184,7 +184,8 @@ def replicates(
                 if watch:
                     for one in zip(drawn.genuine, drawn.impostor, strict=True):
                         watch(Counts(scores, *one, tops))
-            bar.update(len(weights))
+                bar.update(len(part))
+            bar.update(len(weights) - len(usable))
 
 
 def unresolved(fmr: Sequence[float], impostor: float) -> set[str]:

@@ -68,8 +68,8 @@ def compared(name: str, dataset: maskgen.Dataset, scratch: Path, chosen: Any) ->
 
     cached = embed.cached([features[picture] for picture in names], labels)
     network = embed.Pictures(labels, len(dataset.variants), through_network)
-    fast, losses = steps(cached, backbone, chosen.steps, chosen)
-    slow, others = steps(network, backbone, chosen.slow_steps, chosen)
+    fast, losses = steps(cached, backbone.dim, chosen.steps, chosen.triplets)
+    slow, others = steps(network, backbone.dim, chosen.slow_steps, chosen.triplets)
     difference = max(abs(one - other) for one, other in zip(losses, others, strict=False))
     return name, f"{slow / fast:.0f}", f"{difference:.1e}", f"{filling / (slow - fast):.1f}"
 
@@ -81,24 +81,26 @@ def loaded(name: str, size: int) -> Backbone:
     return resnet.resnet_backbone(resnet.Network(name), name, size)
 
 
-def steps(source: embed.Pictures, backbone: Backbone, count: int, chosen: Any) -> tuple[float, list[float]]:
+def steps(
+    source: embed.Pictures, features: int, count: int, number: int, device: str = "cpu"
+) -> tuple[float, list[float]]:
     """Median seconds of a step, and the losses: the loop of `train_embedding`, without curve and checkpoints."""
     settings = train_settings.filled(train_settings.TrainSettings(recipe="small", backbone=DLIB, device="cpu"))
-    layer = heads.new_layer(backbone.dim, settings.dim, 0)
+    layer = heads.new_layer(features, settings.dim, 0).to(device)
     optimizer = torch.optim.SGD(layer.parameters(), train_settings.not_none(settings.embed_lr), settings.momentum)
     groups = triplets.group(source.labels)
     draw: Callable[[int], triplets.Triplets] = lambda step: triplets.draw(  # noqa: E731
-        groups, chosen.triplets, source.variants, 0.5, "any", "any", np.random.default_rng([0, step])
+        groups, number, source.variants, 0.5, "any", "any", np.random.default_rng([0, step])
     )
     seconds, losses = [], []
     for step in range(count):
         began = time.perf_counter()
-        loss = embed.step_loss(layer, source, draw(step), settings, torch.device("cpu"))
+        loss = embed.step_loss(layer, source, draw(step), settings, torch.device(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        losses.append(loss.item())  # a GPU has finished then
         seconds.append(time.perf_counter() - began)
-        losses.append(loss.item())
     return float(np.median(seconds)), losses
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import stage2
 import torch
 from _common import built, machine, repeated, source, table
 from torch.nn import functional
@@ -35,7 +36,8 @@ from mfr_train.data.one_pass import sweep
 from mfr_train.defaults import RESNETS
 from mfr_train.networks.backbone import CHUNK
 from mfr_train.networks.resnet import Network, resnet_backbone
-from mfr_train.training import classify, embed, heads, train_settings, triplets
+from mfr_train.training import classify, embed
+from mfr_train.training.train_settings import RECIPES
 
 WARM_UP = 5
 """Steps before the clock starts: kernels are chosen, and compiled."""
@@ -104,8 +106,8 @@ def stage_1(path: str, chosen: Any) -> None:
     rows = [("network alone", f"{alone:.0f}", 1.0)]
     for workers in chosen.workers:
         for what, train in ((f"loader alone, {workers} workers", False), (f"end to end, {workers} workers", True)):
-            rate = run(batches.batches(feed, workers=workers, pin=on_gpu), train=train)
-            rows.append((what, f"{rate:.0f}", rate / alone))
+            found = run(batches.batches(feed, workers=workers, pin=on_gpu), train=train)
+            rows.append((what, f"{found:.0f}", found / alone))
     compiled = ", compiled" if chosen.compile else ""
     title = f"Stage 1: {chosen.backbone} at {chosen.size}, batch {chosen.batch}{compiled}, {dataset.store} pictures"
     table(title, ("", "pictures/s", "/ network alone"), rows)
@@ -177,31 +179,16 @@ def rate(work: Iterable[int]) -> float:
 
 
 def stage_2(chosen: Any) -> None:
-    """Steps per second of stage 2 as the paper has it, on features that are in memory."""
-    random = np.random.default_rng(0)
-    settings = train_settings.filled(train_settings.TrainSettings(backbone=chosen.backbone, device="cpu"))
-    labels = np.repeat(np.arange(500, dtype=np.int32), 20)
-    dim = Network(chosen.backbone).dim
+    """Steps per second of stage 2 with the paper's triplets, on features that are in memory."""
+    random, labels = np.random.default_rng(0), np.repeat(np.arange(500, dtype=np.int32), 20)
+    dim, number = Network(chosen.backbone).dim, RECIPES["paper"]["triplets"]
     pictures = embed.cached([random.random((len(labels), dim), np.float32) for _ in range(2)], labels)
-    groups, number = triplets.group(labels), train_settings.not_none(settings.triplets)
-    rows, steps = [], 10 * chosen.steps
-    for name in dict.fromkeys(("cpu", chosen.device)):
-        device = torch.device(name)
-        layer = heads.new_layer(dim, settings.dim, 0).to(device)
-        optimizer = torch.optim.SGD(layer.parameters(), train_settings.not_none(settings.embed_lr), settings.momentum)
-        began = 0.0
-        for step in range(-WARM_UP, steps):
-            if step == 0:
-                began = time.perf_counter()
-            drawn = triplets.draw(groups, number, 1, 0.5, "any", "any", np.random.default_rng([0, step + WARM_UP]))
-            loss = embed.step_loss(layer, pictures, drawn, settings, device)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        found = steps / (time.perf_counter() - began)
-        rows.append((name, f"{found:.0f}", found / float(rows[0][1]) if rows else 1.0))
-    table(f"Stage 2: {number} triplets a step, {dim} to {settings.dim}", ("", "steps/s", "/ cpu"), rows)
+    seconds = {
+        device: stage2.steps(pictures, dim, 10 * chosen.steps, number, device)[0]
+        for device in dict.fromkeys(("cpu", chosen.device))
+    }
+    rows = [(device, f"{1 / each:.0f}", seconds["cpu"] / each) for device, each in seconds.items()]
+    table(f"Stage 2: {number} triplets a step, features of {dim}", ("", "steps/s", "/ cpu"), rows)
 
 
 def wait(on_gpu: bool) -> None:

@@ -177,10 +177,10 @@ def replicates(
         for weights in resample(len(table.genuine), count, seed):
             genuine, impostor = _weighted(weights, table)
             usable = np.flatnonzero(genuine.any(axis=1) & impostor.any(axis=1))  # one may hold a single subject only
-            for part in np.split(usable, range(together, len(usable), together)):
+            for start in range(0, len(usable), together):
+                part = usable[start : start + together]
                 drawn = Counts(scores, genuine[part], impostor[part], tops)
-                if len(part):
-                    yield Replicates(*resampled.figures(drawn, fmr, moments, thresholds), weights[part])
+                yield Replicates(*resampled.figures(drawn, fmr, moments, thresholds), weights[part])
                 if watch:
                     for one in zip(drawn.genuine, drawn.impostor, strict=True):
                         watch(Counts(scores, *one, tops))

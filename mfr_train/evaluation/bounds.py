@@ -9,11 +9,15 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
-from .counts import Counts, Rates, deviation, middles
+from .counts import Counts, Floats, Rates, at, deviation, middles
+
+Places = int | npt.NDArray[np.intp]
+"""The index of a threshold, or one for each of several counts, (R,)."""
 
 
-def rate_bounds(counts: Counts, curve: Rates, places: Mapping[str, int], nearest: int) -> dict[str, float]:
+def rate_bounds(counts: Counts, curve: Rates, places: Mapping[str, Places], nearest: Places) -> dict[str, Floats]:
     """The most by which the rates and the AUC of binned counts can differ from those of the exact scores behind them.
 
     `places` are the indices of the thresholds of the FNMRs at limits on the FMR and of ZeroFMR by name, `nearest` is
@@ -25,17 +29,20 @@ def rate_bounds(counts: Counts, curve: Rates, places: Mapping[str, int], nearest
     FNMR nearest to FMR 1 %: the exact threshold lies in that bin too, or above it up to where FMR passes the target.
     EER: FNMR and FMR cross inside one bin; both sums of rates lie within g + i of each other, the middles within half.
     AUC: only pairs inside one bin can be ordered otherwise, each changes by at most 1/2: sum of g * i / 2.
+
+    Of several counts at the same scores, (R, K), the indices and the bounds are (R,) each.
     """
     if counts.tops is None:
-        return dict.fromkeys((*places, "nearest_fmr100", "eer", "auc"), 0.0)
-    genuine, impostor = counts.genuine / counts.genuine.sum(), counts.impostor / counts.impostor.sum()
-    beyond = curve.fnmr[max(places["fmr100"], nearest)] - curve.fnmr[nearest]
-    crossing = int(np.flatnonzero(curve.fnmr <= curve.fmr)[-1])
-    met = curve.fnmr[crossing] == curve.fmr[crossing]
-    return {name: float(genuine[index - 1]) for name, index in places.items()} | {
-        "nearest_fmr100": float(max(genuine[nearest - 1] if nearest else 0.0, beyond)),
-        "eer": 0.0 if met else float((genuine[crossing] + impostor[crossing]) / 2),
-        "auc": float(genuine @ impostor / 2),
+        return dict.fromkeys((*places, "nearest_fmr100", "eer", "auc"), np.zeros(curve.fmr.shape[:-1]))
+    genuine, impostor = (side / side.sum(axis=-1, keepdims=True) for side in (counts.genuine, counts.impostor))
+    beyond = at(curve.fnmr, np.maximum(places["fmr100"], nearest)) - at(curve.fnmr, nearest)
+    below = np.where(nearest, at(genuine, np.maximum(nearest, 1) - 1), 0)
+    crossing = np.count_nonzero(curve.fnmr <= curve.fmr, axis=-1) - 1
+    met = at(curve.fnmr, crossing) == at(curve.fmr, crossing)
+    return {name: at(genuine, index - 1) for name, index in places.items()} | {
+        "nearest_fmr100": np.maximum(below, beyond),
+        "eer": np.where(met, 0, (at(genuine, crossing) + at(impostor, crossing)) / 2),
+        "auc": (genuine * impostor).sum(axis=-1) / 2,
     }
 
 

@@ -11,7 +11,7 @@ With bins [edge, next edge) both rates are exact at every edge.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,12 @@ def rates(counts: Counts) -> Rates:
         np.concatenate([impostor[..., ::-1], nothing], axis=-1) / impostor[..., -1:],
         np.concatenate([nothing, genuine], axis=-1) / genuine[..., -1:],
     )
+
+
+def at(rows: npt.NDArray[Any], place: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The value at a place of a row (K,), or at one place of each row (R, K): the places are int (R,)."""
+    found: npt.NDArray[Any] = np.take_along_axis(rows, np.asarray(place)[..., None], axis=-1)[..., 0]
+    return found
 
 
 def middles(counts: Counts) -> Floats:

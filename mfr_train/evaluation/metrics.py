@@ -246,7 +246,7 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
     places["zero_fmr"] = _below(curve, np.nextafter(0, 1))
     points = {name: _point(curve, place) for name, place in places.items()}
     nearest = nearest_fmr(curve, FMR100)
-    bounds = rate_bounds(counts, curve, places, nearest) | moment_bounds(counts)
+    bounds = {name: float(bound) for name, bound in rate_bounds(counts, curve, places, nearest).items()}
     (gmean, gstd), (imean, istd) = _moments(counts)
     return Figures(
         genuine,
@@ -258,7 +258,7 @@ def figures_of(counts: Counts, fmr: Sequence[float] = LIMITS) -> Figures:
         auc=auc(counts),
         gmean=gmean,
         imean=imean,
-        bounds=bounds,
+        bounds=bounds | moment_bounds(counts),
         points={limit: points[limits.name(limit)] for limit in fmr},
         fmr1000=points["fmr1000"],
         zero_fmr=points["zero_fmr"],

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from . import limits, metrics
-from .counts import Counts, Floats, Rates, rates
+from .bounds import rate_bounds
+from .counts import Counts, Floats, at, rates
 from .metrics import FixedThreshold
-
-Places = npt.NDArray[np.intp]
-"""The index of a threshold in each resample, (R,)."""
 
 
 class Moments(NamedTuple):
@@ -54,14 +51,14 @@ def figures(
     nearest = np.argmin(np.abs(curve.fmr - metrics.FMR100), axis=1)
     # FNMR rises and FMR falls: they meet between these two thresholds, or at both.
     last, first = (np.count_nonzero(meets, axis=1) for meets in (curve.fnmr <= curve.fmr, curve.fnmr < curve.fmr))
-    sums = [_at(curve.fmr, place) + _at(curve.fnmr, place) for place in (last - 1, first)]
+    sums = [at(curve.fmr, place) + at(curve.fnmr, place) for place in (last - 1, first)]
     genuine, impostor = counts.genuine.sum(axis=1), counts.impostor.sum(axis=1)
     ordered = (counts.genuine * (np.cumsum(counts.impostor, axis=1) - counts.impostor / 2)).sum(axis=1)
     (gmean, gstd), (imean, istd) = (
         of.weighed(side) for of, side in zip(moments, (counts.genuine, counts.impostor), strict=True)
     )
-    values = {name: _at(curve.fnmr, place) for name, place in places.items()} | {
-        "nearest_fmr100": _at(curve.fnmr, nearest),
+    values = {name: at(curve.fnmr, place) for name, place in places.items()} | {
+        "nearest_fmr100": at(curve.fnmr, nearest),
         "eer": np.minimum(*sums) / 2,
         "auc": np.minimum(ordered / (genuine * impostor), 1),
         "gmean": gmean,
@@ -73,28 +70,5 @@ def figures(
     for fixed in thresholds:
         place = np.searchsorted(counts.scores, fixed.threshold)
         values[fixed.name], values[fixed.fmr_name] = curve.fnmr[:, place], curve.fmr[:, place]
-    return values, _bounds(counts, curve, places, nearest, last - 1)
-
-
-def _bounds(
-    counts: Counts, curve: Rates, places: Mapping[str, Places], nearest: Places, crossing: Places
-) -> dict[str, float]:
-    """See `bounds.rate_bounds`. `crossing` is the highest threshold whose FNMR is not above its FMR."""
-    if counts.tops is None:
-        return dict.fromkeys((*places, "nearest_fmr100", "eer", "auc"), 0.0)
-    genuine, impostor = (side / side.sum(axis=1, keepdims=True) for side in (counts.genuine, counts.impostor))
-    beyond = _at(curve.fnmr, np.maximum(places["fmr100"], nearest)) - _at(curve.fnmr, nearest)
-    at_nearest = np.where(nearest > 0, _at(genuine, np.maximum(nearest - 1, 0)), 0)
-    met = _at(curve.fnmr, crossing) == _at(curve.fmr, crossing)
-    found = {name: _at(genuine, place - 1) for name, place in places.items()} | {
-        "nearest_fmr100": np.maximum(at_nearest, beyond),
-        "eer": np.where(met, 0, (_at(genuine, crossing) + _at(impostor, crossing)) / 2),
-        "auc": (genuine * impostor).sum(axis=1) / 2,
-    }
-    return {name: float(bound.max()) for name, bound in found.items()}
-
-
-def _at(rows: Floats, place: Places) -> Floats:
-    """The value at one place of each row, (R,)."""
-    found: Floats = np.take_along_axis(rows, place[:, None], axis=1)[:, 0]
-    return found
+    bounds = rate_bounds(counts, curve, places, nearest)
+    return values, {name: float(bound.max()) for name, bound in bounds.items()}
